@@ -1,0 +1,102 @@
+# make demo | test | check | bench | install | uninstall | clean
+#   PYTHON=python3.12   which Python (>= 3.11) makes the environments
+#   DEMO="..."          options of `lamppost demo`
+#   TESTS="..."         arguments of pytest
+#   BENCH="..."         options of the benchmarks
+#   PREFIX, DESTDIR     where `make install` puts the agent, and below which root (for packagers)
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+PYTHON ?= python3
+PREFIX ?= /opt/lamppost
+DESTDIR ?=
+DEMO ?=
+TESTS ?=
+BENCH ?=
+
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+export PIP_NO_INPUT = 1
+export PIP_ROOT_USER_ACTION = ignore
+
+PACKAGES := ext config drivers buffer gateway collector
+KERNELS := $(wildcard ext/*.pyx ext/*.pxd)
+READY := .venv/.lamppost-ready
+
+.PHONY: all demo test check bench install uninstall clean
+
+all: $(READY)
+
+demo: $(READY)
+	@.venv/bin/lamppost demo $(DEMO)
+
+test: $(READY)
+	@tools/debian test
+	@.venv/bin/python -m pytest $(TESTS)
+
+check: $(READY)
+	@.venv/bin/python -m ruff check .
+	@.venv/bin/python -m mypy
+	@.venv/bin/lint-imports
+
+bench: $(READY)
+	@for file in bench/[!_]*.py; do .venv/bin/python "$$file" $(BENCH); done
+
+.venv/bin/pip:
+	@tools/debian build "$(PYTHON)"
+	@echo "lamppost: making .venv (a minute or two)" >&2
+	@"$(PYTHON)" -m venv --clear .venv || { rm -rf .venv; exit 1; }
+
+$(READY): pyproject.toml setup.py $(KERNELS) | .venv/bin/pip
+	@echo "lamppost: building the extensions and fetching packages into .venv" >&2
+	@.venv/bin/python -m pip install --quiet --editable '.[dev]' >&2
+	@touch $(READY)
+
+# ---- installation ----------------------------------------------------------------------------------------------------
+
+INTO = $(DESTDIR)$(PREFIX)
+LIB := $(DESTDIR)/usr/local/lib
+BIN := $(DESTDIR)/usr/local/bin
+ETC := $(DESTDIR)/etc
+UNITS := lamppost.service lamppost-collector.service
+COMMANDS := lamppost lamppost-collector
+
+install:
+	@if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" != 0 ]; then echo "lamppost: please run: sudo make install" >&2; exit 77; fi
+	@tools/debian build "$(PYTHON)"
+	@umask 022; copy=$$(mktemp -d); trap 'rm -rf "$$copy"' EXIT; \
+	tar -c --exclude='*.so' --exclude=__pycache__ pyproject.toml setup.py README.md LICENSE $(PACKAGES) | tar -x -C "$$copy"; \
+	"$(PYTHON)" -m venv "$(INTO)"; \
+	"$(INTO)/bin/python" -m pip install --quiet "$$copy"
+	@if [ -n "$(DESTDIR)" ]; then grep -rlIF -- "$(INTO)" "$(INTO)/bin" "$(INTO)/pyvenv.cfg" | xargs -rd '\n' sed -i "s|$(INTO)|$(PREFIX)|g"; fi
+	@install -d "$(BIN)" "$(LIB)/systemd/system" "$(ETC)/lamppost" "$(ETC)/systemd/system/lamppost.service.d" \
+	  "$(ETC)/systemd/system/lamppost-collector.service.d"
+	@for name in $(COMMANDS); do ln -sfn "$(PREFIX)/bin/$$name" "$(BIN)/$$name"; done
+	@umask 022; for unit in $(UNITS); do sed "s|/opt/lamppost|$(PREFIX)|g" "systemd/$$unit" >"$(LIB)/systemd/system/$$unit"; done
+	@install -D -m 644 systemd/sysusers.d/lamppost.conf "$(LIB)/sysusers.d/lamppost.conf"
+	@install -D -m 644 systemd/tmpfiles.d/lamppost.conf "$(LIB)/tmpfiles.d/lamppost.conf"
+	@keep() { [ -e "$$3" ] || install -m "$$1" "$$2" "$$3"; }; \
+	keep 640 systemd/lamppost.toml "$(ETC)/lamppost/lamppost.toml"; \
+	keep 644 systemd/collector.env "$(ETC)/lamppost/collector.env"; \
+	keep 644 systemd/addresses.conf "$(ETC)/systemd/system/lamppost.service.d/addresses.conf"; \
+	keep 644 systemd/addresses.conf "$(ETC)/systemd/system/lamppost-collector.service.d/addresses.conf"
+	@if [ -z "$(DESTDIR)" ]; then \
+	  systemd-sysusers "$(LIB)/sysusers.d/lamppost.conf"; \
+	  systemd-tmpfiles --create "$(LIB)/tmpfiles.d/lamppost.conf"; \
+	  if [ -d /run/systemd/system ]; then systemctl daemon-reload; systemctl try-restart $(UNITS); fi; \
+	  echo "installed in $(PREFIX); next: docs/install.md"; \
+	fi
+
+uninstall:
+	@if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then systemctl disable --now $(UNITS) || true; fi
+	@rm -rf "$(INTO)"
+	@for name in $(COMMANDS); do rm -f "$(BIN)/$$name"; done
+	@for unit in $(UNITS); do rm -f "$(LIB)/systemd/system/$$unit"; done
+	@rm -f "$(LIB)/sysusers.d/lamppost.conf" "$(LIB)/tmpfiles.d/lamppost.conf"
+	@if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
+	@echo "kept: $(ETC)/lamppost, $(ETC)/systemd/system/lamppost*.service.d, /var/lib/lamppost* and the users"
+
+clean:
+	@rm -rf .venv build dist *.egg-info ext/*.so ext/*.c .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

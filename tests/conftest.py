@@ -1,0 +1,132 @@
+"""What tests of every package share: real parts on ports and mounts of their own, and a watch over the event loop."""
+
+import inspect
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from importlib.util import find_spec
+from pathlib import Path
+
+import blockbuster.blockbuster
+import pytest
+from blockbuster import BlockBuster, BlockingError
+
+from tests import mosquitto as broker
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("ext", "config", "drivers", "buffer", "gateway", "collector")
+
+# (blocking function, file that calls it, functions there, why it may): known cases in libraries, each with its reason
+MAY_BLOCK: tuple[tuple[str, str, frozenset[str], str], ...] = ()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The slow tests run last."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+
+
+def _program(name: str, package: str) -> str:
+    found = shutil.which(name, path=broker.PATH)
+    if found is None:
+        pytest.skip(f"{name} is not installed (Debian package {package}; see debian-packages.txt)")
+    return found
+
+
+@pytest.fixture
+def program() -> Callable[[str, str], str]:
+    """`program(name, Debian package)`: the path of an installed program; the test skips, with the reason, if none."""
+    return _program
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that was free just now."""
+    return broker.free_port()
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder `shared` beside the checkout; the test skips where it is absent."""
+    folder = ROOT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("the folder ../shared is not here")
+    return folder
+
+
+@pytest.fixture
+def make_mosquitto(tmp_path: Path) -> Iterator[Callable[..., broker.Mosquitto]]:
+    """`make_mosquitto(*lines, port=None)`: a started broker with further configuration lines; ended with the test."""
+    path = _program("mosquitto", "mosquitto")
+    with ExitStack() as stack:
+
+        def make(*lines: str, port: int | None = None) -> broker.Mosquitto:
+            made = broker.Mosquitto(tmp_path, path, lines, port)
+            stack.callback(made.kill)
+            made.start()
+            return made
+
+        yield make
+
+
+@pytest.fixture
+def mosquitto(make_mosquitto: Callable[..., broker.Mosquitto]) -> broker.Mosquitto:
+    """A started broker that lets anybody in."""
+    return make_mosquitto()
+
+
+@pytest.fixture
+def tmpfs(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """`tmpfs(size)`: a file system of that many bytes, to be filled up; skips without the right to mount."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a tmpfs needs root")
+    with ExitStack() as stack:
+
+        def mount(size: int) -> Path:
+            folder = tmp_path / f"tmpfs-{size}"
+            folder.mkdir()
+            options = f"size={size},mode=0700"
+            done = subprocess.run(
+                ["mount", "-t", "tmpfs", "-o", options, "lamppost-test", str(folder)],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if done.returncode != 0:
+                pytest.skip(f"no tmpfs can be mounted here: {done.stderr.strip()}")
+            stack.callback(subprocess.run, ["umount", "--lazy", str(folder)], check=True)
+            return folder
+
+        yield mount
+
+
+class Watch:
+    """Which calls of our code blocked the event loop."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def error(self, function: str) -> BlockingError:
+        """What blockbuster raises for `function`; noted as well, for the code under test may catch it."""
+        self.calls.append(function)
+        return BlockingError(function)
+
+
+@pytest.fixture(autouse=True)
+def event_loop_watch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
+    """An asynchronous test fails when code of ours calls something that blocks the event loop."""
+    watch = Watch()
+    if not inspect.iscoroutinefunction(getattr(request, "function", None)):
+        yield watch
+        return
+    guard = BlockBuster([name for name in PACKAGES if find_spec(name) is not None])
+    for function, file, callers, _ in MAY_BLOCK:
+        guard.functions[function].can_block_in(file, callers)
+    monkeypatch.setattr(blockbuster.blockbuster, "BlockingError", watch.error)
+    guard.activate()
+    try:
+        yield watch
+    finally:
+        guard.deactivate()
+    assert not watch.calls, f"the event loop was blocked by {', '.join(watch.calls)}"
