@@ -1,0 +1,38 @@
+"""What the installation is: TOML files loaded, merged and checked, all problems told at once."""
+
+from config.editor import json_schema
+from config.errors import ConfigError, ConfigErrors, Problem
+from config.loader import load
+from config.models import Buffer, Bus, Config, Device, Gateway, Profile
+from config.point import Limits, Point, Report, Writable
+from config.problems import explain
+from config.profile import load_profile
+from config.units import format_duration, format_size, parse_duration, parse_size
+from config.uplink import Broker, Tls, Uplink
+
+__all__ = [
+    "Broker",
+    "Buffer",
+    "Bus",
+    "Config",
+    "ConfigError",
+    "ConfigErrors",
+    "Device",
+    "Gateway",
+    "Limits",
+    "Point",
+    "Problem",
+    "Profile",
+    "Report",
+    "Tls",
+    "Uplink",
+    "Writable",
+    "explain",
+    "format_duration",
+    "format_size",
+    "json_schema",
+    "load",
+    "load_profile",
+    "parse_duration",
+    "parse_size",
+]

@@ -1,0 +1,115 @@
+"""What an installation is: the gateway, its uplink and buffer, buses, devices, profiles."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from config.point import Point, Table
+from config.scalars import Every, FilePath, Id, Labels, Place, Text, Zone
+from config.units import DAY, DURATION_PATTERN, HOUR, MINUTE, SIZE_PATTERN, duration_between, size_between
+from config.uplink import Uplink
+
+MIN_BUFFER = 10**6  # bytes; room for the largest batch (2**20) would be nearly all of it, so nothing smaller is of use
+MAX_BUFFER = 10**12  # bytes; larger than any card or disk of a gateway
+MIN_COMMIT = 100  # ms; a flash card takes about 10 flushes a second for years, not more
+MAX_COMMIT = 10 * MINUTE  # what a power cut may cost at most
+MAX_HISTORY = 366 * DAY
+
+_DURATION: dict[str, Any] = {"type": "string", "pattern": DURATION_PATTERN}
+
+
+class Gateway(Table):
+    """Who this gateway is."""
+
+    id: Id = Field(description="Name of this gateway, unique at the platform.", examples=["gw-0017"])
+    site: Id = Field(description="The site it stands on.", examples=["nord"])
+    key: FilePath = Field(
+        default=Path("/etc/lamppost/keys/batch.key"), description="Private key that signs batches (PKCS#8 PEM, 0600)."
+    )
+    timezone: Zone = Field(default="UTC", description="IANA time zone, for people only.", examples=["America/Toronto"])
+
+
+class Buffer(Table):
+    """Where samples are kept until the platform has them."""
+
+    path: FilePath = Field(default=Path("/var/lib/lamppost/buffer.db"), description="The store.")
+    size: Annotated[
+        int,
+        BeforeValidator(size_between(MIN_BUFFER, MAX_BUFFER)),
+        WithJsonSchema({"type": "string", "pattern": SIZE_PATTERN}),
+    ] = Field(default=512 * 10**6, description="Most that the store takes on disk.", examples=["512MB"])
+    commit: Annotated[int, BeforeValidator(duration_between(MIN_COMMIT, MAX_COMMIT)), WithJsonSchema(_DURATION)] = (
+        Field(default=5000, description="How often samples reach the disk: what a power cut may cost.", examples=["5s"])
+    )
+    history: Annotated[int, BeforeValidator(duration_between(0, MAX_HISTORY)), WithJsonSchema(_DURATION)] = Field(
+        default=24 * HOUR, description="How long delivered batches are kept.", examples=["24h"]
+    )
+
+
+class Bus(Table):
+    """One connection and the driver that owns it. `options` holds the driver's own keys as they were read."""
+
+    derived = frozenset({"id", "options"})
+
+    id: Id
+    driver: Id = Field(description="Name of an installed driver.", examples=["modbus"])
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class Device(Table):
+    """Something on a bus. `options` holds the driver's own keys (its address too) as they were read."""
+
+    derived = frozenset({"id", "options"})
+
+    id: Id
+    bus: Id = Field(description="The bus it is on.", examples=["panel"])
+    profile: Id | None = Field(default=None, description="A device model whose points it has.", examples=["nmea-mwv"])
+    every: Every | None = Field(default=None, description="How often its points are read.", examples=["10s"])
+    asset_id: Text | None = Field(default=None, description="The owner's number for it.", examples=["E-1044"])
+    location: Place | None = Field(
+        default=None, description="Latitude and longitude, WGS 84 degrees.", examples=[[43.589, -79.644]]
+    )
+    labels: Labels = Field(
+        default_factory=dict, description="Anything else to find it by.", examples=[{"street": "Main"}]
+    )
+    points: dict[str, Point] = Field(default_factory=dict, description="Its points, on top of those of the profile.")
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class Profile(Table):
+    """A device model as data. `options` are a driver's keys for each device of the model; the device's own win."""
+
+    derived = frozenset({"name", "options"})
+
+    name: Id
+    driver: Id = Field(description="The driver that understands its points.", examples=["modbus"])
+    source: str = Field(default="", max_length=2000, description="The public document that the points come from.")
+    title: str = Field(default="", max_length=200, description="Maker and model.")
+    every: Every | None = Field(default=None, description="How often, where the device does not say.", examples=["10s"])
+    points: dict[str, Point] = Field(default_factory=dict, description="Its points.")
+    vectors: tuple[dict[str, Any], ...] = Field(default=(), description="Test vectors from the source, for tests only.")
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class Config(Table):
+    """A whole checked installation; `files` says which file each table came from."""
+
+    derived = frozenset({"files"})
+
+    gateway: Gateway
+    uplink: Uplink | None = None
+    buffer: Buffer = Buffer()
+    buses: dict[str, Bus] = Field(default_factory=dict)
+    devices: dict[str, Device] = Field(default_factory=dict)
+    files: Mapping[str, str] = Field(default_factory=dict, repr=False, exclude=True)
+
+    def where(self, path: str) -> str:
+        """The file that a key path such as `devices.lamp7.points.level` came from; "" where none did."""
+        parts = path.split(".")
+        for end in range(len(parts), -1, -1):
+            file = self.files.get(".".join(parts[:end]))
+            if file is not None:
+                return file
+        return ""
