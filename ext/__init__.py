@@ -1,0 +1,54 @@
+"""The C-speed kernels: scan plans, the packer and the unpacker, and the words they share."""
+
+from ext.errors import FormatError
+from ext.layout import MAX_PAYLOAD, Layout
+from ext.limits import MAX_BATCH_BYTES, MAX_SAMPLES, MAX_TEXT_BYTES
+from ext.packer import Packer
+from ext.plan import ScanPlan
+from ext.quality import (
+    BAD,
+    BAD_ANSWER,
+    CLOCK,
+    EXCEPTION,
+    GOOD,
+    LIMITS,
+    MAINTENANCE,
+    NO_ANSWER,
+    SENSOR_FAULT,
+    SENTINEL,
+    STALE,
+    UNCERTAIN,
+    describe,
+    quality_class,
+)
+from ext.series import Series
+from ext.unpacker import unpack
+from ext.value import Value
+
+__all__ = [
+    "BAD",
+    "BAD_ANSWER",
+    "CLOCK",
+    "EXCEPTION",
+    "GOOD",
+    "LIMITS",
+    "MAINTENANCE",
+    "MAX_BATCH_BYTES",
+    "MAX_PAYLOAD",
+    "MAX_SAMPLES",
+    "MAX_TEXT_BYTES",
+    "NO_ANSWER",
+    "SENSOR_FAULT",
+    "SENTINEL",
+    "STALE",
+    "UNCERTAIN",
+    "FormatError",
+    "Layout",
+    "Packer",
+    "ScanPlan",
+    "Series",
+    "Value",
+    "describe",
+    "quality_class",
+    "unpack",
+]

@@ -1,0 +1,102 @@
+"""A scan plan in C: for each point, where it lies and whose it is."""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.math cimport isnan
+
+from ext.series cimport FORM_NONE, Rule, State, judge, number, raw_number
+from ext.wire cimport KIND_FLOAT32, KIND_FLOAT64
+
+cdef enum:
+    GOOD = 0
+    BAD = 2
+    QUALITY_LIMITS = 1 | 3 << 2
+    QUALITY_SENTINEL = 2 | 3 << 2
+    QUALITY_FAULT = 2 | 4 << 2
+    SENTINELS = 16  # ext.limits.MAX_SENTINELS
+
+
+cdef struct Field:
+    uint32_t offset
+    uint8_t width
+    uint8_t place[8]  # left shift of the byte at each position
+    uint8_t kind
+    uint8_t form  # the kind, with KIND_SCALED
+    uint8_t shift
+    uint8_t sign  # bits to shift up and down again for a signed integer; 0 for none
+    uint8_t sentinels
+    uint64_t mask
+    uint64_t sentinel[SENTINELS]
+    Rule* rule
+    State* state
+    unsigned int number
+
+
+cdef struct Judged:
+    uint64_t bits
+    uint8_t quality
+    bint reported
+    bint valued
+
+
+cdef inline uint64_t load(const Field* field, const uint8_t* payload) noexcept nogil:
+    cdef uint64_t raw = 0
+    cdef int i
+    payload += field.offset
+    for i in range(field.width):
+        raw |= <uint64_t>payload[i] << field.place[i]
+    return (raw >> field.shift) & field.mask
+
+
+cdef inline bint is_sentinel(const Field* field, uint64_t raw) noexcept nogil:
+    cdef int i
+    for i in range(field.sentinels):
+        if field.sentinel[i] == raw:
+            return True
+    return False
+
+
+cdef inline int judged_quality(const Field* field, uint64_t raw, int quality) noexcept nogil:
+    cdef double value
+    if field.kind == KIND_FLOAT32 or field.kind == KIND_FLOAT64:
+        if isnan(raw_number(field.kind, raw)):
+            return quality if (quality & 3) == BAD else QUALITY_FAULT
+    if quality == GOOD and field.rule.limited:
+        value = number(field.rule, field.form, raw)
+        if value < field.rule.minimum or value > field.rule.maximum:
+            return QUALITY_LIMITS
+    return quality
+
+
+cdef inline void judge_field(const Field* field, const uint8_t* payload, int64_t boot_ms, int quality, Judged* out) noexcept nogil:
+    """Read, judge and note one point; the scan's own quality stays where nothing worse is found."""
+    cdef uint64_t raw = load(field, payload)
+    cdef int form = field.form
+    if field.sentinels and is_sentinel(field, raw):
+        form = FORM_NONE
+        if (quality & 3) != BAD:
+            quality = QUALITY_SENTINEL
+    if field.sign:
+        raw = <uint64_t>(<int64_t>(raw << field.sign) >> field.sign)
+    if form != FORM_NONE:
+        quality = judged_quality(field, raw, quality)
+    out.bits = raw
+    out.quality = <uint8_t>quality
+    out.valued = form != FORM_NONE
+    out.reported = judge(field.rule, field.state, boot_ms, form, raw if form != FORM_NONE else 0, quality)
+
+
+cdef inline void fail_field(const Field* field, int64_t boot_ms, int quality, Judged* out) noexcept nogil:
+    out.bits = 0
+    out.quality = <uint8_t>quality
+    out.valued = False
+    out.reported = judge(field.rule, field.state, boot_ms, FORM_NONE, 0, quality)
+
+
+cdef class ScanPlan:
+    cdef Field* fields
+    cdef Judged* judged  # scratch of the scan at hand
+    cdef int count
+    cdef readonly Py_ssize_t size
+    cdef readonly int64_t period
+    cdef list series  # keeps alive what the fields point into
+    cdef int compile(self, Field* field, object layout, object series) except -1

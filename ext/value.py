@@ -1,0 +1,29 @@
+"""What a sample's value may be, and the exact arithmetic of scaled ones."""
+
+from decimal import Context, Decimal
+from fractions import Fraction
+from math import inf, isfinite, isnan
+from typing import Final, TypeAlias
+
+Value: TypeAlias = bool | int | float | Decimal | str | bytes | None
+
+# A 64-bit raw times a 64-bit multiplier has at most 39 digits; nothing may be rounded here.
+_EXACT: Final = Context(prec=60, Emax=999_999, Emin=-999_999)
+
+
+def scaled_decimal(raw: int, multiplier: int, addend: int, exponent: int) -> Decimal:
+    """(raw * multiplier + addend) * 10**exponent, exactly, with that exponent."""
+    return _EXACT.multiply(Decimal(raw * multiplier + addend), Decimal((0, (1,), exponent)))
+
+
+def scaled_float(raw: float, multiplier: int, addend: int, exponent: int) -> float:
+    """The double nearest to the exact (raw * multiplier + addend) * 10**exponent; NaN stays, too large is infinite."""
+    if isnan(raw):
+        return raw
+    if not isfinite(raw):
+        return raw if multiplier > 0 else -raw
+    exact = (Fraction(raw) * multiplier + addend) * Fraction(10) ** exponent
+    try:
+        return float(exact)
+    except OverflowError:
+        return inf if exact > 0 else -inf

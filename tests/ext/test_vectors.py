@@ -1,0 +1,80 @@
+"""The page's vectors: both decoders read them, and the packer writes them."""
+
+import struct
+from decimal import Decimal
+
+import pytest
+
+from ext import BAD, NO_ANSWER, Layout, Packer, ScanPlan, Series, unpack
+from tests.ext.vectors import Vector, exact, read_vectors
+from tests.reference_decoder import decode
+
+VECTORS = read_vectors()
+
+
+def packed(name: str) -> list[bytes]:
+    """The blocks of the vector's story as the page tells it, by our packer."""
+    packer = Packer()
+    blocks: list[bytes] = []
+    STORIES[name](packer, blocks)
+    return [*blocks, packer.commit()]
+
+
+def scan(packer: Packer, blocks: list[bytes]) -> None:
+    a, b = (Series(number, exponent=-1, sentinels=[0x8000]) for number in (7, 8))
+    plan = ScanPlan([(Layout(0, "int16"), a), (Layout(2, "int16"), b)], period=1000)
+    packer.append_scan(plan, struct.pack(">hh", 234, -5), 1000)
+    blocks.append(packer.commit())
+    packer.append_scan(plan, struct.pack(">hh", 234, -4), 2003)
+    packer.fail_scan(plan, 3003, NO_ANSWER)
+    packer.append_scan(plan, struct.pack(">hh", 235, -0x8000), 4003)
+
+
+def single(packer: Packer, blocks: list[bytes]) -> None:
+    series = Series(3)
+    packer.append(series, 100, 5)
+    packer.append(series, 160, 5)
+    blocks.append(packer.commit())
+    packer.append(series, 220, 1 << 63)
+    packer.append(series, 220, True)
+    blocks.append(packer.commit())
+    packer.append(series, 220, "né")
+    packer.append(series, 221, b"\xff")
+    blocks.append(packer.commit())
+    packer.append(series, 221, 1 << 64)
+    packer.append(series, 221, Decimal("-0.0"))
+    packer.append(series, 221, None, BAD)
+
+
+def floats(packer: Packer, blocks: list[bytes]) -> None:
+    series = Series(0)
+    for value in (21.5, -0.0, float("inf")):
+        packer.append(series, 0, value)
+    blocks.append(packer.commit())
+    packer.append(series, 0, struct.unpack(">d", bytes.fromhex("7ff8000000000123"))[0])
+
+
+def signalling(packer: Packer, blocks: list[bytes]) -> None:
+    packer.append_scan(ScanPlan([(Layout(0, "float32"), Series(0))]), bytes.fromhex("7fa00001"), 0)
+
+
+def wide(packer: Packer, blocks: list[bytes]) -> None:
+    plan = ScanPlan([(Layout(i, "uint8"), Series(10 + i, on_change=True)) for i in range(9)])
+    packer.append_scan(plan, bytes([1] * 9), 0)
+    blocks.append(packer.commit())
+    packer.append_scan(plan, bytes([1] * 5 + [3] + [1] * 3), 50)
+    packer.append_scan(plan, bytes([2, 2] + [1] * 3 + [3] + [1] * 3), 100)
+
+
+STORIES = {"scan": scan, "single": single, "float": floats, "signalling": signalling, "wide": wide}
+
+
+def test_every_vector_has_its_story() -> None:
+    assert {vector.name for vector in VECTORS} == STORIES.keys()
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector.name)
+def test_vector(vector: Vector) -> None:
+    assert exact(unpack(vector.blocks)) == exact(vector.samples)
+    assert exact(list(decode(vector.blocks))) == exact(vector.samples)
+    assert [block.hex() for block in packed(vector.name)] == [block.hex() for block in vector.blocks]
