@@ -1,0 +1,160 @@
+"""The catalogue: which device, point, unit and type a series number stands for; one block of a batch of its own.
+
+Block: CBOR array of devices `[device, asset_id, location, labels, [[number, point, unit, type, public], ...]]`.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from math import isfinite
+from typing import Any
+
+import cbor2
+
+from buffer import cbor
+from buffer.batch import MAX_BLOCK_BYTES
+from buffer.errors import BatchFormatError
+
+MAX_SERIES = 1 << 20  # a gateway of 100,000 points that redefines each ten times
+MAX_TEXT = 256  # characters of an id, unit, asset id or label
+MAX_LABELS = 64  # a device
+
+Location = tuple[float, float]
+Labels = tuple[tuple[str, str], ...]
+_Device = tuple[str, str, Location | None, Labels]
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesDefinition:
+    """What a series is: `point` is its name within the device, `location` latitude and longitude in degrees."""
+
+    device: str
+    point: str
+    unit: str
+    type: str
+    asset_id: str = ""
+    location: Location | None = None
+    labels: Labels = ()
+    public: bool = False
+
+    def key(self) -> bytes:
+        """The same bytes for the same definition."""
+        entry = self.numbered(0)
+        place = None if entry.location is None else list(entry.location)
+        labels = [list(pair) for pair in entry.labels]
+        return cbor2.dumps([self.device, self.point, self.unit, self.type, self.asset_id, place, labels, self.public])
+
+    def numbered(self, number: int) -> "SeriesEntry":
+        """This series in a catalogue."""
+        return SeriesEntry(
+            number=number,
+            device=self.device,
+            point=self.point,
+            unit=self.unit,
+            type=self.type,
+            asset_id=self.asset_id,
+            location=None if self.location is None else (float(self.location[0]), float(self.location[1])),
+            labels=tuple(sorted(self.labels)),
+            public=self.public,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesEntry:
+    """A line of a catalogue."""
+
+    number: int
+    device: str
+    point: str
+    unit: str
+    type: str
+    asset_id: str = ""
+    location: Location | None = None
+    labels: Labels = ()
+    public: bool = False
+
+
+def encode(entries: Iterable[SeriesEntry]) -> bytes:
+    """The block, the same for the same entries in any order; raises `BatchFormatError`."""
+    ordered = sorted(entries, key=lambda entry: (entry.device, repr(_device(entry)), entry.number))
+    devices = []
+    for (device, asset_id, location, labels), lines in groupby(ordered, _device):
+        series = [[e.number, e.point, e.unit, e.type, e.public] for e in lines]
+        devices.append([device, asset_id, None if location is None else list(location), dict(labels), series])
+    block = cbor2.dumps(devices)
+    if len(block) > MAX_BLOCK_BYTES:
+        raise BatchFormatError(f"a catalogue of {len(block)} bytes ({len(ordered)} series) is over {MAX_BLOCK_BYTES}")
+    decode([block])
+    return block
+
+
+def decode(blocks: Sequence[bytes]) -> tuple[SeriesEntry, ...]:
+    """The lines of a catalogue by ascending number; raises `BatchFormatError`."""
+    if len(blocks) != 1:
+        raise BatchFormatError(f"a catalogue is one block, not {len(blocks)}")
+    devices = cbor.array(cbor.loads(blocks[0], "the catalogue"), "the catalogue", MAX_SERIES)
+    entries = sorted((entry for device in devices for entry in _entries(device)), key=lambda entry: entry.number)
+    if len(entries) > MAX_SERIES:
+        raise BatchFormatError(f"a catalogue of {len(entries)} series is over {MAX_SERIES}")
+    _unique([entry.number for entry in entries], "number")
+    _unique([(entry.device, entry.point) for entry in entries], "point")
+    return tuple(entries)
+
+
+def _device(entry: SeriesEntry) -> _Device:
+    return entry.device, entry.asset_id, entry.location, entry.labels
+
+
+def _entries(item: object) -> Iterable[SeriesEntry]:
+    device, asset_id, location, labels, series = cbor.array(item, "a device of the catalogue", 5, 5)
+    name = cbor.text(device, "a device id", MAX_TEXT, 1)
+    asset = cbor.text(asset_id, f"asset_id of {name}", MAX_TEXT)
+    place, tags = _location(location, name), _labels(labels, name)
+    for line in cbor.array(series, f"the series of {name}", MAX_SERIES):
+        number, point, unit, kind, public = cbor.array(line, f"a series of {name}", 5, 5)
+        if type(public) is not bool:
+            cbor.fail(f"public of a series of {name}", "true or false", public)
+        yield SeriesEntry(
+            cbor.integer(number, f"a series number of {name}", 1, MAX_SERIES),
+            name,
+            cbor.text(point, f"a point of {name}", MAX_TEXT, 1),
+            cbor.text(unit, f"a unit of {name}", MAX_TEXT),
+            cbor.text(kind, f"a type of {name}", MAX_TEXT),
+            asset,
+            place,
+            tags,
+            public,
+        )
+
+
+def _location(value: object, device: str) -> Location | None:
+    if value is None:
+        return None
+    latitude, longitude = (_degrees(item, device) for item in cbor.array(value, f"location of {device}", 2, 2))
+    if abs(latitude) > 90 or abs(longitude) > 180:
+        cbor.fail(f"location of {device}", "latitude, longitude in degrees", value)
+    return latitude, longitude
+
+
+def _degrees(value: object, device: str) -> float:
+    if type(value) is not float or not isfinite(value):
+        cbor.fail(f"location of {device}", "a pair of finite floats", value)
+    return value
+
+
+def _labels(value: object, device: str) -> Labels:
+    if type(value) is not dict or len(value) > MAX_LABELS:
+        cbor.fail(f"labels of {device}", f"a map of at most {MAX_LABELS}", value)
+    pairs = [
+        (cbor.text(name, f"a label of {device}", MAX_TEXT, 1), cbor.text(tag, f"label {name} of {device}", MAX_TEXT))
+        for name, tag in value.items()
+    ]
+    return tuple(sorted(pairs))
+
+
+def _unique(values: Sequence[Any], what: str) -> None:
+    seen = set()
+    for value in values:
+        if value in seen:
+            cbor.fail(f"a {what} of the catalogue", "there once only", value)
+        seen.add(value)

@@ -1,0 +1,95 @@
+"""Acknowledged, refused, pruned: what becomes of sealed batches, in the caller's transaction."""
+
+import sqlite3
+from dataclasses import dataclass
+
+from buffer.ack import Ack
+from buffer.block import CATALOGUE_PART
+from buffer.cose import Kind
+from buffer.errors import AckReason, AckRefused
+from buffer.header import KIND_CODES, KINDS, PRIORITIES, Priority
+from buffer.memory import Memory
+
+PRUNE_BATCHES = 256  # a transaction, so that the log stays small
+KEPT_BLOCKS = 8  # the newest rows stay: they say until when there are samples after an unclean stop
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A sealed batch that is not acknowledged; `bytes` is the size of its message, `refused` a collector's reason."""
+
+    number: int
+    kind: Kind
+    priority: Priority
+    samples: int
+    bytes: int
+    refused: str | None
+
+
+def held(connection: sqlite3.Connection, start: int) -> list[Held]:
+    """What is not acknowledged from number `start` on, in order."""
+    query = (
+        "SELECT number, kind, part, samples, size, refused FROM batches"
+        " WHERE number >= ? AND acked_utc_ms = 0 ORDER BY number"
+    )
+    found = []
+    for number, code, part, samples, size, refused in connection.execute(query, (start,)):
+        found.append(Held(number, KINDS[code], priority_of(KINDS[code], part), samples, size, refused or None))
+    return found
+
+
+def priority_of(kind: Kind, part: int) -> Priority:
+    """A catalogue goes first; a batch with nothing but ledger entries is a normal one."""
+    if part == CATALOGUE_PART:
+        return Priority.CRITICAL if kind is Kind.CATALOGUE else Priority.NORMAL
+    return PRIORITIES[part]
+
+
+def check_ack(connection: sqlite3.Connection, memory: Memory, gateway: str, ack: Ack) -> None:
+    """Raise `AckRefused` unless every number and hash in it is this store's."""
+    if ack.gateway != gateway:
+        raise AckRefused(AckReason.GATEWAY, ack.gateway)
+    if ack.stream != memory.stream:
+        raise AckRefused(AckReason.STREAM, ack.stream.hex())
+    named = [(ack.cumulative, ack.hash)] if ack.cumulative else []
+    for number, digest in named + [(last, digest) for _, last, digest in ack.ranges]:
+        if number > memory.last_number:
+            raise AckRefused(AckReason.NEVER_SENT, f"{number}, the newest is {memory.last_number}")
+        row = connection.execute("SELECT hash FROM batches WHERE number = ?", (number,)).fetchone()
+        if row is not None and row[0] != digest:
+            raise AckRefused(AckReason.HASH, f"batch {number} is {row[0].hex()}, not {digest.hex()}")
+
+
+def acked_numbers(connection: sqlite3.Connection, memory: Memory, ack: Ack) -> list[int]:
+    """The held numbers that it frees: the union of the cumulative number and the ranges."""
+    query = "SELECT number FROM batches WHERE number BETWEEN ? AND ? AND acked_utc_ms = 0"
+    freed: set[int] = set()
+    for first, last in [(1, ack.cumulative), *((first, last) for first, last, _ in ack.ranges)]:
+        freed.update(row[0] for row in connection.execute(query, (max(first, memory.lowest_held), last)))
+    return sorted(freed)
+
+
+def prunable(connection: sqlite3.Connection, memory: Memory, before_utc_ms: int) -> list[tuple[int, int, int, int]]:
+    """(first block, last block, part, number) of delivered batches to drop, catalogues still in use left out."""
+    query = (
+        "SELECT first_block, last_block, part, number FROM batches AS b"
+        " WHERE acked_utc_ms > 0 AND acked_utc_ms < ? AND header != x'' AND last_block < ?"
+        " AND (kind != ? OR (number != ? AND NOT EXISTS"
+        "      (SELECT 1 FROM batches AS user WHERE user.catalogue = b.number AND user.header != x'')))"
+        " ORDER BY number LIMIT ?"
+    )
+    newest = memory.next_block - KEPT_BLOCKS
+    catalogue = KIND_CODES[Kind.CATALOGUE]
+    return connection.execute(query, (before_utc_ms, newest, catalogue, memory.catalogue, PRUNE_BATCHES)).fetchall()
+
+
+def drop(connection: sqlite3.Connection, memory: Memory, rows: list[tuple[int, int, int, int]]) -> None:
+    """Drop the bytes of batches; number and hash stay while a lower number is held, and of the newest for ever."""
+    blocks = [(first, last, part) for first, last, part, _ in rows]
+    connection.executemany("DELETE FROM blocks WHERE id BETWEEN ? AND ? AND part = ?", blocks)
+    connection.executemany(
+        "UPDATE batches SET header = x'', signature = x'', kid = x'' WHERE number = ?", [row[3:] for row in rows]
+    )
+    connection.execute(
+        "DELETE FROM batches WHERE header = x'' AND number < ?", (min(memory.lowest_held, memory.last_number),)
+    )

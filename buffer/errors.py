@@ -1,0 +1,74 @@
+"""What goes wrong with keys, signed messages and the store."""
+
+from enum import StrEnum
+
+
+class BufferError_(Exception):  # noqa: N801, N818 - BufferError is a builtin of another meaning
+    """Root of what this package raises."""
+
+    exit_code = 70  # EX_SOFTWARE
+
+
+class KeyFileError(BufferError_, ValueError):
+    """A key file is missing, unsafe to use or not what it should be."""
+
+    exit_code = 78  # EX_CONFIG
+
+
+class SignatureError(BufferError_, ValueError):
+    """A message is not signed by the key it must be signed by; nothing in it may be believed."""
+
+    exit_code = 65  # EX_DATAERR
+
+
+class BatchFormatError(BufferError_, ValueError):
+    """A signed message, header, catalogue or acknowledgement is not as docs/format.md says."""
+
+    exit_code = 65
+
+
+class BatchBoundary(BufferError_, ValueError):  # noqa: N818
+    """A block cannot continue the open batch: it needs a reset packer (`fresh`). Nothing was written."""
+
+
+class AckReason(StrEnum):
+    """Why an acknowledgement frees nothing."""
+
+    GATEWAY = "names another gateway"
+    STREAM = "names another stream"
+    HASH = "names another hash"
+    NEVER_SENT = "names a number that was never sealed"
+
+
+class AckRefused(BufferError_, ValueError):  # noqa: N818
+    """An acknowledgement that is not about what this store holds; nothing was freed."""
+
+    def __init__(self, reason: AckReason, detail: str) -> None:
+        super().__init__(f"acknowledgement {reason}: {detail}")
+        self.reason = reason
+
+
+class StoreError(BufferError_, OSError):
+    """The disk or SQLite refused; nothing of the attempt is in the file and the store stays usable."""
+
+    exit_code = 74  # EX_IOERR
+
+
+class StoreFull(StoreError):  # noqa: N818
+    """No room: the size limit or the file system is reached and no delivered history is left to drop."""
+
+
+class StoreCorrupt(StoreError):  # noqa: N818
+    """The file is damaged or no store; the message names the remedy. The file was not changed."""
+
+
+class StoreMismatch(StoreError):  # noqa: N818
+    """The store is another gateway's, or of a newer version of the program."""
+
+    exit_code = 78
+
+
+class UnknownBatch(BufferError_, LookupError):  # noqa: N818
+    """The store has no batch of that number, or no longer."""
+
+    exit_code = 65

@@ -1,0 +1,100 @@
+"""The tables of the store and how one version becomes the next. Loaded only by the process of `buffer.migrate`."""
+
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from buffer.database import APPLICATION_ID, PAGE_BYTES
+from buffer.header import STREAM_BYTES
+
+
+def migrate(path: Path, target: int) -> None:
+    """Make the file, or bring it to version `target`; a version is there wholly or not at all."""
+    connection = sqlite3.connect(path)
+    try:
+        connection.execute(f"PRAGMA page_size={PAGE_BYTES}")  # of a new file; no effect later
+        database = Database(connection, recursive_triggers=False)
+        database.enable_wal()
+        connection.execute("PRAGMA synchronous=FULL")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        for step in range(version, target):
+            with database.atomic():
+                STEPS[step](database)
+                connection.execute(f"PRAGMA user_version={step + 1}")
+    finally:
+        connection.close()
+
+
+def _create(database: Database) -> None:
+    """Version 1. `part` is the code of the priority, 3 for catalogues; an `acked_utc_ms` of 0 is "not yet"."""
+    database.execute(f"PRAGMA application_id={APPLICATION_ID}")
+    for name, (key, columns) in TABLES.items():
+        database.table(name).create(columns, pk=key)
+    database.table("series").create_index(["definition"], unique=True)
+    database.table("parts").insert_all({"part": part, "sealed_to": 0} for part in range(4))
+    state: dict[str, object] = dict.fromkeys(TABLES["state"][1], 0)
+    state |= {"id": 1, "gateway": "", "stream": os.urandom(STREAM_BYTES), "boot": b"", "clean": 1}
+    database.table("state").insert(state | {"next_series": 1, "clock_state": -1})
+
+
+TABLES: dict[str, tuple[str, dict[str, type]]] = {
+    "blocks": (
+        "id",
+        {
+            "id": int,
+            "part": int,
+            "boot": bytes,
+            "clock_ms": int,
+            "clock_state": int,
+            "samples": int,
+            "first_ms": int,
+            "last_ms": int,
+            "data": bytes,
+        },
+    ),
+    "batches": (
+        "number",
+        {
+            "number": int,
+            "kind": int,
+            "part": int,
+            "samples": int,
+            "size": int,
+            "catalogue": int,
+            "first_block": int,
+            "last_block": int,
+            "acked_utc_ms": int,
+            "refused": str,
+            "kid": bytes,
+            "hash": bytes,
+            "signature": bytes,
+            "header": bytes,
+        },
+    ),
+    "series": ("number", {"number": int, "definition": bytes}),
+    "ledger": ("id", {"id": int, "entry": bytes}),
+    "parts": ("part", {"part": int, "sealed_to": int}),
+    "state": (
+        "id",
+        {
+            "id": int,
+            "gateway": str,
+            "stream": bytes,
+            "catalogue": int,
+            "next_series": int,
+            "boot": bytes,
+            "since_ms": int,
+            "clean": int,
+            "clock_ms": int,
+            "clock_state": int,
+            "floor_ms": int,
+        },
+    ),
+}
+"""Key and columns of each table of version 1."""
+
+STEPS: tuple[Callable[[Database], None], ...] = (_create,)
+"""The n-th brings a file of version n to version n + 1."""
