@@ -1,0 +1,5 @@
+"""`python -m gateway` is `lamppost`."""
+
+from gateway.cli import main
+
+main()

@@ -1,0 +1,198 @@
+"""The daemon: composes the parts and supervises them. The one module that sees everything."""
+
+import asyncio
+import logging
+import signal
+from pathlib import Path
+
+from buffer.errors import StoreCorrupt, StoreError
+from buffer.store import Store, set_aside
+from buffer.thread import StoreThread
+from config import Config
+from drivers.errors import DeviceError
+from gateway import series
+from gateway.clock import AgentClock, boot_id
+from gateway.control import OPERATE_GROUP, VIEW_GROUP, ControlServer
+from gateway.installation import Installation, Keys
+from gateway.keeper import Keeper
+from gateway.notify import notify, watchdog_interval
+from gateway.outbox import StoreOutbox
+from gateway.poller import BusTask, ListeningTask, bus_task
+from gateway.recorder import Recorder
+from gateway.uplink.transport import Connector
+from gateway.uplink.uplink import UplinkTask
+from gateway.verbs import Verbs
+
+log = logging.getLogger(__name__)
+
+BATCH_MS = 10_000
+"""How often batches are sealed when no uplink says otherwise."""
+STOP_S = 4.0
+"""SIGTERM to exit takes at most 5 s; the disk gets the last word within this."""
+STUCK_MS = 60_000
+"""A part that made no progress for this long is stuck: a driver's longest call is bounded well below it."""
+DISK_STUCK_MS = 300_000
+"""A bad card may stall for half a minute and more; restarting does not cure it."""
+
+
+class Agent:
+    """One life of the daemon."""
+
+    def __init__(self, installation: Installation, keys: Keys, run_dir: Path) -> None:
+        self.config: Config = installation.config
+        self.drivers = installation.drivers
+        self.keys = keys
+        self.run_dir = run_dir
+        self.stopping = asyncio.Event()
+        self.sockets: list[ControlServer] = []
+
+    async def run(self) -> None:
+        """Run until SIGTERM or SIGINT; everything taken by then is committed. Raises what cannot be lived with."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stopping.set)
+        await self._open()
+        tasks = [asyncio.ensure_future(work) for work in self._work()]
+        stop: asyncio.Future[object] = asyncio.ensure_future(self.stopping.wait())
+        try:
+            await self._start_control()
+            notify("READY=1")
+            log.info("running: %d buses, %d points", len(self.buses), len(self.points))
+            await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            notify("STOPPING=1")
+            await self._close(tasks)
+            stop.cancel()
+        for task in tasks:
+            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+                raise error
+
+    async def _open(self) -> None:
+        boot = boot_id()
+        self.store = StoreThread(lambda: self._open_store(boot))
+        await self.store.start()
+        held, floor = await self.store.call(lambda store: (store.boot_clock, store.floor_ms))
+        self.clock = AgentClock(boot, held=held, floor_ms=floor)
+        wanted = series.definitions(self.drivers)
+        numbers = await self.store.call(lambda store: store.assign(list(wanted.values())))
+        self.points = {p.point.id: p.point for d in self.drivers for dev in d.setup.devices for p in dev.points}
+        self.series = series.compile_series(self.points, dict(zip(wanted, numbers, strict=True)))
+        self.recorder = Recorder(self.clock.now, self.series, self.points)
+        self.buses = [bus_task(driver, self.recorder, self.clock.now) for driver in self.drivers]
+        self.keeper = self._keeper()
+        self.uplink = self._uplink()
+        self._wire()
+
+    def _open_store(self, boot: bytes) -> Store:
+        buffer = self.config.buffer
+
+        def opened() -> Store:
+            return Store.open(buffer.path, self.config.gateway.id, self.keys.signing, boot, size_limit=buffer.size)
+
+        try:
+            return opened()
+        except StoreCorrupt as error:
+            aside = set_aside(buffer.path)
+            log.critical("buffer: %s; set aside as %s, a new one begins", error, aside)
+            return opened()
+
+    def _keeper(self) -> Keeper:
+        buffer, uplink = self.config.buffer, self.config.uplink
+        return Keeper(
+            self.store,
+            self.recorder,
+            self.clock,
+            commit_ms=buffer.commit,
+            batch_ms=uplink.batch if uplink is not None else BATCH_MS,
+            history_ms=buffer.history,
+        )
+
+    def _uplink(self) -> UplinkTask | None:
+        uplink, gateway = self.config.uplink, self.config.gateway
+        if uplink is None:
+            return None
+        return UplinkTask(
+            Connector(uplink, f"lamppost-{gateway.id}"),
+            StoreOutbox(self.store, self.clock),
+            self.clock,
+            prefix=f"{uplink.root}/v1/{gateway.site}/{gateway.id}",
+            gateway=gateway.id,
+            authority=self.keys.authority,
+        )
+
+    def _wire(self) -> None:
+        """Connect the parts that do not know each other."""
+        listening = {d: task for task in self.buses if isinstance(task, ListeningTask) for d in task.health}
+
+        def heard(device: str) -> None:
+            if device in listening:
+                listening[device].heard(device)
+
+        def failed(device: str, error: DeviceError) -> None:
+            if device in listening:
+                listening[device].failed(device, error)
+
+        self.recorder.on_heard, self.recorder.on_failed = heard, failed
+        self.recorder.on_critical, self.recorder.on_large = self.keeper.critical, self.keeper.urgent
+        if self.uplink is not None:
+            self.keeper.on_sealed = self.uplink.sealed
+
+    def _work(self) -> list[asyncio.Future[object]]:
+        work = [bus.run() for bus in self.buses]
+        work.append(self.keeper.run())
+        if self.uplink is not None:
+            work.append(self.uplink.run())
+        if (seconds := watchdog_interval()) is not None:
+            work.append(self._watch(seconds))
+        return [asyncio.ensure_future(w) for w in work]
+
+    async def _start_control(self) -> None:
+        verbs = Verbs(self)
+        self.sockets = [
+            ControlServer(self.run_dir / "status.sock", verbs.view, VIEW_GROUP),
+            ControlServer(self.run_dir / "control.sock", verbs.operate, OPERATE_GROUP),
+        ]
+        for server in self.sockets:
+            await server.start()
+
+    async def _watch(self, seconds: float) -> None:
+        """Feed the watchdog only while every part makes progress."""
+        while True:
+            stuck = self.stuck()
+            if stuck:
+                log.critical("no progress: %s; the watchdog is not fed", ", ".join(stuck))
+            else:
+                notify("WATCHDOG=1")
+            await asyncio.sleep(seconds)
+
+    def stuck(self) -> list[str]:
+        """The parts that have made no progress for too long."""
+        now = self.clock.now()
+        parts = [(f"bus {bus.bus.id}", bus.progress_at, STUCK_MS) for bus in self.buses]
+        parts.append(("buffer", self.keeper.progress_at, DISK_STUCK_MS))
+        if self.uplink is not None:
+            parts.append(("uplink", self.uplink.progress_at, DISK_STUCK_MS))
+        return [name for name, at, limit in parts if now - at > limit]
+
+    async def _close(self, tasks: list[asyncio.Future[object]]) -> None:
+        """Stop asking, commit and seal everything, close the store."""
+        for server in self.sockets:
+            await server.stop()
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=STOP_S / 2)
+        try:
+            async with asyncio.timeout(STOP_S):
+                await self.keeper.flush()
+        except (StoreError, TimeoutError) as error:
+            log.critical("buffer: the last samples are not committed: %s", error)
+        await self._close_store()
+        log.info("stopped: %d samples committed in this life", self.keeper.counts.committed)
+
+    async def _close_store(self) -> None:
+        """Give the file up, marked as stopped cleanly when everything is in it."""
+        try:
+            async with asyncio.timeout(1):
+                await self.store.close(clean=not self.keeper.waiting)
+        except (StoreError, TimeoutError) as error:
+            log.critical("buffer: not closed: %s", error)

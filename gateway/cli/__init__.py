@@ -1,0 +1,73 @@
+"""The command `lamppost`: a file a verb, none of them imported before it is called."""
+
+import sys
+from importlib import import_module
+
+import click
+
+from gateway import VERSION
+
+VERBS = {
+    "run": "Run the agent (what the service does).",
+    "check": "Check the configuration; tells every error at once.",
+    "status": "Show the state of the running agent.",
+    "tail": "Show samples as they arrive.",
+    "queue": "Show what waits to be delivered.",
+    "verify": "Verify a batch or a whole buffer.",
+    "key": "Make or show the gateway's key.",
+    "demo": "Show the whole way, with simulated devices.",
+}
+
+EX_SOFTWARE = 70
+EX_INTERRUPTED = 130
+
+
+class LazyGroup(click.Group):
+    """Imports a verb's module only when that verb is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = import_module(f"gateway.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(VERSION, prog_name="lamppost")
+def lamppost() -> None:
+    """The edge gateway agent for a city's connected devices."""
+
+
+def main() -> None:
+    """Run the command line; each error's class says the exit code (sysexits.h)."""
+    try:
+        lamppost(standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(EX_INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(64 if isinstance(error, click.UsageError) else error.exit_code)  # EX_USAGE
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader went away: nothing left to say
+        sys.exit(0)
+    except Exception as error:  # the boundary of the process: known errors become a line, others a traceback
+        code = getattr(error, "exit_code", None)
+        if code is None:
+            raise
+        _tell(error)
+        sys.exit(code)
+
+
+def _tell(error: Exception) -> None:
+    from gateway.cli.output import plain
+
+    click.echo(f"lamppost: {plain(str(error))}", err=True)
+    if remedy := getattr(error, "remedy", ""):
+        click.echo(f"  try: {plain(remedy)}", err=True)

@@ -1,0 +1,67 @@
+"""`lamppost demo`"""
+
+import asyncio
+import tempfile
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from gateway.cli.output import json_option, plain, print_json, print_table
+from gateway.demo.account import Account
+from gateway.demo.demo import Demo, Plan, State, balance
+from gateway.demo.scene import Scene
+from gateway.demo.show import Show
+from gateway.errors import AccountError
+
+
+@click.command("demo")
+@click.option("--seconds", type=click.FloatRange(5, 86_400), default=60, show_default=True, help="How long it samples.")
+@click.option("--outage", type=click.FloatRange(0, 3600), default=0, help="Cut the link for so many seconds.")
+@click.option("--kill", is_flag=True, help="kill -9 the agent in mid-flight.")
+@click.option("--folder", type=click.Path(path_type=Path, file_okay=False), help="Where, instead of a temporary folder.")
+@click.option("--account", "again", is_flag=True, help="Only make the account of a FOLDER again.")
+@json_option
+def command(seconds: float, outage: float, kill: bool, folder: Path | None, again: bool, as_json: bool) -> None:
+    """Simulated devices, the agent, a broker and a collector; then an account of every sample.
+
+    Exit code 0 only when nothing was lost, doubled or left unproven.
+    """
+    if again:
+        if folder is None:
+            raise click.UsageError("--account needs --folder")
+        _close(balance(Scene(folder)), as_json)
+        return
+    if outage >= seconds * 3 / 4:
+        raise click.UsageError("the outage must end before the demo does: --outage < 3/4 of --seconds")
+    plan = Plan(seconds, outage, kill)
+    if folder is not None:
+        folder.mkdir(parents=True)
+        _close(_run(folder, plan, as_json), as_json)
+        return
+    with tempfile.TemporaryDirectory(prefix="lamppost-demo-") as made:
+        _close(_run(Path(made), plan, as_json), as_json)
+
+
+def _run(folder: Path, plan: Plan, as_json: bool) -> Account:
+    show = Show(Scene(folder).database, Console(stderr=True))
+
+    def refresh(state: State) -> None:
+        if not as_json:
+            show.refresh({"link": state.link, "agent": state.agent})
+
+    try:
+        return asyncio.run(Demo(folder, plan, show.event, refresh).run())
+    finally:
+        show.close()
+
+
+def _close(result: Account, as_json: bool) -> None:
+    for fault in result.faults:
+        click.echo(plain(fault), err=True)
+    if as_json:
+        print_json(result.line())
+    else:
+        print_table("the account", ("", "samples>"), list(result.line().items()))
+    if not result.balanced:
+        raise AccountError("the account does not balance")

@@ -1,0 +1,65 @@
+"""`lamppost queue`"""
+
+from pathlib import Path
+
+import click
+
+from gateway.cli.output import json_option, print_json, print_table, run_dir_option
+from gateway.client import Client
+
+
+@click.command("queue")
+@run_dir_option
+@click.option("--save", nargs=2, type=(int, click.Path(path_type=Path, dir_okay=False)), metavar="NUMBER FILE",
+              help="Write a batch, as it is sent, into FILE.")  # fmt: skip
+@click.option("--buffer", type=click.Path(path_type=Path, dir_okay=False, exists=True),
+              help="Read this buffer file instead of asking the daemon.")  # fmt: skip
+@json_option
+def command(run_dir: Path, save: tuple[int, Path] | None, buffer: Path | None, as_json: bool) -> None:
+    """Show the batches that wait for the platform's acknowledgement, and those that it refused."""
+    if save is not None:
+        _save(run_dir, buffer, *save)
+        return
+    rows = _offline(buffer) if buffer is not None else _ask(run_dir)
+    if as_json:
+        print_json(rows)
+        return
+    print_table(
+        "",
+        ("number>", "kind", "priority", "samples>", "bytes>", ""),
+        [
+            (r["number"], r["kind"], r["priority"], r["samples"], r["bytes"],
+             "" if r["refused"] is None else f"refused: {r['refused']}")
+            for r in rows
+        ],
+    )  # fmt: skip
+
+
+def _ask(run_dir: Path) -> list[dict[str, object]]:
+    with Client(run_dir / "status.sock") as client:
+        rows: list[dict[str, object]] = client.call("queue")
+        return rows
+
+
+def _offline(buffer: Path) -> list[dict[str, object]]:
+    from buffer.reader import Reader
+
+    with Reader(buffer) as reader:
+        return [
+            {"number": b.number, "kind": b.kind, "priority": b.priority, "samples": b.samples,
+             "bytes": b.bytes, "refused": b.refused}
+            for b in reader.held()
+        ]  # fmt: skip
+
+
+def _save(run_dir: Path, buffer: Path | None, number: int, target: Path) -> None:
+    from buffer.reader import read_batches
+    from gateway.errors import GatewayError
+
+    if buffer is None:
+        with Client(run_dir / "status.sock") as client:
+            buffer = Path(client.call("status")["buffer"]["path"])
+    for batch in read_batches(buffer, number, number):
+        target.write_bytes(batch.message)
+        return
+    raise GatewayError(f"batch {number} is not in {buffer}", "lamppost queue")

@@ -1,0 +1,52 @@
+"""`lamppost run`"""
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from gateway.cli.output import config_option, run_dir_option
+
+LOG_FORMAT = "%(levelname)s %(name)s: %(message)s"
+JOURNAL_PRIORITIES = {"DEBUG": 7, "INFO": 6, "WARNING": 4, "ERROR": 3, "CRITICAL": 2}
+
+
+class JournalFormatter(logging.Formatter):
+    """Puts the priority in front, as sd-daemon(3) has it, when the journal reads our stderr."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record).replace("\n", "\n<7>")
+        return f"<{JOURNAL_PRIORITIES.get(record.levelname, 6)}>{text}"
+
+
+def start_logging(verbose: bool) -> None:
+    """Log to stderr; the libraries' own chatter only when asked for."""
+    handler = logging.StreamHandler(sys.stderr)
+    journal = "JOURNAL_STREAM" in os.environ
+    handler.setFormatter(JournalFormatter("%(name)s: %(message)s") if journal else logging.Formatter(LOG_FORMAT))
+    logging.basicConfig(handlers=[handler], level=logging.DEBUG if verbose else logging.INFO)
+    for library in ("pymodbus", "pymodbus.logging", "bleak", "mqtt", "asyncio", "dbus_fast"):
+        logging.getLogger(library).setLevel(logging.DEBUG if verbose else logging.CRITICAL)
+
+
+@click.command("run")
+@config_option
+@run_dir_option
+@click.option("--verbose", "-v", is_flag=True, help="Log every poll, and what the libraries say.")
+def command(config: Path, run_dir: Path, verbose: bool) -> None:
+    """Run the agent in the foreground until SIGTERM or SIGINT."""
+    import asyncio
+
+    from gateway import installation
+    from gateway.agent import Agent
+
+    start_logging(verbose)
+    found = installation.read(config)
+    keys = installation.keys(found.config)
+    asyncio.run(_run(Agent, found, keys, run_dir))
+
+
+async def _run(agent: type, found: object, keys: object, run_dir: Path) -> None:
+    await agent(found, keys, run_dir).run()

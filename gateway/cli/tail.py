@@ -1,0 +1,36 @@
+"""`lamppost tail`"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gateway.cli.output import json_option, plain, print_json, run_dir_option
+from gateway.client import Client
+
+
+@click.command("tail")
+@click.argument("points", nargs=-1)
+@click.option("-n", "count", type=click.IntRange(1), help="Stop after this many samples.")
+@run_dir_option
+@json_option
+def command(points: tuple[str, ...], count: int | None, run_dir: Path, as_json: bool) -> None:
+    """Show samples as they arrive. POINTS are full ids, or shell patterns such as 'meter1/*'; all by default."""
+    with Client(run_dir / "status.sock") as client:
+        for index, sample in enumerate(client.stream("tail", points=list(points))):
+            if as_json:
+                print_json(sample)
+            else:
+                _show(sample)
+            if count is not None and index + 1 >= count:
+                return
+
+
+def _show(sample: dict[str, Any]) -> None:
+    if sample.get("missed"):
+        click.echo(f"... {sample['missed']} samples not shown", err=True)
+    when = datetime.fromtimestamp(sample["utc_ms"] / 1000, UTC).astimezone()
+    value = "-" if sample["value"] is None else sample["value"]
+    note = "" if sample["quality"] == "good" else f"  [{sample['quality']}]"
+    click.echo(plain(f"{when:%H:%M:%S}.{when.microsecond // 1000:03d}  {sample['point']:<32} {value} {sample['unit']}{note}"))

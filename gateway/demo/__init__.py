@@ -1,0 +1,1 @@
+"""The demo: simulated devices, the agent, a broker and a collector in a folder of their own, and an exact account."""

@@ -1,0 +1,119 @@
+"""The demo's folder: keys, configuration, and how each process is started."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from buffer.keys import SigningKey
+
+GATEWAY, SITE = "gw-demo", "demo"
+COMMIT_MS = 1_000
+
+CONFIG = """\
+[gateway]
+id = "{gateway}"
+site = "{site}"
+key = "batch.key"
+
+[uplink]
+brokers = ["mqtt://127.0.0.1:{link}"]
+authority = "authority.json"
+batch = "2s"
+
+[buffer]
+path = "buffer.db"
+commit = "{commit}ms"
+
+[buses]
+panel = {{ driver = "modbus", transport = "tcp", host = "127.0.0.1", port = {modbus} }}
+mast = {{ driver = "nmea", port = "{mast}", baud = 4800 }}
+
+[devices]
+light = {{ bus = "panel", address = 2, profile = "street-light", every = "1s", labels = {{ street = "Main" }} }}
+wind = {{ bus = "mast", profile = "nmea-mwv" }}
+weather = {{ bus = "mast", profile = "nmea-mda" }}
+place = {{ bus = "mast", profile = "nmea-gnss" }}
+
+[devices.meter]
+bus = "panel"
+address = 1
+profile = "eastron-sdm630"
+every = "1s"
+asset_id = "E-1044"
+location = [43.589, -79.644]
+points.pulses = {{ table = "input", register = 512, type = "uint32" }}
+points.energy-wh = {{ table = "input", register = 514, type = "uint64", unit = "Wh" }}
+points.phase-angle = {{ table = "input", register = 518, type = "int16", scale = 0.1, unit = "deg" }}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """The files and commands of one demo in `folder`."""
+
+    folder: Path
+
+    @property
+    def config(self) -> Path:
+        """The agent's configuration."""
+        return self.folder / "lamppost.toml"
+
+    @property
+    def store(self) -> Path:
+        """The agent's buffer."""
+        return self.folder / "buffer.db"
+
+    @property
+    def database(self) -> Path:
+        """The collector's database."""
+        return self.folder / "collector.db"
+
+    @property
+    def device_log(self) -> Path:
+        """What the simulated devices said."""
+        return self.folder / "devices.ndjson"
+
+    @property
+    def public_key(self) -> Path:
+        """The gateway's public key."""
+        return self.folder / "gateway.json"
+
+    @property
+    def windows(self) -> Path:
+        """When the agent was killed and back, for an account that is made again."""
+        return self.folder / "demo.json"
+
+    def prepare(self) -> None:
+        """Make the keys; the platform pins the gateway's, the gateway the platform's."""
+        batch = SigningKey.create(self.folder / "batch.key").public(GATEWAY, SITE, "batch")
+        platform = SigningKey.create(self.folder / "platform.key").public("platform", SITE, "acknowledge")
+        self.public_key.write_text(batch.to_json() + "\n")
+        (self.folder / "authority.json").write_text(platform.to_json() + "\n")
+
+    def configure(self, modbus: int, mast: str, link: int) -> None:
+        """Write the agent's configuration."""
+        self.config.write_text(
+            CONFIG.format(gateway=GATEWAY, site=SITE, commit=COMMIT_MS, modbus=modbus, mast=mast, link=link)
+        )
+
+    def simulators(self) -> list[str]:
+        """The devices."""
+        return [sys.executable, "-m", "drivers.simulated", "--log", str(self.device_log)]
+
+    def agent(self) -> list[str]:
+        """The agent."""
+        return [sys.executable, "-m", "gateway", "run", "--config", str(self.config), "--run-dir", str(self.folder)]
+
+    def collector(self, *words: str) -> list[str]:
+        """A verb of the collector."""
+        return [sys.executable, "-m", "collector", *words]
+
+    def collector_run(self, broker: int, *, shared: bool) -> list[str]:
+        """The collector's service."""
+        words = ["run", "--database", str(self.database), "--key", str(self.folder / "platform.key")]
+        words += ["--broker", f"mqtt://127.0.0.1:{broker}"]
+        return self.collector(*words, *([] if shared else ["--no-share"]))
+
+    def add_gateway(self) -> list[str]:
+        """Make the gateway known to the collector."""
+        return self.collector("gateways", "add", str(self.public_key), "--database", str(self.database))

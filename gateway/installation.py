@@ -1,0 +1,84 @@
+"""Reads an installation: the configuration, the drivers' own options and the keys that it names; all problems at once."""
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from buffer.errors import BufferError_
+from buffer.keys import PublicKey, SigningKey
+from config import Config, ConfigErrors, Problem, load
+from drivers import registry
+from drivers.base import Driver
+from drivers.errors import SetupError
+from drivers.setup import prepare
+from gateway.errors import SetupFailed
+
+DEFAULT = Path("/etc/lamppost/lamppost.toml")
+LOCAL_PROFILES = Path("/etc/lamppost/profiles")
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """What the agent runs: nothing in it has been opened."""
+
+    config: Config
+    drivers: tuple[Driver, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The gateway's own key, and the platform's as it is pinned (None: the broker's word counts)."""
+
+    signing: SigningKey
+    authority: PublicKey | None
+
+
+def read(path: Path) -> Installation:
+    """The installation at `path`; raises `ConfigErrors` with every problem of the files and of the drivers' options."""
+    config = load(path, profiles=profile_folders())
+    try:
+        drivers = prepare(config, registry.load)
+    except SetupError as error:
+        raise ConfigErrors(
+            [Problem(config.where(where), where, message, found) for where, message, found in error.problems]
+        ) from error
+    return Installation(config, tuple(drivers))
+
+
+def profile_folders() -> list[Path]:
+    """Where profiles are looked for: this installation's own, then `profiles/` beside each driver's module, none imported."""
+    folders = [LOCAL_PROFILES]
+    for entry in registry.installed().values():
+        try:
+            spec = find_spec(entry.module)
+        except ImportError:  # a partner's broken driver must not hide the others' profiles
+            continue
+        if spec is not None and spec.origin is not None:
+            folders.append(Path(spec.origin).parent / "profiles")
+    return folders
+
+
+def signing_key(config: Config) -> SigningKey:
+    """The gateway's own key; raises `SetupFailed`."""
+    path = config.gateway.key
+    try:
+        return SigningKey.load(path)
+    except (OSError, BufferError_) as error:
+        raise SetupFailed(f"gateway.key: {error}", f"lamppost key new {path}") from error
+
+
+def keys(config: Config) -> Keys:
+    """The keys that the configuration names; raises `SetupFailed` with the file and a remedy."""
+    signing = signing_key(config)
+    uplink = config.uplink
+    if uplink is None or uplink.acknowledge == "broker":
+        return Keys(signing, None)
+    if uplink.authority is None:
+        raise SetupFailed('uplink.authority: missing, and acknowledge = "platform" needs the platform\'s public key')
+    try:
+        authority = PublicKey.from_json(uplink.authority.read_text())
+    except (OSError, ValueError, BufferError_) as error:
+        raise SetupFailed(f"uplink.authority: {error}", "lamppost-collector key show, on the platform") from error
+    if authority.role != "acknowledge":
+        raise SetupFailed(f'uplink.authority: {uplink.authority} is a key for {authority.role!r}, not for "acknowledge"')
+    return Keys(signing, authority)

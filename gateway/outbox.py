@@ -1,0 +1,50 @@
+"""The store as the uplink sees it: every call goes to the store's own thread."""
+
+import logging
+from collections.abc import Sequence
+
+from buffer.ack import Ack
+from buffer.errors import AckRefused
+from buffer.store import Held
+from buffer.thread import StoreThread
+from gateway.clock import AgentClock
+
+log = logging.getLogger(__name__)
+
+
+class StoreOutbox:
+    """The `Outbox` of the real store."""
+
+    def __init__(self, thread: StoreThread, clock: AgentClock) -> None:
+        self._thread = thread
+        self._clock = clock
+
+    async def held(self) -> Sequence[Held]:
+        """Every batch that is sealed and neither acknowledged nor refused."""
+        held = await self._thread.call(lambda store: store.held())
+        return [batch for batch in held if batch.refused is None]
+
+    async def message(self, number: int) -> bytes:
+        """The bytes of a batch."""
+        return await self._thread.call(lambda store: store.message(number))
+
+    async def acknowledge(self, ack: Ack) -> Sequence[int]:
+        """Free what `ack` proves stored; one that is about another store frees nothing, and is told of."""
+        try:
+            return await self._thread.call(lambda store: store.acknowledge(ack))
+        except AckRefused as error:
+            log.error("uplink: %s", error)
+            return ()
+
+    async def acknowledge_numbers(self, numbers: Sequence[int]) -> None:
+        """Free `numbers` on the broker's word."""
+        await self._thread.call(lambda store: store.acknowledge_numbers(numbers, self._clock.utc_ms()))
+
+    async def find(self, wanted: Sequence[bytes]) -> Sequence[int]:
+        """The numbers of the batches with these hashes."""
+        found = await self._thread.call(lambda store: [store.find(digest) for digest in wanted])
+        return [number for number in found if number is not None]
+
+    async def refuse(self, number: int, reason: str) -> None:
+        """Set a batch aside."""
+        await self._thread.call(lambda store: store.refuse(number, reason))

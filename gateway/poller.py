@@ -1,0 +1,190 @@
+"""One task owns each bus: it opens it, asks or listens, and keeps the health of the devices on it."""
+
+import asyncio
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+from drivers.base import Driver, ListeningDriver, PolledDriver, Read
+from drivers.errors import BusError, DeviceError, ExceptionAnswer
+from ext import NO_ANSWER
+from gateway.backoff import Backoff
+from gateway.health import DEAD_SHARE, Health, State
+from gateway.recorder import Recorder
+from gateway.schedule import Schedule
+
+log = logging.getLogger(__name__)
+
+REOPEN_FIRST_S = 0.5
+REOPEN_MAX_S = 15.0
+SILENT_PERIODS = 3
+"""A listening device that misses this many of its expected periods counts as gone."""
+SILENT_DEFAULT_MS = 300_000
+"""... and one with no expected period after five minutes: slow beacons send once a minute."""
+SILENCE_CHECK_S = 1.0
+
+
+class BusTask(ABC):
+    """Owns one bus for the life of the agent."""
+
+    def __init__(self, driver: Driver, recorder: Recorder, now: Callable[[], int]) -> None:
+        self.driver = driver
+        self.bus = driver.setup.bus
+        self.recorder = recorder
+        self.now = now
+        self.health = {d.device.id: Health(d.device.id, since=now()) for d in driver.setup.devices}
+        self.points = {d.device.id: tuple(p.point.id for p in d.points) for d in driver.setup.devices}
+        self.up = False
+        self.error = ""
+        self.progress_at = now()
+
+    async def run(self) -> None:
+        """Serve the bus until cancelled; a bus that breaks is opened again, with back-off."""
+        backoff = Backoff(REOPEN_FIRST_S, REOPEN_MAX_S)
+        while True:
+            try:
+                await self.driver.open()
+                self._opened()
+                backoff.reset()
+                await self.serve()
+            except BusError as error:
+                self._broke(error)
+            finally:
+                await self.driver.close()
+            await self._wait(backoff.next())
+
+    @abstractmethod
+    async def serve(self) -> None:
+        """Ask or listen until the bus breaks (`BusError`)."""
+
+    def alive(self) -> None:
+        """The task made progress: the watchdog may be fed."""
+        self.progress_at = self.now()
+
+    async def _wait(self, seconds: float) -> None:
+        self.alive()
+        await asyncio.sleep(seconds)
+        self.alive()
+
+    def _opened(self) -> None:
+        self.alive()
+        if not self.up:
+            log.info("bus %s: open", self.bus.id)
+        self.up, self.error = True, ""
+
+    def _broke(self, error: BusError) -> None:
+        if self.up or not self.error:
+            log.warning("bus %s: %s", self.bus.id, error)
+        self.up, self.error = False, str(error)
+        for device, health in self.health.items():
+            if health.state is not State.OFFLINE:
+                health.lost(self.now(), f"bus {self.bus.id} is down")
+                self.recorder.fail_points(self.points[device], NO_ANSWER)
+
+
+class PollingTask(BusTask):
+    """Asks the devices of a bus, one read at a time, earliest deadline first."""
+
+    def __init__(self, driver: PolledDriver, recorder: Recorder, now: Callable[[], int]) -> None:
+        super().__init__(driver, recorder, now)
+        self.polled = driver
+        self.schedule = Schedule((), now())
+        self._dead_until = 0
+
+    async def serve(self) -> None:
+        self.schedule = Schedule(self.polled.reads(), self.now())
+        while True:
+            due = self.schedule.next_due()
+            if due is None:
+                await self._wait(SILENCE_CHECK_S)
+                continue
+            if due > self.now():
+                await self._wait(min((due - self.now()) / 1000, SILENCE_CHECK_S))
+                continue
+            read = self.schedule.take(self.now())
+            if self._worth_asking(read):
+                await self._ask(read)
+            self.alive()
+
+    def _worth_asking(self, read: Read) -> bool:
+        """A device that is gone gets a probe now and then, and all of them together one part in twenty of the bus."""
+        health = self.health[read.device]
+        if health.state is not State.OFFLINE:
+            return True
+        now = self.now()
+        if now >= health.probe_at and now >= self._dead_until:
+            return True
+        health.skipped += 1
+        return False
+
+    async def _ask(self, read: Read) -> None:
+        health = self.health[read.device]
+        began = self.now()
+        try:
+            payload = await self.polled.read(read)
+        except ExceptionAnswer as error:  # an answer, and a sign of life
+            health.heard(self.now())
+            health.last_error = str(error)
+            health.errors["ExceptionAnswer"] = health.errors.get("ExceptionAnswer", 0) + 1
+            self.recorder.fail(read, error.quality)
+        except DeviceError as error:
+            now = self.now()
+            health.failed(now, error, now - began)
+            self._dead_until = now + (now - began) * DEAD_SHARE
+            self.recorder.fail(read, error.quality)
+        else:
+            health.heard(self.now())
+            self.recorder.scan(read, payload)
+
+
+class ListeningTask(BusTask):
+    """Takes what the devices of a bus say by themselves, and notices those that fell silent."""
+
+    def __init__(self, driver: ListeningDriver, recorder: Recorder, now: Callable[[], int]) -> None:
+        super().__init__(driver, recorder, now)
+        self.listening = driver
+        self.silent_after = {
+            d.device.id: SILENT_PERIODS * d.device.every if d.device.every else SILENT_DEFAULT_MS
+            for d in driver.setup.devices
+        }
+
+    async def serve(self) -> None:
+        opened = self.now()
+        listener = asyncio.ensure_future(self.listening.listen(self.recorder))
+        try:
+            while not listener.done():
+                await asyncio.wait([listener], timeout=SILENCE_CHECK_S)
+                self.alive()
+                self._notice_silence(opened)
+            listener.result()
+        finally:
+            listener.cancel()
+            await asyncio.wait([listener])
+
+    def heard(self, device: str) -> None:
+        """The device said something."""
+        self.health[device].heard(self.now())
+
+    def failed(self, device: str, error: DeviceError) -> None:
+        """The device said something that is not usable: counted; a device that talks nonsense is not gone."""
+        health = self.health[device]
+        health.failures += 1
+        health.last_error = str(error)
+        health.errors[type(error).__name__] = health.errors.get(type(error).__name__, 0) + 1
+
+    def _notice_silence(self, opened: int) -> None:
+        now = self.now()
+        for device, health in self.health.items():
+            silent_for = now - max(opened, health.heard_at or 0)
+            if health.state is not State.OFFLINE and silent_for > self.silent_after[device]:
+                health.lost(now, f"silent for {silent_for // 1000} s")
+                self.recorder.fail_points(self.points[device], NO_ANSWER)
+
+
+def bus_task(driver: Driver, recorder: Recorder, now: Callable[[], int]) -> BusTask:
+    """The task that fits the driver."""
+    if isinstance(driver, PolledDriver):
+        return PollingTask(driver, recorder, now)
+    if isinstance(driver, ListeningDriver):
+        return ListeningTask(driver, recorder, now)
+    raise TypeError(f"{type(driver).__name__} neither asks nor listens")

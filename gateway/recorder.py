@@ -1,0 +1,218 @@
+"""Takes what drivers say, judges and packs it; the event loop's side of the buffer."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from config import Point
+from drivers.base import Read
+from drivers.errors import DeviceError
+from ext import BAD_ANSWER, GOOD, Packer, ScanPlan, Series, Value
+
+log = logging.getLogger(__name__)
+
+PRIORITIES = ("critical", "normal", "bulk")
+LARGE_BYTES = 60 * 1024
+"""An open batch this large is sealed at once, so that with header and signature it stays under 64 kB."""
+PACKED_MAX = 8 * 1024 * 1024
+"""Bytes that may wait in memory while the disk takes nothing: 8 MiB of a Pi's 512, hours of a small installation."""
+
+Listener = Callable[[str, int, Value, int], None]
+"""Called with (point, boot_ms, value, quality) of each sample as it is judged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """The samples of one priority since the last commit."""
+
+    priority: str
+    data: bytes
+    samples: int
+    first_ms: int
+    last_ms: int
+    begins: bool
+    """This block begins a batch: it needs nothing of the blocks before it."""
+
+
+@dataclass(slots=True)
+class Lost:
+    """Samples that memory could not hold, since `from_ms` (boot ms)."""
+
+    from_ms: int
+    to_ms: int
+    samples: int
+
+
+class _Part:
+    """The open batch of one priority."""
+
+    def __init__(self) -> None:
+        self.packer = Packer()
+        self.first_ms = self.last_ms = 0
+        self.begins = True
+
+    def stamp(self, boot_ms: int, before: int) -> None:
+        if self.packer.pending > before:
+            self.first_ms = min(self.first_ms, boot_ms) if before else boot_ms
+            self.last_ms = max(self.last_ms, boot_ms) if before else boot_ms
+
+
+class Recorder:
+    """The `Sink` of all drivers. One thread, the event loop's, calls it; nothing here waits."""
+
+    def __init__(self, now: Callable[[], int], series: Mapping[str, Series], points: Mapping[str, Point]) -> None:
+        self._now = now
+        self._series = series
+        self._priority: dict[str, str] = {name: point.priority for name, point in points.items()}
+        self._parts = {name: _Part() for name in PRIORITIES}
+        self._plans: dict[int, tuple[Read, tuple[tuple[str, ScanPlan], ...]]] = {}
+        self._listeners: set[Listener] = set()
+        self.on_critical: Callable[[], None] = lambda: None
+        self.on_large: Callable[[], None] = lambda: None
+        self.on_heard: Callable[[str], None] = lambda device: None
+        self.on_failed: Callable[[str, DeviceError], None] = lambda device, error: None
+        self.waiting = 0
+        """Bytes committed by the packers that the disk has not taken yet; the keeper keeps it."""
+        self.lost: Lost | None = None
+        self.samples = 0
+        self.strangers: dict[str, int] = {}
+
+    # What drivers call -------------------------------------------------------------------------------------------
+
+    def scan(self, read: Read, payload: bytes, quality: int = GOOD) -> None:
+        """Decode, judge and keep the points of `payload`, which arrived just now."""
+        boot_ms = self._now()
+        plans = self._compiled(read)
+        if any(len(payload) < plan.size for _, plan in plans):
+            self.fail(read, BAD_ANSWER)
+            return
+        if self._full(boot_ms, len(read.points)):
+            return
+        for priority, plan in plans:
+            part = self._parts[priority]
+            before = part.packer.pending
+            self.samples += part.packer.append_scan(plan, payload, boot_ms, quality)
+            self._kept(priority, part, boot_ms, before)
+        self.on_heard(read.device)
+        self._tell(name for name, _ in read.points)
+
+    def value(self, point: str, value: Value, quality: int = GOOD) -> None:
+        """Keep one value of `point` (full id), which arrived just now."""
+        self.values(point.partition("/")[0], [(point, value, quality)])
+
+    def values(self, device: str, values: Sequence[tuple[str, Value, int]]) -> None:
+        """Keep (point, value, quality) triples that the device said together."""
+        boot_ms = self._now()
+        if self._full(boot_ms, len(values)):
+            return
+        for name, value, quality in values:
+            priority = self._priority[name]
+            part = self._parts[priority]
+            before = part.packer.pending
+            self.samples += part.packer.append(self._series[name], boot_ms, value, quality)
+            self._kept(priority, part, boot_ms, before)
+        self.on_heard(device)
+        self._tell(name for name, _, _ in values)
+
+    def failed(self, device: str, error: DeviceError) -> None:
+        """A payload of `device` was not usable; counted and shown."""
+        self.on_failed(device, error)
+
+    def stranger(self, description: str) -> None:
+        """Something was heard that no configured device claims; counted by its kind, in a bounded table."""
+        if description in self.strangers or len(self.strangers) < 64:
+            self.strangers[description] = self.strangers.get(description, 0) + 1
+
+    # What the agent calls ----------------------------------------------------------------------------------------
+
+    def fail(self, read: Read, quality: int) -> None:
+        """Every point of `read` gets a sample without a value: the device did not deliver it."""
+        boot_ms = self._now()
+        if self._full(boot_ms, len(read.points)):
+            return
+        for priority, plan in self._compiled(read):
+            part = self._parts[priority]
+            before = part.packer.pending
+            self.samples += part.packer.fail_scan(plan, boot_ms, quality)
+            self._kept(priority, part, boot_ms, before)
+        self._tell(name for name, _ in read.points)
+
+    def fail_points(self, points: Iterable[str], quality: int) -> None:
+        """Each of `points` gets a sample without a value."""
+        boot_ms = self._now()
+        for name in points:
+            part = self._parts[self._priority[name]]
+            before = part.packer.pending
+            self.samples += part.packer.append(self._series[name], boot_ms, None, quality)
+            self._kept(self._priority[name], part, boot_ms, before)
+
+    def large(self, priority: str) -> bool:
+        """Whether the open batch of `priority` is to be sealed because of its size."""
+        return self._parts[priority].packer.size >= LARGE_BYTES
+
+    def commit(self) -> list[Packed]:
+        """Take what was packed since the last commit, a block a priority."""
+        packed = []
+        for name, part in self._parts.items():
+            samples = part.packer.pending
+            if samples:
+                packed.append(Packed(name, part.packer.commit(), samples, part.first_ms, part.last_ms, part.begins))
+                part.begins = False
+        return packed
+
+    def seal(self, priority: str) -> None:
+        """Begin a new batch of `priority`; everything packed must have been taken by `commit`."""
+        part = self._parts[priority]
+        part.packer.reset()
+        part.begins = True
+
+    def last(self, point: str) -> tuple[int, Value, int] | None:
+        """The last judged (boot_ms, value, quality) of `point`, reported or not."""
+        return self._series[point].last
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener` with every sample from now on, until the function returned is called."""
+        self._listeners.add(listener)
+        return lambda: self._listeners.discard(listener)
+
+    # ----------------------------------------------------------------------------------------------------------------
+
+    def _compiled(self, read: Read) -> tuple[tuple[str, ScanPlan], ...]:
+        """The scan plans of `read`, one a priority; compiled when it is first seen."""
+        known = self._plans.get(id(read))
+        if known is not None:
+            return known[1]
+        plans = []
+        for priority in PRIORITIES:
+            fields = [(layout, self._series[name]) for name, layout in read.points if self._priority[name] == priority]
+            if fields:
+                plans.append((priority, ScanPlan(fields, read.every)))
+        self._plans[id(read)] = (read, tuple(plans))
+        return tuple(plans)
+
+    def _full(self, boot_ms: int, samples: int) -> bool:
+        """Whether memory holds all that it may; what is refused is counted for the ledger."""
+        if self.waiting + sum(part.packer.size for part in self._parts.values()) < PACKED_MAX:
+            return False
+        if self.lost is None:
+            log.error("memory for samples is full because the disk takes nothing: new samples are dropped and counted")
+            self.lost = Lost(boot_ms, boot_ms, 0)
+        self.lost.to_ms = boot_ms
+        self.lost.samples += samples
+        return True
+
+    def _kept(self, priority: str, part: _Part, boot_ms: int, before: int) -> None:
+        part.stamp(boot_ms, before)
+        if priority == "critical" and part.packer.pending > before:
+            self.on_critical()
+        if part.packer.size >= LARGE_BYTES:
+            self.on_large()
+
+    def _tell(self, names: Iterable[str]) -> None:
+        if not self._listeners:
+            return
+        for name in names:
+            last = self._series[name].last
+            if last is not None:
+                for listener in tuple(self._listeners):
+                    listener(name, *last)

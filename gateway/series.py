@@ -1,0 +1,52 @@
+"""Turns a configured point into what the kernels judge and pack: a `Series` under its number."""
+
+from collections.abc import Mapping, Sequence
+
+from buffer.catalogue import SeriesDefinition
+from config import Point
+from drivers.base import DeviceSetup, Driver, PointSetup, points_of
+from ext import Series
+
+
+def definitions(drivers: Sequence[Driver]) -> dict[str, SeriesDefinition]:
+    """What the catalogue says of every point, by its full id."""
+    return {
+        point.point.id: _definition(device, point) for driver in drivers for device, point in points_of(driver.setup)
+    }
+
+
+def compile_series(points: Mapping[str, Point], numbers: Mapping[str, int]) -> dict[str, Series]:
+    """A `Series` for each point, by its full id."""
+    return {name: _series(point, numbers[name]) for name, point in points.items()}
+
+
+def _definition(device: DeviceSetup, point: PointSetup) -> SeriesDefinition:
+    return SeriesDefinition(
+        device=device.device.id,
+        point=point.point.name,
+        unit=point.point.unit,
+        type=str(getattr(point.options, "type", "")),
+        asset_id=device.device.asset_id or "",
+        location=device.device.location,
+        labels=tuple(device.device.labels.items()),
+        public=point.point.public,
+    )
+
+
+def _series(point: Point, number: int) -> Series:
+    multiplier, addend, exponent = point.scaling
+    report, limits = point.report, point.limits
+    return Series(
+        number,
+        multiplier=multiplier,
+        addend=addend,
+        exponent=exponent,
+        sentinels=point.sentinel,
+        minimum=None if limits is None or limits.min is None else float(limits.min),
+        maximum=None if limits is None or limits.max is None else float(limits.max),
+        on_change=report.on == "change",
+        deadband=float(report.absolute),
+        deadband_percent=float(report.percent),
+        min_interval=report.min_interval,
+        max_interval=report.max_interval,
+    )

@@ -1,0 +1,1 @@
+"""Carries sealed batches to the platform and its answers back."""

@@ -1,0 +1,164 @@
+"""The one place that knows aiomqtt: a link to a broker over MQTT 5 or 3.1.1."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import aiomqtt
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from config import Broker, Tls, Uplink
+from gateway.errors import LinkError
+
+KEEPALIVE_S = 30
+CONNECT_S = 10.0
+PUBLISH_S = 20.0
+"""A broker that has not sent PUBACK by then is asked again over a new connection."""
+INCOMING_MAX = 256
+"""Messages that may wait unread: acknowledgements are small, and unions make up for a lost one."""
+MESSAGE_MAX = 1024 * 1024
+"""Maximum Packet Size that we ask an MQTT 5 broker to keep to (MQTT 5.0, 3.1.2.11.4)."""
+UNSUPPORTED_PROTOCOL = frozenset({1, 0x84})
+"""CONNACK return code 1 (MQTT 3.1.1, 3.2.2.3) and reason code 0x84 (MQTT 5.0, 3.2.2.2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What arrived on a topic."""
+
+    topic: str
+    payload: bytes
+    retained: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Will:
+    """What the broker says of us, retained, when we are gone without a word."""
+
+    topic: str
+    payload: bytes
+
+
+class Link(Protocol):
+    """A connection to a broker."""
+
+    async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        """Hand a message to the broker by QoS 1; returns at PUBACK, raises `LinkError`."""
+
+    async def subscribe(self, topic: str) -> None:
+        """Ask for a topic by QoS 1; raises `LinkError`."""
+
+    def messages(self) -> AsyncIterator[Message]:
+        """What arrives; raises `LinkError` when the link is gone."""
+
+
+class MqttLink:
+    """A `Link` by aiomqtt."""
+
+    def __init__(self, client: aiomqtt.Client) -> None:
+        self._client = client
+
+    async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        try:
+            await self._client.publish(topic, payload, qos=1, retain=retain, timeout=PUBLISH_S)
+        except (aiomqtt.MqttError, ValueError) as error:  # ValueError: larger than the broker takes
+            raise LinkError(f"publish: {error}") from error
+
+    async def subscribe(self, topic: str) -> None:
+        try:
+            await self._client.subscribe(topic, qos=1)
+        except aiomqtt.MqttError as error:
+            raise LinkError(f"subscribe: {error}") from error
+
+    async def messages(self) -> AsyncIterator[Message]:
+        try:
+            async for message in self._client.messages:
+                if isinstance(message.payload, bytes):
+                    yield Message(str(message.topic), message.payload, bool(message.retain))
+        except aiomqtt.MqttError as error:
+            raise LinkError(str(error)) from error
+
+
+class Connector:
+    """Makes links to one of the configured brokers, in their order, speaking the newest protocol that each accepts."""
+
+    def __init__(self, uplink: Uplink, client_id: str) -> None:
+        self._uplink = uplink
+        self._client_id = client_id
+        self._turn = 0
+        self._older: set[str] = set()
+
+    @property
+    def broker(self) -> Broker:
+        """The broker whose turn it is."""
+        return self._uplink.brokers[self._turn % len(self._uplink.brokers)]
+
+    @asynccontextmanager
+    async def link(self, will: Will) -> AsyncIterator[MqttLink]:
+        """A link that is up; raises `LinkError`, and the next try takes the next broker."""
+        broker = self.broker
+        client = self._client(broker, will)
+        try:
+            await client.__aenter__()
+        except (aiomqtt.MqttError, OSError, ValueError) as error:
+            self._failed(broker, error)
+            raise LinkError(f"{broker.url}: {error}") from error
+        try:
+            yield MqttLink(client)
+        finally:
+            await self._leave(client)
+
+    def _failed(self, broker: Broker, error: Exception) -> None:
+        code = getattr(error, "rc", None)
+        value = getattr(code, "value", code)
+        if value in UNSUPPORTED_PROTOCOL and self._uplink.version == "auto" and broker.url not in self._older:
+            self._older.add(broker.url)
+        else:
+            self._turn += 1
+
+    async def _leave(self, client: aiomqtt.Client) -> None:
+        try:
+            await asyncio.wait_for(client.__aexit__(None, None, None), 2)
+        except (aiomqtt.MqttError, TimeoutError):
+            pass  # the link is gone anyway; the broker tells our last will
+
+    def _client(self, broker: Broker, will: Will) -> aiomqtt.Client:
+        five = self._uplink.version == "5" or (self._uplink.version == "auto" and broker.url not in self._older)
+        properties = None
+        if five:
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.MaximumPacketSize = MESSAGE_MAX
+        return aiomqtt.Client(
+            broker.host,
+            broker.port,
+            identifier=self._client_id,
+            protocol=aiomqtt.ProtocolVersion.V5 if five else aiomqtt.ProtocolVersion.V311,
+            clean_session=None if five else True,
+            clean_start=True,
+            properties=properties,
+            will=aiomqtt.Will(will.topic, will.payload, qos=1, retain=True),
+            timeout=CONNECT_S,
+            keepalive=KEEPALIVE_S,
+            max_queued_incoming_messages=INCOMING_MAX,
+            username=self._uplink.username,
+            password=_password(self._uplink.password_file),
+            tls_context=tls_context(self._uplink.tls) if broker.tls else None,
+        )
+
+
+def tls_context(tls: Tls | None) -> ssl.SSLContext:
+    """TLS 1.2 or later, the broker's certificate checked against `ca` or the system's, ours shown when there is one."""
+    context = ssl.create_default_context(cafile=str(tls.ca) if tls and tls.ca else None)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if tls and tls.cert:
+        context.load_cert_chain(str(tls.cert), str(tls.key) if tls.key else None)
+    return context
+
+
+def _password(path: Path | None) -> str | None:
+    return None if path is None else path.read_text().strip()

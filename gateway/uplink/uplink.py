@@ -1,0 +1,204 @@
+"""The uplink task: keeps a link to a broker, sends what the session says, and takes acknowledgements."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from buffer.ack import Ack
+from buffer.ack import read as read_ack
+from buffer.errors import BufferError_
+from buffer.keys import PublicKey
+from buffer.store import Held
+from gateway import VERSION
+from gateway.backoff import Backoff
+from gateway.clock import AgentClock
+from gateway.errors import LinkError
+from gateway.events import wait_for_event
+from gateway.uplink.session import Session
+from gateway.uplink.transport import Connector, Link, Message, Will
+
+log = logging.getLogger(__name__)
+
+RECONNECT_FIRST_S = 0.5
+RECONNECT_MAX_S = 30.0
+ACK_MAX_BYTES = 64 * 1024
+"""An acknowledgement is under a hundred bytes; ranges of a torn backlog make it longer, never this long."""
+
+
+class Outbox(Protocol):
+    """What the uplink sees of the store."""
+
+    async def held(self) -> Sequence[Held]:
+        """Every batch that is sealed and neither acknowledged nor refused."""
+
+    async def message(self, number: int) -> bytes:
+        """The bytes of a batch, the same every time."""
+
+    async def acknowledge(self, ack: Ack) -> Sequence[int]:
+        """Free what `ack` proves stored; the numbers freed."""
+
+    async def acknowledge_numbers(self, numbers: Sequence[int]) -> None:
+        """Free `numbers` on the broker's word."""
+
+    async def find(self, wanted: Sequence[bytes]) -> Sequence[int]:
+        """The numbers of the batches with these hashes, as far as they are kept."""
+
+    async def refuse(self, number: int, reason: str) -> None:
+        """Set a batch aside that the platform does not take."""
+
+
+@dataclass(slots=True)
+class LinkState:
+    """What status says of the link. Times are boot ms."""
+
+    up: bool = False
+    broker: str = ""
+    since: int = 0
+    error: str = ""
+    connections: int = 0
+    sent: int = 0
+    sent_bytes: int = 0
+    acknowledged: int = 0
+    last_ack_at: int | None = None
+    bad_acks: int = 0
+
+
+class UplinkTask:
+    """Owns the link for the life of the agent."""
+
+    def __init__(
+        self, connector: Connector, outbox: Outbox, clock: AgentClock, *, prefix: str, gateway: str,
+        authority: PublicKey | None,
+    ) -> None:  # fmt: skip
+        self._connector = connector
+        self._outbox = outbox
+        self._clock = clock
+        self._prefix = prefix
+        self._gateway = gateway
+        self._authority = authority
+        """The platform's key; None: the broker's PUBACK counts as delivered."""
+        self.session = Session()
+        self.state = LinkState(since=clock.now())
+        self.progress_at = clock.now()
+        self._wake = asyncio.Event()
+
+    async def run(self) -> None:
+        """Connect, serve, and connect again, until cancelled."""
+        self.session.hold((held.number, held.kind == "catalogue") for held in await self._outbox.held())
+        backoff = Backoff(RECONNECT_FIRST_S, RECONNECT_MAX_S)
+        while True:
+            try:
+                async with self._connector.link(Will(self._topic("status"), self._status(online=False))) as link:
+                    await self._serve(link, backoff)
+            except LinkError as error:
+                self._down(str(error))
+            self.progress_at = self._clock.now()
+            await asyncio.sleep(backoff.next())
+
+    def sealed(self, numbers: Sequence[int]) -> None:
+        """Batches of samples were sealed: send them when there is a link."""
+        self.session.hold((number, False) for number in numbers)
+        self._wake.set()
+
+    async def _serve(self, link: Link, backoff: Backoff) -> None:
+        if self._authority is not None:
+            await link.subscribe(self._topic("ack"))
+        await link.publish(self._topic("status"), self._status(online=True), retain=True)
+        self._up()
+        backoff.reset()
+        self.session.connected()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._receive(link))
+                group.create_task(self._send(link, group))
+        except* LinkError as errors:
+            raise LinkError(str(errors.exceptions[0])) from errors
+        finally:
+            self.session.disconnected()
+
+    async def _send(self, link: Link, group: asyncio.TaskGroup) -> None:
+        while True:
+            now = self._clock.now()
+            self.progress_at = now
+            number = self.session.next(now)
+            if number is not None:
+                group.create_task(self._send_one(link, number))
+                continue
+            self._wake.clear()
+            due = self.session.next_due()
+            wait = 1.0 if due is None else min(max(due - now, 0) / 1000, 1.0)
+            await wait_for_event(self._wake, wait)
+
+    async def _send_one(self, link: Link, number: int) -> None:
+        data = await self._outbox.message(number)
+        await link.publish(self._topic("batch"), data)
+        self.state.sent += 1
+        self.state.sent_bytes += len(data)
+        if self._authority is None:
+            await self._outbox.acknowledge_numbers([number])
+            self._released([number])
+
+    async def _receive(self, link: Link) -> None:
+        async for message in link.messages():
+            if message.topic == self._topic("ack"):
+                await self._answered(message)
+        raise LinkError("the broker ended the session")
+
+    async def _answered(self, message: Message) -> None:
+        ack = self._read(message)
+        if ack is None:
+            return
+        sent_at = self.session.sent_at(ack.answers)
+        if sent_at is not None:
+            self._clock.signed_time(ack.time, sent_at)
+        self._released(await self._outbox.acknowledge(ack))
+        for number, reason in ack.refused:
+            log.error("batch %d: the platform refuses it: %s", number, reason)
+            await self._outbox.refuse(number, reason)
+            self.session.release([number])
+        for number in await self._outbox.find(ack.want):
+            self.session.again(number)
+        self._wake.set()
+
+    def _read(self, message: Message) -> Ack | None:
+        assert self._authority is not None
+        try:
+            if message.retained or len(message.payload) > ACK_MAX_BYTES:
+                raise ValueError("retained or too long")
+            ack = read_ack(message.payload, self._authority)
+            if ack.gateway != self._gateway:
+                raise ValueError(f"addressed to {ack.gateway!r}")
+        except (BufferError_, ValueError) as error:
+            if not self.state.bad_acks:
+                log.error("uplink: an acknowledgement does not verify: %s", error)
+            self.state.bad_acks += 1
+            return None
+        return ack
+
+    def _released(self, numbers: Sequence[int]) -> None:
+        self.session.release(numbers)
+        self.state.acknowledged += len(numbers)
+        self.state.last_ack_at = self._clock.now()
+        self._wake.set()
+
+    def _up(self) -> None:
+        self.state.connections += 1
+        self.state.broker = self._connector.broker.url
+        log.info("uplink: connected to %s", self.state.broker)
+        self.state.up, self.state.error, self.state.since = True, "", self._clock.now()
+
+    def _down(self, error: str) -> None:
+        if self.state.up or not self.state.error:
+            log.warning("uplink: %s", error)
+            self.state.since = self._clock.now()
+        self.state.up, self.state.error = False, error
+
+    def _topic(self, name: str) -> str:
+        return f"{self._prefix}/{name}"
+
+    def _status(self, *, online: bool) -> bytes:
+        status = {"online": online, "version": VERSION, "boot": self._clock.boot.hex(), "time": self._clock.utc_ms()}
+        return json.dumps(status, separators=(",", ":")).encode()

@@ -1,0 +1,86 @@
+"""What the daemon answers on its sockets: reading on `status.sock`, changing on `control.sock`."""
+
+import asyncio
+import fnmatch
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+from ext import Value
+from ext.quality import describe
+from gateway.control import Args, Verb
+from gateway.errors import BadRequest
+from gateway.status import status, value_json
+
+if TYPE_CHECKING:
+    from gateway.agent import Agent
+
+TAIL_QUEUE = 10_000
+"""Samples that may wait for a slow reader; what does not fit is counted and told."""
+PATTERNS_MAX = 64
+
+
+class Verbs:
+    """The verbs of one agent."""
+
+    def __init__(self, agent: "Agent") -> None:
+        self._agent = agent
+        self.view: dict[str, Verb] = {"status": self.status, "tail": self.tail, "queue": self.queue}
+        self.operate: dict[str, Verb] = {"flush": self.flush}
+
+    async def status(self, _: Args) -> dict[str, Any]:
+        """The state of everything, now."""
+        return await status(self._agent)
+
+    async def queue(self, _: Args) -> list[dict[str, Any]]:
+        """The batches that are sealed and not acknowledged, oldest first."""
+        held = await self._agent.store.call(lambda store: store.held())
+        return [
+            {
+                "number": batch.number, "kind": batch.kind, "priority": batch.priority,
+                "samples": batch.samples, "bytes": batch.bytes, "refused": batch.refused,
+            }
+            for batch in held
+        ]  # fmt: skip
+
+    async def flush(self, _: Args) -> dict[str, Any]:
+        """Commit and seal everything now."""
+        await self._agent.keeper.flush()
+        return {"committed": self._agent.keeper.counts.committed}
+
+    def tail(self, args: Args) -> AsyncIterator[dict[str, Any]]:
+        """Each sample as it is judged; `points` are shell patterns of full point ids."""
+        patterns = args.get("points") or ["*"]
+        if not isinstance(patterns, list) or len(patterns) > PATTERNS_MAX or not all(isinstance(p, str) for p in patterns):
+            raise BadRequest(f"points: a list of at most {PATTERNS_MAX} patterns")
+        return self._tail(patterns)
+
+    async def _tail(self, patterns: list[str]) -> AsyncIterator[dict[str, Any]]:
+        queue: asyncio.Queue[tuple[str, int, Value, int]] = asyncio.Queue(TAIL_QUEUE)
+        missed = 0
+
+        def listener(name: str, boot_ms: int, value: Value, quality: int) -> None:
+            nonlocal missed
+            if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns):
+                if queue.full():
+                    missed += 1
+                else:
+                    queue.put_nowait((name, boot_ms, value, quality))
+
+        stop = self._agent.recorder.listen(listener)
+        try:
+            while True:
+                name, boot_ms, value, quality = await queue.get()
+                yield self._sample(name, boot_ms, value, quality) | ({"missed": missed} if missed else {})
+                missed = 0
+        finally:
+            stop()
+
+    def _sample(self, name: str, boot_ms: int, value: Value, quality: int) -> dict[str, Any]:
+        clock = self._agent.clock
+        return {
+            "point": name,
+            "utc_ms": clock.utc_ms() - (clock.now() - boot_ms),
+            "value": value_json(value),
+            "unit": self._agent.points[name].unit,
+            "quality": describe(quality),
+        }
