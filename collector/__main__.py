@@ -1,0 +1,5 @@
+"""`python -m collector` is `lamppost-collector`."""
+
+from collector.cli import main
+
+main()

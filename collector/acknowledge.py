@@ -1,0 +1,68 @@
+"""What an acknowledgement says, read from the committed tables."""
+
+import sqlite3
+from dataclasses import dataclass, field
+
+from buffer.ack import MAX_RANGES, MAX_REFUSED, MAX_WANT, Ack, Range
+from buffer.header import MAX_REASON, NO_HASH
+from collector import chain
+from collector.chain import Stream
+
+
+@dataclass(slots=True)
+class Touched:
+    """What one group of messages did to a stream; `answers` is the number that came last."""
+
+    site: str
+    answers: int = 0
+    numbers: set[int] = field(default_factory=set)
+    refused: dict[int, str] = field(default_factory=dict)
+
+
+def build(db: sqlite3.Connection, at: Stream, touched: Touched, now_ms: int) -> Ack | None:
+    """Return the acknowledgement for a stream, or None for a forked one."""
+    if is_forked(db, at):
+        return None
+    cumulative = chain.cumulative(db, at)
+    return Ack(
+        gateway=at.gateway,
+        stream=bytes.fromhex(at.stream),
+        cumulative=cumulative,
+        hash=_hash(db, at, cumulative) if cumulative else NO_HASH,
+        ranges=_ranges(db, at, touched),
+        want=_want(db, at),
+        refused=tuple((number, text[:MAX_REASON]) for number, text in sorted(touched.refused.items())[:MAX_REFUSED]),
+        time=now_ms,
+        answers=touched.answers,
+    )
+
+
+def is_forked(db: sqlite3.Connection, at: Stream) -> bool:
+    """Say whether the stream waits for an operator's word."""
+    row = db.execute(
+        "SELECT forked_at FROM streams WHERE gateway = ? AND stream = ?", (at.gateway, at.stream)
+    ).fetchone()
+    return row is not None and row[0] is not None
+
+
+def _ranges(db: sqlite3.Connection, at: Stream, touched: Touched) -> tuple[Range, ...]:
+    """The runs that were touched first of all, then the newest others."""
+    found = {run for number in touched.numbers if (run := chain.run_around(db, at, number)) and run[0] > 1}
+    chosen = sorted(found)[-MAX_RANGES:]
+    others = [run for run in chain.runs(db, at, 1, MAX_RANGES) if run not in found]
+    room = MAX_RANGES - len(chosen)
+    runs = sorted([*chosen, *(others[-room:] if room else [])])
+    return tuple((first, last, _hash(db, at, last)) for first, last in runs)
+
+
+def _hash(db: sqlite3.Connection, at: Stream, number: int) -> bytes:
+    return bytes.fromhex(chain.link_of(db, at, number).hash)
+
+
+def _want(db: sqlite3.Connection, at: Stream) -> tuple[bytes, ...]:
+    rows = db.execute(
+        "SELECT DISTINCT catalogue FROM waiting WHERE gateway = ? AND stream = ? AND state = 'catalogue'"
+        " ORDER BY catalogue LIMIT ?",
+        (at.gateway, at.stream, MAX_WANT),
+    )
+    return tuple(bytes.fromhex(row[0]) for row in rows)

@@ -1,0 +1,108 @@
+"""Everything that follows from a stored batch: boots, series, samples, gaps, the chain."""
+
+import logging
+
+from buffer import batch as batches
+from buffer.cose import Kind
+from buffer.errors import BatchFormatError, SignatureError
+from buffer.header import ClockState, Header
+from collector import boots, chain, ledger
+from collector.chain import Link, Stream
+from collector.database import Database
+from collector.incoming import Accepted, Identity, Message, Reason, Refusal, parse
+from collector.ledger import Conflict
+from collector.registry import Keys
+from collector.samples import Samples
+from collector.schema import DERIVED
+
+logger = logging.getLogger(__name__)
+
+
+class Deriver:
+    """Writes the derived tables, within the caller's transaction."""
+
+    def __init__(self, database: Database, keys: Keys) -> None:
+        self._db = database.connection
+        self._keys = keys
+        self._samples = Samples(self._db)
+
+    def forget(self) -> None:
+        """Drop what was remembered of a transaction that was rolled back."""
+        self._samples.forget()
+
+    def enter(self, accepted: Accepted) -> None:
+        """Derive everything from a batch whose bytes are in `batches`; raises Refusal with part of it written."""
+        header, identity = accepted.batch.header, accepted.identity
+        if (offset := boots.learn(self._db, header)) is not None:
+            self._samples.date_boot(header.gateway, header.boot.hex())
+            ledger.date(self._db, header.gateway, header.boot.hex(), offset)
+        self._samples.enter(accepted)
+        if header.kind is Kind.CATALOGUE and (wrong := self._samples.add_catalogue(accepted)):
+            raise Refusal(Reason.CATALOGUE, wrong, accepted.key, identity)
+        try:
+            ledger.enter(self._db, identity.at, header)
+        except Conflict as conflict:
+            raise Refusal(Reason.FORK, str(conflict), accepted.key, identity) from conflict
+        if ledger.replacement_of(self._db, identity.at, identity.number) is None:
+            chain.fill(self._db, identity.at, self._link(identity, header))
+
+    def has_ready(self) -> bool:
+        """Say whether `settle` has anything to do."""
+        return self._db.execute("SELECT 1 FROM waiting WHERE state = 'ready' LIMIT 1").fetchone() is not None
+
+    def settle(self, limit: int) -> int:
+        """Write the rows of some batches that lack nothing any more; return how many were seen to."""
+        ready = self._db.execute(
+            "SELECT gateway, stream, number FROM waiting WHERE state = 'ready' LIMIT ?", (limit,)
+        ).fetchall()
+        for gateway, stream, number in ready:
+            self._settle(Stream(gateway, stream), number)
+        return len(ready)
+
+    def read(self, at: Stream, number: int) -> Accepted:
+        """Verify and parse a stored batch again; raises BatchFormatError, SignatureError or Refusal."""
+        (message,) = self._db.execute(
+            "SELECT bytes FROM batches WHERE gateway = ? AND stream = ? AND number = ?", (at.gateway, at.stream, number)
+        ).fetchone()
+        key = self._keys.of_message(message)
+        return parse(Message("", message), key, batches.decode(message, key))
+
+    def _settle(self, at: Stream, number: int) -> None:
+        try:
+            accepted = self.read(at, number)
+        except (BatchFormatError, SignatureError, Refusal) as error:
+            self._samples.fail(at, number, str(error))
+            return
+        header = accepted.batch.header
+        self._samples.enter_again(accepted)
+        offset = boots.offset_of(self._db, header)
+        if offset is not None and header.clock_state is ClockState.UNSET:
+            chain.date(self._db, at, number, header.first_ms + offset, header.last_ms + offset)
+
+    def _link(self, identity: Identity, header: Header) -> Link:
+        offset = boots.offset_of(self._db, header) if header.samples else None
+        first, last = (None, None) if offset is None else (header.first_ms + offset, header.last_ms + offset)
+        return Link(identity.number, identity.hash, header.previous.hex(), first, last)
+
+
+def rebuild(database: Database) -> int:
+    """Make the derived tables anew from the stored batches, in one transaction; return how many batches there are.
+
+    A batch that cannot be derived from any more is logged and stays out.
+    """
+    deriver = Deriver(database, Keys(database))
+    with database.transaction() as db:
+        for table in DERIVED:
+            db.execute(f"DELETE FROM {table}")  # noqa: S608 - names of our own
+        db.execute("UPDATE streams SET newest = 0, newest_ms = NULL")
+        identities = db.execute("SELECT gateway, stream, number FROM batches ORDER BY rowid").fetchall()
+        for gateway, stream, number in identities:
+            try:
+                with database.savepoint():
+                    deriver.enter(deriver.read(Stream(gateway, stream), number))
+            except (BatchFormatError, SignatureError, Refusal) as error:
+                deriver.forget()
+                logger.error("%s %s: batch %d stays out: %s", gateway, stream, number, error)  # noqa: TRY400 - no trace
+        while deriver.settle(1000):
+            pass
+    return len(identities)

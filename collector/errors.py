@@ -1,0 +1,55 @@
+"""What stops the collector or one of its verbs; each class carries its exit code (sysexits.h)."""
+
+
+class CollectorError(Exception):
+    """The collector could not do what was asked."""
+
+    exit_code = 70  # EX_SOFTWARE
+
+
+class DatabaseBusy(CollectorError, OSError):  # noqa: N818
+    """The database cannot be written now: disk full, input/output error, locked, read-only. Worth another try."""
+
+    exit_code = 75  # EX_TEMPFAIL
+
+
+class DatabaseBroken(CollectorError, OSError):  # noqa: N818
+    """The file is not a database of the collector, or it is damaged."""
+
+    exit_code = 74  # EX_IOERR
+
+
+class DatabaseMissing(CollectorError, FileNotFoundError):  # noqa: N818
+    """There is no database at the path given."""
+
+    exit_code = 66  # EX_NOINPUT
+
+
+class RegistryError(CollectorError, ValueError):
+    """A gateway's key cannot be added, revoked or confirmed as asked."""
+
+    exit_code = 65  # EX_DATAERR
+
+
+class UnknownGateway(CollectorError, LookupError):  # noqa: N818
+    """No key of that gateway is known."""
+
+    exit_code = 65  # EX_DATAERR
+
+
+class UsageError(CollectorError, ValueError):
+    """An argument of a verb cannot be understood."""
+
+    exit_code = 64  # EX_USAGE
+
+
+class BrokerError(CollectorError, ConnectionError):
+    """The broker refuses what the collector needs for good."""
+
+    exit_code = 69  # EX_UNAVAILABLE
+
+
+class Stopped(CollectorError, InterruptedError):  # noqa: N818
+    """The collector was told to stop in the middle of a group of messages; nothing of the group is stored."""
+
+    exit_code = 75  # EX_TEMPFAIL

@@ -1,0 +1,117 @@
+"""Reading the tables for the command line: plain dictionaries, one a row."""
+
+import datetime as dt
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from collector.database import Database
+from collector.errors import UsageError
+
+Row = dict[str, Any]
+
+UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+SAMPLES = """
+    SELECT * FROM (
+        SELECT s.gateway, s.device, s.point, s.unit, x.ts_ms AS utc_ms, x.value, x.exact, x.text, x.quality,
+            s.stream, x.batch
+        FROM samples x JOIN series s ON s.id = x.series
+        WHERE (:gateway IS NULL OR s.gateway = :gateway) AND (:device IS NULL OR s.device = :device)
+            AND (:point IS NULL OR s.point = :point)
+            AND x.ts_ms >= :since AND x.ts_ms <= :until
+        ORDER BY x.ts_ms DESC, x.rowid DESC LIMIT :limit)
+    ORDER BY utc_ms"""
+
+GAPS = """
+    SELECT g.gateway, g.stream, g.first, g.last, g.from_ms, g.to_ms, g.samples, g.reason, g.state,
+        (SELECT count(*) FROM rejects r WHERE r.gateway = g.gateway AND r.stream = g.stream AND g.state = 'pending'
+            AND r.number BETWEEN g.first AND g.last) AS refused
+    FROM gaps g WHERE (:gateway IS NULL OR g.gateway = :gateway) AND (:state IS NULL OR g.state = :state)
+    ORDER BY g.gateway, g.stream, g.first IS NULL, g.first, g.from_ms"""
+
+
+def samples(
+    database: Database,
+    *,
+    gateway: str | None = None,
+    device: str | None = None,
+    point: str | None = None,
+    since_ms: int | None = None,
+    until_ms: int | None = None,
+    limit: int = 100,
+) -> Iterator[Row]:
+    """Yield the newest samples in ascending time; `point` may be `device/point`."""
+    if point is not None and "/" in point:
+        device, _, point = point.partition("/")
+    return _rows(
+        database,
+        SAMPLES,
+        {
+            "gateway": gateway,
+            "device": device,
+            "point": point,
+            "since": -(1 << 63) if since_ms is None else since_ms,
+            "until": (1 << 63) - 1 if until_ms is None else until_ms,
+            "limit": limit,
+        },
+    )
+
+
+def gaps(database: Database, *, gateway: str | None = None, state: str | None = None) -> Iterator[Row]:
+    """Yield what is missing, accounted for or broken; `refused` counts the refused batches in a gap."""
+    return _rows(database, GAPS, {"gateway": gateway, "state": state})
+
+
+def waiting(database: Database, *, gateway: str | None = None) -> Iterator[Row]:
+    """Yield the stored batches whose samples are not in the table, and why."""
+    sql = (
+        "SELECT gateway, stream, number, state, samples, reason FROM waiting"
+        " WHERE (:gateway IS NULL OR gateway = :gateway) ORDER BY gateway, stream, number"
+    )
+    return _rows(database, sql, {"gateway": gateway})
+
+
+def refused(database: Database, limit: int) -> Iterator[Row]:
+    """Yield the newest refused messages without their bytes."""
+    sql = (
+        "SELECT id, received_at, topic, reason, length(bytes) AS bytes FROM refused WHERE id IN"
+        " (SELECT id FROM refused ORDER BY id DESC LIMIT :limit) ORDER BY id"
+    )
+    return _rows(database, sql, {"limit": limit})
+
+
+def refusals(database: Database) -> Iterator[Row]:
+    """Yield how many messages were refused for each reason, and how many of them are no longer kept."""
+    return _rows(database, "SELECT reason, count, overflow, last_at FROM refusals ORDER BY reason", {})
+
+
+def refused_bytes(database: Database, row: int) -> bytes:
+    """Return the bytes of one refused message; raises UsageError when there is none of that id."""
+    with database.errors():
+        found = database.connection.execute("SELECT bytes FROM refused WHERE id = ?", (row,)).fetchone()
+    if found is None:
+        raise UsageError(f"no refused message has the id {row}")
+    return bytes(found[0])
+
+
+def parse_time(text: str, now_ms: int) -> int:
+    """Return ms since the epoch of `90m` (ago), an ISO 8601 time (UTC when it names no zone) or a number of ms."""
+    if match := re.fullmatch(r"(\d{1,12})(ms|s|m|h|d)", text):
+        return now_ms - int(match[1]) * UNITS_MS[match[2]]
+    if re.fullmatch(r"\d{1,15}", text):
+        return int(text)
+    try:
+        moment = dt.datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(f"{text!r} is no time: 10m (ago), 2026-05-04T12:00, or ms since 1970") from error
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+    return int(moment.timestamp() * 1000)
+
+
+def _rows(database: Database, sql: str, arguments: dict[str, Any]) -> Iterator[Row]:
+    with database.errors():
+        cursor = database.connection.execute(sql, arguments)
+        names = [column[0] for column in cursor.description]
+        for row in cursor:
+            yield dict(zip(names, row, strict=True))

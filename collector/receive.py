@@ -1,0 +1,208 @@
+"""From messages to tables and acknowledgements: verify, store in one transaction, and only then answer."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from buffer.keys import SigningKey
+from collector import acknowledge
+from collector.acknowledge import Touched
+from collector.aside import Aside
+from collector.chain import Stream
+from collector.database import Database
+from collector.derive import Deriver
+from collector.errors import Stopped
+from collector.incoming import Accepted, Identity, Message, Reason, Refusal, examine
+from collector.registry import Keys
+
+logger = logging.getLogger(__name__)
+
+GROUP_MESSAGES = 256  # in one transaction; at 64 kB each the write-ahead log grows by 16 MB
+GROUP_BYTES = 16 << 20
+SETTLE_BATCHES = 16  # waiting batches that are decoded in one transaction, so that new ones need not wait long
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A signed acknowledgement and where it goes."""
+
+    topic: str
+    payload: bytes
+
+
+class Receiver:
+    """Owns the database; used by one thread. Nothing it returns is about something not yet on the disk."""
+
+    def __init__(self, database: Database, key: SigningKey, root: str, now_ms: Callable[[], int]) -> None:
+        self._database = database
+        self._db = database.connection
+        self._key = key
+        self._root = root
+        self._now_ms = now_ms
+        self._keys = Keys(database)
+        self._aside = Aside(self._db)
+        self._deriver = Deriver(database, self._keys)
+        self._alarms: list[str] = []
+        self._stopping = False
+
+    def take(self, messages: Sequence[Message]) -> list[Reply]:
+        """Store a group of messages and return the answers; raises DatabaseBusy or Stopped, nothing stored."""
+        with self._database.errors():
+            self._keys.refresh()
+            examined = [self._examine(message) for message in messages]
+            touched = self._store(examined)
+            return [reply for at, part in touched.items() if (reply := self._reply(at, part))]
+
+    def settle(self) -> int:
+        """Decode some batches that lack nothing any more; return how many, 0 when there are none."""
+        with self._database.errors():
+            if not self._deriver.has_ready():
+                return 0
+        try:
+            with self._database.transaction():
+                return self._deriver.settle(SETTLE_BATCHES)
+        except BaseException:
+            self._forget()
+            raise
+
+    def stop(self) -> None:
+        """Let `take` and `settle` end soon, by raising Stopped with nothing stored; callable from any thread."""
+        self._stopping = True
+
+    def _examine(self, message: Message) -> tuple[Message, Accepted | Refusal]:
+        try:
+            return message, examine(message, self._root, self._keys)
+        except Refusal as refusal:
+            return message, refusal
+
+    def _store(self, examined: Sequence[tuple[Message, Accepted | Refusal]]) -> dict[Stream, Touched]:
+        touched: dict[Stream, Touched] = {}
+        self._alarms.clear()
+        try:
+            with self._database.transaction():
+                for message, verdict in examined:
+                    if self._stopping:
+                        raise Stopped("the collector stops")
+                    match verdict:
+                        case Accepted():
+                            self._take_one(verdict, touched)
+                        case Refusal():
+                            self._refuse(message, verdict, touched)
+                        case _:
+                            assert_never(verdict)
+        except BaseException:
+            self._forget()
+            raise
+        for alarm in self._alarms:
+            logger.warning("%s", alarm)
+        return touched
+
+    def _take_one(self, accepted: Accepted, touched: dict[Stream, Touched]) -> None:
+        identity = accepted.identity
+        try:
+            if not self._is_stored(identity, accepted):
+                with self._database.savepoint():
+                    self._insert(accepted)
+                    self._deriver.enter(accepted)
+                    self._aside.release(identity)
+        except Refusal as refusal:
+            self._deriver.forget()
+            self._refuse(accepted.message, refusal, touched)
+            return
+        part = touched.setdefault(identity.at, Touched(accepted.key.site))
+        part.answers = identity.number
+        part.numbers.add(identity.number)
+
+    def _is_stored(self, identity: Identity, accepted: Accepted) -> bool:
+        """Say whether this batch is stored already; raises Refusal when another one has its place."""
+        known = self._known_hash(identity)
+        if known is not None and known != identity.hash:
+            raise Refusal(Reason.FORK, f"number {identity.number} is known with hash {known}", accepted.key, identity)
+        if acknowledge.is_forked(self._db, identity.at):
+            raise Refusal(Reason.FORKED, "nothing is taken until an operator confirms", accepted.key, identity)
+        row = self._db.execute(
+            "SELECT 1 FROM batches WHERE gateway = ? AND stream = ? AND number = ?", _key(identity)
+        ).fetchone()
+        return row is not None
+
+    def _known_hash(self, identity: Identity) -> str | None:
+        row = self._db.execute(
+            "SELECT hash FROM batches WHERE gateway = ?1 AND stream = ?2 AND number = ?3"
+            " UNION SELECT hash FROM replaced WHERE gateway = ?1 AND stream = ?2 AND number = ?3",
+            _key(identity),
+        ).fetchone()
+        return row[0] if row else None
+
+    def _insert(self, accepted: Accepted) -> None:
+        header, identity, now_ms = accepted.batch.header, accepted.identity, self._now_ms()
+        self._db.execute(
+            "INSERT OR IGNORE INTO streams (gateway, stream, first_seen) VALUES (?, ?, ?)",
+            (identity.at.gateway, identity.at.stream, now_ms),
+        )
+        self._db.execute(
+            "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *_key(identity),
+                identity.hash,
+                header.previous.hex(),
+                header.kind,
+                header.boot.hex(),
+                now_ms,
+                accepted.message.payload,
+            ),
+        )
+
+    def _refuse(self, message: Message, refusal: Refusal, touched: dict[Stream, Touched]) -> None:
+        identity, key = refusal.identity, refusal.key
+        if identity is not None and refusal.reason not in {Reason.FORK, Reason.FORKED}:
+            known = self._known_hash(identity)
+            if known is not None and known != identity.hash:
+                refusal = Refusal(Reason.FORK, f"number {identity.number} is known with hash {known}", key, identity)
+        if refusal.reason is Reason.FORK and identity is not None:
+            self._mark_forked(identity)
+        if self._aside.keep(message, refusal, self._now_ms()) and identity is not None:
+            self._alarms.append(
+                f"{identity.at.gateway} {identity.at.stream}: batch {identity.number} refused: {refusal}"
+            )
+        if identity is None or key is None or refusal.reason in {Reason.FORK, Reason.FORKED}:
+            return  # an answer to a fork would reach the right one of the two as well
+        part = touched.setdefault(identity.at, Touched(key.site))
+        part.answers = identity.number
+        part.refused[identity.number] = str(refusal)
+
+    def _mark_forked(self, identity: Identity) -> None:
+        """Mark the stream, unless an operator confirmed it after this very batch had come before."""
+        if self._aside.is_known(identity, Reason.FORK):
+            return
+        now_ms = self._now_ms()
+        self._db.execute(
+            "INSERT OR IGNORE INTO streams (gateway, stream, first_seen) VALUES (?, ?, ?)",
+            (identity.at.gateway, identity.at.stream, now_ms),
+        )
+        marked = self._db.execute(
+            "UPDATE streams SET forked_at = ?, forked_number = ?"
+            " WHERE gateway = ? AND stream = ? AND forked_at IS NULL",
+            (now_ms, identity.number, identity.at.gateway, identity.at.stream),
+        )
+        if marked.rowcount:
+            self._alarms.append(
+                f"{identity.at.gateway} {identity.at.stream}: FORKED at number {identity.number}: two stores claim one"
+                " identity (a cloned card, a restored backup); nothing of it is acknowledged until"
+                f" `lamppost-collector gateways confirm {identity.at.gateway}`"
+            )
+
+    def _reply(self, at: Stream, part: Touched) -> Reply | None:
+        ack = acknowledge.build(self._db, at, part, self._now_ms())
+        if ack is None:
+            return None
+        return Reply(f"{self._root}/v1/{part.site}/{at.gateway}/ack", ack.sign(self._key))
+
+    def _forget(self) -> None:
+        """Drop what was remembered of a transaction that is no more."""
+        self._aside.forget()
+        self._deriver.forget()
+
+
+def _key(identity: Identity) -> tuple[str, str, int]:
+    return identity.at.gateway, identity.at.stream, identity.number

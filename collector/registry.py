@@ -1,0 +1,131 @@
+"""Which gateways the platform knows: their public keys, sites, and whether they still count."""
+
+import sqlite3
+from typing import Any
+
+from buffer import cose
+from buffer.errors import KeyFileError
+from buffer.keys import PublicKey
+from collector.database import Database
+from collector.errors import DatabaseBroken, RegistryError, UnknownGateway
+
+ROLE = "batch"
+
+
+def parse(text: str) -> PublicKey:
+    """Read a gateway's public key; raises RegistryError when it is not one that signs batches."""
+    try:
+        key = PublicKey.from_json(text)
+    except KeyFileError as error:
+        raise RegistryError(str(error)) from error
+    if key.role != ROLE:
+        raise RegistryError(f"key {key.kid.hex()} has the role {key.role!r}; a gateway signs with {ROLE!r}")
+    return key
+
+
+def add(database: Database, key: PublicKey, now_ms: int, *, beside: bool = False) -> bool:
+    """Make a key known; say whether it is new. A gateway has one valid key unless `beside` keeps the older ones.
+
+    Raises RegistryError for a key that was revoked or is another gateway's, and for a second one without `beside`.
+    """
+    with database.transaction() as db:
+        row = db.execute("SELECT gateway, site, revoked_at FROM gateways WHERE kid = ?", (key.kid.hex(),)).fetchone()
+        if row is not None:
+            return _known(key, *row)
+        other = db.execute(
+            "SELECT kid, site FROM gateways WHERE gateway = ? AND revoked_at IS NULL", (key.gateway,)
+        ).fetchone()
+        if other is not None and not beside:
+            raise RegistryError(
+                f"{key.gateway} already has the key {other[0]}: revoke it first, or keep both by --beside"
+            )
+        if other is not None and other[1] != key.site:
+            raise RegistryError(f"{key.gateway} is of the site {other[1]!r}, this key of {key.site!r}")
+        db.execute(
+            "INSERT INTO gateways VALUES (?, ?, ?, ?, ?, NULL)",
+            (key.gateway, key.site, key.kid.hex(), key.raw.hex(), now_ms),
+        )
+        return True
+
+
+def _known(key: PublicKey, gateway: str, site: str, revoked_at: int | None) -> bool:
+    if (gateway, site) != (key.gateway, key.site):
+        raise RegistryError(f"key {key.kid.hex()} is known as that of {gateway} of the site {site}")
+    if revoked_at is not None:
+        raise RegistryError(f"key {key.kid.hex()} of {gateway} was revoked; a gateway that comes back gets a new key")
+    return False
+
+
+def revoke(database: Database, gateway: str, now_ms: int, kid: str | None = None) -> int:
+    """Let a gateway's keys (or one of them) count no more; return how many did. Raises UnknownGateway."""
+    with database.transaction() as db:
+        _require(db, gateway)
+        return db.execute(
+            "UPDATE gateways SET revoked_at = ? WHERE gateway = ? AND revoked_at IS NULL AND coalesce(? = kid, 1)",
+            (now_ms, gateway, kid),
+        ).rowcount
+
+
+def confirm(database: Database, gateway: str) -> int:
+    """Clear the fork marks of a gateway's streams; return how many there were. Raises UnknownGateway."""
+    with database.transaction() as db:
+        _require(db, gateway)
+        return db.execute(
+            "UPDATE streams SET forked_at = NULL WHERE gateway = ? AND forked_at IS NOT NULL", (gateway,)
+        ).rowcount
+
+
+def overview(database: Database) -> list[dict[str, Any]]:
+    """Return one row a key with what its gateway has delivered."""
+    sql = """
+        SELECT gateway, site, kid, added_at, revoked_at,
+            (SELECT count(*) FROM batches b WHERE b.gateway = g.gateway) AS batches,
+            (SELECT max(received_at) FROM batches b WHERE b.gateway = g.gateway) AS last_at,
+            (SELECT count(*) FROM waiting w WHERE w.gateway = g.gateway AND w.state IN ('catalogue', 'clock', 'ready'))
+                AS waiting,
+            (SELECT count(*) FROM gaps x WHERE x.gateway = g.gateway AND x.state != 'ledgered') AS gaps,
+            (SELECT count(*) FROM streams s WHERE s.gateway = g.gateway AND s.forked_at IS NOT NULL) AS forked
+        FROM gateways g ORDER BY gateway, added_at, kid"""
+    with database.errors():
+        cursor = database.connection.execute(sql)
+        names = [column[0] for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor]
+
+
+def _require(db: sqlite3.Connection, gateway: str) -> None:
+    if db.execute("SELECT 1 FROM gateways WHERE gateway = ?", (gateway,)).fetchone() is None:
+        raise UnknownGateway(f"no key of {gateway!r} is known")
+
+
+class Keys:
+    """The keys by their ids, read again when another connection changed the database."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database.connection
+        self._version = -1
+        self._found: dict[bytes, tuple[PublicKey, bool]] = {}
+
+    def find(self, kid: bytes) -> tuple[PublicKey, bool] | None:
+        """Return the key and whether it is still valid."""
+        if kid not in self._found:
+            row = self._db.execute(
+                "SELECT gateway, site, public_key, revoked_at FROM gateways WHERE kid = ?", (kid.hex(),)
+            ).fetchone()
+            if row is None:
+                return None
+            self._found[kid] = PublicKey(row[0], row[1], ROLE, kid, bytes.fromhex(row[2])), row[3] is None
+        return self._found[kid]
+
+    def of_message(self, message: bytes) -> PublicKey:
+        """Return the key that a stored message names, valid or not; it was known when the message came."""
+        found = self.find(cose.read(message).kid)
+        if found is None:
+            raise DatabaseBroken("the key of a stored batch is not in the registry")
+        return found[0]
+
+    def refresh(self) -> None:
+        """Forget what was read when another process wrote since; to be called once for each group of messages."""
+        version = int(self._db.execute("PRAGMA data_version").fetchone()[0])
+        if version != self._version:
+            self._version = version
+            self._found.clear()

@@ -1,0 +1,183 @@
+"""The rows of a batch's samples: written at once, or when its catalogue and its boot's clock are known."""
+
+import logging
+import sqlite3
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from buffer.header import ClockState, Header
+from collector import boots, ledger
+from collector.chain import Stream
+from collector.incoming import Accepted, Sample
+from collector.values import columns
+from ext import CLOCK, GOOD
+
+logger = logging.getLogger(__name__)
+
+MAX_CACHED_STREAMS = 1000  # series ids; about 5 kB a gateway of 50 points
+
+_Row: TypeAlias = tuple[int, int, float | None, str | None, str | None, int, int]
+
+
+class Samples:
+    """Writes the tables `samples`, `series`, `waiting` and `redated`, within the caller's transaction."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._series: dict[Stream, dict[int, int]] = {}
+
+    def forget(self) -> None:
+        """Read series ids again: to be called when a transaction was rolled back."""
+        self._series.clear()
+
+    def enter(self, accepted: Accepted) -> None:
+        """Write the rows of a batch that was just stored, or note what they wait for."""
+        header = accepted.batch.header
+        at = accepted.identity.at
+        if not header.samples:
+            return
+        offset = boots.offset_of(self._db, header)
+        if state := self._final_or_lacking(at, header):
+            self._wait(at, header, state)
+        elif offset is None:
+            self._wait(at, header, "clock")
+        else:
+            self._write(at, header, accepted.samples, offset)
+
+    def add_catalogue(self, accepted: Accepted) -> str | None:
+        """Enter the series of a catalogue; return why it cannot be, when a number stands for something else already."""
+        identity = accepted.identity
+        key = identity.at.gateway, identity.at.stream
+        for entry in accepted.entries:
+            wanted = entry.device, entry.point, entry.unit, entry.type
+            self._db.execute(
+                "INSERT OR IGNORE INTO series (gateway, stream, number, device, point, unit, type)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (*key, entry.number, *wanted),
+            )
+            found = self._db.execute(
+                "SELECT device, point, unit, type FROM series WHERE gateway = ? AND stream = ? AND number = ?",
+                (*key, entry.number),
+            ).fetchone()
+            if found != wanted:
+                return f"series {entry.number} is {found[0]}/{found[1]} already, not {entry.device}/{entry.point}"
+        self._series.pop(identity.at, None)
+        self._db.execute("INSERT INTO catalogues VALUES (?, ?, ?, ?)", (*key, identity.hash, identity.number))
+        self._db.execute(
+            "UPDATE waiting SET state = 'ready'"
+            " WHERE gateway = ? AND stream = ? AND state = 'catalogue' AND catalogue = ?",
+            (*key, identity.hash),
+        )
+        return None
+
+    def date_boot(self, gateway: str, boot: str) -> None:
+        """Note that the batches of a boot without a clock can be dated, or must be dated anew."""
+        self._db.execute(
+            "UPDATE waiting SET state = 'ready' WHERE gateway = ? AND boot = ? AND state = 'clock'", (gateway, boot)
+        )
+        self._db.execute(
+            "INSERT OR IGNORE INTO waiting SELECT gateway, stream, number, 'ready', NULL, boot, 0, 'dated anew'"
+            " FROM redated WHERE gateway = ? AND boot = ?",
+            (gateway, boot),
+        )
+
+    def enter_again(self, accepted: Accepted) -> None:
+        """Write the rows of a batch that was `ready`, in place of those dated otherwise."""
+        header, at = accepted.batch.header, accepted.identity.at
+        self._take_back(at, header, accepted.samples)
+        self._db.execute(
+            "DELETE FROM waiting WHERE gateway = ? AND stream = ? AND number = ?", (*_key(at), header.number)
+        )
+        self.enter(accepted)
+
+    def fail(self, at: Stream, number: int, reason: str) -> None:
+        """Leave the samples of a waiting batch aside for good."""
+        self._db.execute(
+            "UPDATE waiting SET state = 'failed', reason = ? WHERE gateway = ? AND stream = ? AND number = ?",
+            (reason, *_key(at), number),
+        )
+        logger.error("%s %s: the samples of batch %d stay aside: %s", at.gateway, at.stream, number, reason)
+
+    def _final_or_lacking(self, at: Stream, header: Header) -> str | None:
+        if ledger.replacement_of(self._db, at, header.number):
+            return "superseded"
+        if header.replaces and len(ledger.held_originals(self._db, at, header)) == len(header.replaces):
+            return "superseded"
+        if header.catalogue is None or not self._has_catalogue(at, header.catalogue.hex()):
+            return "catalogue"
+        return None
+
+    def _has_catalogue(self, at: Stream, digest: str) -> bool:
+        found = self._db.execute(
+            "SELECT 1 FROM catalogues WHERE gateway = ? AND stream = ? AND hash = ?", (*_key(at), digest)
+        )
+        return found.fetchone() is not None
+
+    def _wait(self, at: Stream, header: Header, state: str) -> None:
+        digest = header.catalogue.hex() if header.catalogue else None
+        self._db.execute(
+            "INSERT INTO waiting VALUES (?, ?, ?, ?, ?, ?, ?, '')",
+            (*_key(at), header.number, state, digest, header.boot.hex(), header.samples),
+        )
+
+    def _write(self, at: Stream, header: Header, samples: Sequence[Sample], offset: int) -> None:
+        ids = self._ids(at)
+        unknown = {number for number, *_ in samples if number not in ids}
+        if unknown:
+            self._wait(at, header, "failed")
+            self.fail(at, header.number, f"series {min(unknown)} is in no catalogue")
+            return
+        unset = header.clock_state is ClockState.UNSET
+        rows = _rows(samples, ids, offset, header.number, clock_known_now=unset)
+        if header.replaces:
+            rows = self._without_held(at, header, rows)
+        self._db.executemany("INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        if unset:
+            self._db.execute(
+                "INSERT INTO redated VALUES (?, ?, ?, ?, ?)", (*_key(at), header.number, header.boot.hex(), offset)
+            )
+
+    def _take_back(self, at: Stream, header: Header, samples: Sequence[Sample]) -> None:
+        """Remove the rows of a batch that was dated by an estimate which is not the first any more."""
+        row = self._db.execute(
+            "DELETE FROM redated WHERE gateway = ? AND stream = ? AND number = ? RETURNING offset_ms",
+            (*_key(at), header.number),
+        ).fetchone()
+        if row is None:
+            return
+        ids = self._ids(at)
+        first, last = min(s[1] for s in samples) + row[0], max(s[1] for s in samples) + row[0]
+        self._db.executemany(
+            "DELETE FROM samples WHERE series = ? AND ts_ms BETWEEN ? AND ? AND batch = ?",
+            [(ids[number], first, last, header.number) for number in {s[0] for s in samples}],
+        )
+
+    def _without_held(self, at: Stream, header: Header, rows: list[_Row]) -> list[_Row]:
+        """Leave out what is stored already, from an original that this batch replaces in part."""
+        held = ledger.held_originals(self._db, at, header)
+        marks = ", ".join("?" * len(held))
+        sql = f"SELECT 1 FROM samples WHERE series = ? AND ts_ms = ? AND batch IN ({marks})"  # noqa: S608
+        return [row for row in rows if not self._db.execute(sql, (row[0], row[1], *held)).fetchone()]
+
+    def _ids(self, at: Stream) -> dict[int, int]:
+        if at not in self._series:
+            if len(self._series) >= MAX_CACHED_STREAMS:
+                self._series.clear()
+            found = self._db.execute("SELECT number, id FROM series WHERE gateway = ? AND stream = ?", _key(at))
+            self._series[at] = dict(found.fetchall())
+        return self._series[at]
+
+
+def _rows(
+    samples: Sequence[Sample], ids: dict[int, int], offset: int, batch: int, *, clock_known_now: bool
+) -> list[_Row]:
+    """The rows; a sample that was uncertain only for its unset clock is good once that is known."""
+    if clock_known_now:
+        samples = [(number, at, value, GOOD if quality == CLOCK else quality) for number, at, value, quality in samples]
+    return [
+        (ids[number], boot_ms + offset, *columns(value), quality, batch) for number, boot_ms, value, quality in samples
+    ]
+
+
+def _key(at: Stream) -> tuple[str, str]:
+    return at.gateway, at.stream

@@ -1,0 +1,114 @@
+"""The tables of the collector's database. docs/collector.md describes them; texts in hexadecimal are lower case."""
+
+VERSION = 1  # PRAGMA user_version
+
+TABLES = """
+CREATE TABLE gateways (
+    gateway TEXT NOT NULL, site TEXT NOT NULL, kid TEXT PRIMARY KEY, public_key TEXT NOT NULL,
+    added_at INTEGER NOT NULL, revoked_at INTEGER
+) WITHOUT ROWID;
+CREATE INDEX gateways_by_name ON gateways (gateway);
+
+-- the truth: every batch as it was received
+CREATE TABLE batches (
+    gateway TEXT NOT NULL, stream TEXT NOT NULL, number INTEGER NOT NULL,
+    hash TEXT NOT NULL, previous TEXT NOT NULL, kind TEXT NOT NULL, boot TEXT NOT NULL,
+    received_at INTEGER NOT NULL, bytes BLOB NOT NULL,
+    PRIMARY KEY (gateway, stream, number)
+);
+
+-- what was not taken, with the reason
+CREATE TABLE refused (
+    received_at INTEGER NOT NULL, topic TEXT NOT NULL, reason TEXT NOT NULL, bytes BLOB NOT NULL,
+    id INTEGER PRIMARY KEY
+);
+-- each reason's messages: how many came, how many of them are no longer kept in `refused`
+CREATE TABLE refusals (
+    reason TEXT PRIMARY KEY, count INTEGER NOT NULL, overflow INTEGER NOT NULL, last_at INTEGER NOT NULL
+) WITHOUT ROWID;
+-- refused messages whose signature is valid; `aside` is the id in `refused`, null when its bytes are not kept
+CREATE TABLE rejects (
+    gateway TEXT NOT NULL, stream TEXT NOT NULL, number INTEGER NOT NULL, hash TEXT NOT NULL,
+    reason TEXT NOT NULL, count INTEGER NOT NULL, aside INTEGER,
+    PRIMARY KEY (gateway, stream, number, hash)
+) WITHOUT ROWID;
+CREATE INDEX rejects_by_aside ON rejects (aside);
+
+-- a stream; `newest` is the highest number that is filled, `newest_ms` the time (UTC) of its last sample
+CREATE TABLE streams (
+    gateway TEXT NOT NULL, stream TEXT NOT NULL, first_seen INTEGER NOT NULL,
+    newest INTEGER NOT NULL DEFAULT 0, newest_ms INTEGER,
+    forked_at INTEGER, forked_number INTEGER,
+    PRIMARY KEY (gateway, stream)
+) WITHOUT ROWID;
+
+-- derived from the batches, see `collector.rebuild`
+CREATE TABLE boots (
+    gateway TEXT NOT NULL, boot TEXT NOT NULL, offset_ms INTEGER, state TEXT NOT NULL,
+    PRIMARY KEY (gateway, boot)
+) WITHOUT ROWID;
+-- the batch whose estimate stands in `boots`: the one with the lowest number
+CREATE TABLE boot_sources (
+    gateway TEXT NOT NULL, boot TEXT NOT NULL, number INTEGER NOT NULL, stream TEXT NOT NULL,
+    PRIMARY KEY (gateway, boot)
+) WITHOUT ROWID;
+CREATE TABLE series (
+    id INTEGER PRIMARY KEY, gateway TEXT NOT NULL, stream TEXT NOT NULL, number INTEGER NOT NULL,
+    device TEXT NOT NULL, point TEXT NOT NULL, unit TEXT NOT NULL, type TEXT NOT NULL,
+    UNIQUE (gateway, stream, number)
+);
+CREATE INDEX series_by_point ON series (device, point);
+CREATE TABLE samples (
+    series INTEGER NOT NULL, ts_ms INTEGER NOT NULL, value DOUBLE, exact TEXT, text TEXT,
+    quality INTEGER NOT NULL, batch INTEGER NOT NULL
+);
+CREATE INDEX samples_by_time ON samples (series, ts_ms);
+CREATE TABLE gaps (
+    gateway TEXT NOT NULL, stream TEXT NOT NULL, first INTEGER, last INTEGER,
+    from_ms INTEGER, to_ms INTEGER, samples INTEGER, reason TEXT NOT NULL, state TEXT NOT NULL,
+    id INTEGER PRIMARY KEY
+);
+CREATE INDEX gaps_by_number ON gaps (gateway, stream, state, first);
+-- ledgered gaps that are dated by the estimate in `boots`, for lack of a clock of their own
+CREATE TABLE undated_gaps (
+    gap INTEGER PRIMARY KEY, gateway TEXT NOT NULL, boot TEXT NOT NULL,
+    from_boot_ms INTEGER NOT NULL, to_boot_ms INTEGER
+);
+CREATE INDEX undated_gaps_by_boot ON undated_gaps (gateway, boot);
+-- longest runs of numbers that are filled and chained to one another
+CREATE TABLE runs (
+    gateway TEXT NOT NULL, stream TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+    PRIMARY KEY (gateway, stream, first)
+) WITHOUT ROWID;
+CREATE INDEX runs_by_last ON runs (gateway, stream, last);
+CREATE TABLE catalogues (
+    gateway TEXT NOT NULL, stream TEXT NOT NULL, hash TEXT NOT NULL, number INTEGER NOT NULL,
+    PRIMARY KEY (gateway, stream, hash)
+) WITHOUT ROWID;
+-- batches whose samples are not in `samples`: for lack of a catalogue or a clock, or for good
+CREATE TABLE waiting (
+    gateway TEXT NOT NULL, stream TEXT NOT NULL, number INTEGER NOT NULL,
+    state TEXT NOT NULL, -- catalogue, clock: what it lacks. ready: lacks nothing any more. superseded, failed: for good
+    catalogue TEXT, boot TEXT NOT NULL, samples INTEGER NOT NULL, reason TEXT NOT NULL,
+    PRIMARY KEY (gateway, stream, number)
+) WITHOUT ROWID;
+CREATE INDEX waiting_by_state ON waiting (state, gateway);
+-- batches whose samples are dated by the estimate in `boots`, and the estimate that was taken
+CREATE TABLE redated (
+    gateway TEXT NOT NULL, stream TEXT NOT NULL, number INTEGER NOT NULL, boot TEXT NOT NULL,
+    offset_ms INTEGER NOT NULL,
+    PRIMARY KEY (gateway, stream, number)
+) WITHOUT ROWID;
+CREATE INDEX redated_by_boot ON redated (gateway, boot);
+-- numbers whose batch was replaced by another (evicted, thinned or split by the gateway)
+CREATE TABLE replaced (
+    gateway TEXT NOT NULL, stream TEXT NOT NULL, number INTEGER NOT NULL, hash TEXT NOT NULL,
+    samples INTEGER NOT NULL, replacement INTEGER NOT NULL,
+    PRIMARY KEY (gateway, stream, number)
+) WITHOUT ROWID;
+"""
+
+DERIVED = (
+    "boots", "boot_sources", "series", "samples", "gaps", "undated_gaps", "runs", "catalogues", "waiting", "redated",
+    "replaced",
+)  # fmt: skip

@@ -1,0 +1,138 @@
+"""`lamppost-collector run`: the broker's messages through one database thread, until SIGTERM."""
+
+import asyncio
+import logging
+import random
+import signal
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from buffer.keys import SigningKey
+from collector.broker import Address, Connection
+from collector.database import Database
+from collector.errors import DatabaseBusy
+from collector.inbox import Inbox
+from collector.notify import notify, watchdog_seconds
+from collector.receive import Receiver
+
+logger = logging.getLogger(__name__)
+
+FIRST_RETRY_SECONDS = 0.2
+MAX_RETRY_SECONDS = 10.0
+STOP_SECONDS = 1.0  # for the broker's farewell
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What `run` needs."""
+
+    database: Path
+    key: Path
+    address: Address
+
+
+def utc_ms() -> int:
+    """The platform's clock, in ms since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+class Service:
+    """Owns the database thread; the event loop never waits on the disk."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._inbox = Inbox()
+        self._connection = Connection(settings.address, self._inbox.put)
+        self._thread = ThreadPoolExecutor(1, "database")
+        self._busy = False
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT; raises what cannot be mended by waiting."""
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        try:
+            database, receiver = await self._call(self._open)
+            try:
+                await self._serve(stop, receiver)
+            finally:
+                receiver.stop()
+                await self._call(database.close)
+        finally:
+            self._thread.shutdown(wait=False)
+
+    async def _serve(self, stop: asyncio.Event, receiver: Receiver) -> None:
+        notify("READY=1")
+        ends = asyncio.create_task(stop.wait())
+        connection = asyncio.create_task(self._connection.run())
+        work = asyncio.create_task(self._work(receiver))
+        watchdog = asyncio.create_task(self._feed_watchdog())
+        tasks = {ends, connection, work, watchdog}
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        notify("STOPPING=1")
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=STOP_SECONDS)
+        for task in done:
+            task.result()
+
+    def _open(self) -> tuple[Database, Receiver]:
+        key = SigningKey.load(self._settings.key)
+        database = Database.open(self._settings.database)
+        return database, Receiver(database, key, self._settings.address.root, utc_ms)
+
+    async def _work(self, receiver: Receiver) -> None:
+        """Store groups and answer them; between groups, decode what was waiting."""
+        ready = True
+        while True:
+            if ready and self._inbox.empty:
+                ready = await self._patiently(receiver.settle) > 0
+                continue
+            group = await self._inbox.group()
+            replies = await self._patiently(partial(receiver.take, group))
+            await self._connection.publish(replies)
+            ready = True
+
+    async def _patiently(self, job: Callable[[], T]) -> T:
+        """Do a job in the database thread, again and again while the disk is full or the database is locked."""
+        delay = FIRST_RETRY_SECONDS
+        while True:
+            try:
+                done = await self._call(job)
+            except DatabaseBusy as error:
+                if not self._busy:
+                    logger.error("nothing can be stored, and nothing is acknowledged: %s", error)  # noqa: TRY400
+                self._busy = True
+            else:
+                if self._busy:
+                    logger.warning("storing goes on")
+                self._busy = False
+                return done
+            await asyncio.sleep(delay * random.uniform(0.5, 1.0))
+            delay = min(delay * 2, MAX_RETRY_SECONDS)
+
+    async def _call(self, job: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, job)
+
+    async def _feed_watchdog(self) -> None:
+        """Tell the service manager that the database thread still takes jobs."""
+        seconds = watchdog_seconds()
+        if seconds is None:
+            await asyncio.Event().wait()
+            return
+        while True:
+            await self._call(lambda: None)
+            notify("WATCHDOG=1")
+            await asyncio.sleep(seconds)
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    asyncio.run(Service(settings).run())

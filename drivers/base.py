@@ -1,0 +1,137 @@
+"""What a driver is: the contract between the agent and everything that talks to devices."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from config import Bus, Device, Point
+from drivers.errors import DeviceError
+from ext import GOOD, Layout, Value
+
+
+class Options(BaseModel):
+    """A driver's own keys in a bus, device or point table; an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True, slots=True)
+class PointSetup:
+    """A configured point with the driver's own options checked."""
+
+    point: Point
+    options: Options
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSetup:
+    """A configured device with the driver's own options checked."""
+
+    device: Device
+    options: Options
+    points: tuple[PointSetup, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BusSetup:
+    """A configured bus, its devices and points, ready for the driver that owns it."""
+
+    bus: Bus
+    options: Options
+    devices: tuple[DeviceSetup, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One request and the places of the points in its answer, or one payload that arrives by itself.
+
+    `points` are full ids (`device/point`) with where each lies; `every` is the wanted period in ms, 0 for payloads that
+    are not asked for; `request` is the driver's own.
+    """
+
+    device: str
+    points: tuple[tuple[str, Layout], ...]
+    request: Hashable = None
+    every: int = 0
+
+
+class Sink(Protocol):
+    """Where a driver puts what its devices said. Never blocks; never raises for what a device sent."""
+
+    def scan(self, read: Read, payload: bytes, quality: int = GOOD) -> None:
+        """Decode, judge and keep the points of `payload`, which arrived just now."""
+
+    def value(self, point: str, value: Value, quality: int = GOOD) -> None:
+        """Keep one value of `point` (full id), which arrived just now; exact decimals as `Decimal`."""
+
+    def values(self, device: str, values: Sequence[tuple[str, Value, int]]) -> None:
+        """Keep (point, value, quality) triples that the device said together: one timestamp, one sign of life."""
+
+    def failed(self, device: str, error: DeviceError) -> None:
+        """A payload of `device` was not usable; its points are untouched and the error is counted and shown."""
+
+    def stranger(self, description: str) -> None:
+        """Something was heard that no configured device claims; counted only."""
+
+
+class Driver(ABC):
+    """Talks on one bus. The agent owns it by one task; no method runs twice at a time.
+
+    A constructor opens nothing; it raises `SetupError` for options that contradict each other.
+    """
+
+    BusOptions: ClassVar[type[Options]] = Options
+    DeviceOptions: ClassVar[type[Options]] = Options
+    PointOptions: ClassVar[type[Options]] = Options
+    profiles: ClassVar[Path | None] = None
+    """A folder of the profiles (TOML) that come with this driver."""
+
+    def __init__(self, setup: BusSetup) -> None:
+        self.setup = setup
+
+    @abstractmethod
+    def reads(self) -> Sequence[Read]:
+        """The requests (or self-arriving payloads of a fixed layout) that carry the configured points."""
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Open the bus; raises `BusError`."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Close the bus; safe to call at any time, any number of times."""
+
+    @abstractmethod
+    def replay(self, recording: str, sink: Sink) -> None:
+        """Decode a recording (text, in this driver's notation) as the live path would, with no bus open."""
+
+
+class PolledDriver(Driver):
+    """A driver that asks."""
+
+    @abstractmethod
+    async def read(self, read: Read) -> bytes:
+        """The payload that answers `read`; raises `DeviceError` (the device) or `BusError` (the bus)."""
+
+    def narrower(self, read: Read, error: DeviceError) -> Sequence[Read]:  # noqa: ARG002 for those that can
+        """Reads that take the place of `read` from now on, now that it failed with `error`; nothing when it stays."""
+        return ()
+
+
+class ListeningDriver(Driver):
+    """A driver whose devices speak by themselves."""
+
+    @abstractmethod
+    async def listen(self, sink: Sink) -> None:
+        """Feed `sink` until cancelled; raises `BusError` when the bus is gone."""
+
+
+def points_of(setup: BusSetup) -> Iterator[tuple[DeviceSetup, PointSetup]]:
+    """Every point on the bus with its device."""
+    for device in setup.devices:
+        for point in device.points:
+            yield device, point

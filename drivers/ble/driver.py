@@ -1,0 +1,67 @@
+"""Listens to advertisements on one adapter."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from drivers.base import BusSetup, ListeningDriver, Options, Read, Sink
+from drivers.ble.advertisements import Listeners
+from drivers.ble.options import BleBus, BleDevice, BlePoint
+from drivers.errors import BadAnswer, BusError
+
+if TYPE_CHECKING:
+    from drivers.ble.radio import Radio
+
+# address, RSSI in dBm, company id and manufacturer data in hex
+_RECORD = re.compile(r"((?:[0-9A-F]{2}:){5}[0-9A-F]{2}) (-?[0-9]{1,3}) ([0-9A-Fa-f]{4}) ((?:[0-9A-Fa-f]{2})*)")
+
+
+class BleDriver(ListeningDriver):
+    """Bluetooth LE sensors that advertise manufacturer data of a fixed layout."""
+
+    BusOptions: ClassVar[type[Options]] = BleBus
+    DeviceOptions: ClassVar[type[Options]] = BleDevice
+    PointOptions: ClassVar[type[Options]] = BlePoint
+    profiles: ClassVar[Path | None] = Path(__file__).parent / "profiles"
+
+    def __init__(self, setup: BusSetup) -> None:
+        super().__init__(setup)
+        self._adapter = cast("BleBus", setup.options).adapter
+        self._listeners = Listeners(setup)
+        self._radio: Radio | None = None
+
+    def reads(self) -> list[Read]:
+        """The payload of each device."""
+        return list(self._listeners.reads)
+
+    async def open(self) -> None:
+        """See that adapter and BlueZ are there; raises `BusError`."""
+        from drivers.ble.radio import Radio  # bleak costs 10 MB: only for who has a Bluetooth bus
+
+        radio = Radio(self._adapter)
+        await radio.open()
+        self._radio = radio
+
+    async def close(self) -> None:
+        """Leave the adapter as it was."""
+        radio, self._radio = self._radio, None
+        if radio is not None:
+            await radio.close()
+
+    async def listen(self, sink: Sink) -> None:
+        """Scan and feed `sink` until cancelled; raises `BusError` when the adapter or BlueZ is gone."""
+        if self._radio is None:
+            raise BusError(f"Bluetooth adapter {self._adapter} is not open")
+        listeners = self._listeners
+        await self._radio.listen(lambda address, rssi, data: listeners.take(address, rssi, data, sink))
+
+    def replay(self, recording: str, sink: Sink) -> None:
+        """An advertisement a line: `C4:11:22:33:44:55 -60 0499 0512fc...`; # begins a comment line."""
+        for number, line in enumerate(recording.splitlines(), 1):
+            if not line or line.startswith("#"):
+                continue
+            match = _RECORD.fullmatch(line)
+            if match is None:
+                raise BadAnswer(f"line {number} is not: address, RSSI, company id in hex, data in hex")
+            company, data = int(match[3], 16), bytes.fromhex(match[4])
+            self._listeners.take(match[1], int(match[2]), {company: data}, sink)

@@ -1,0 +1,59 @@
+"""What goes wrong between a driver and its devices."""
+
+from collections.abc import Sequence
+
+from ext import BAD_ANSWER, EXCEPTION, NO_ANSWER
+
+
+class DriverError(Exception):
+    """A driver could not do what was asked."""
+
+    exit_code = 69  # EX_UNAVAILABLE
+
+
+class BusError(DriverError, ConnectionError):
+    """The bus itself is gone: port unplugged, host unreachable, adapter off. Every device on it is out of reach."""
+
+
+class DeviceError(DriverError):
+    """One device did not deliver; the bus and the other devices are as they were."""
+
+    quality: int = BAD_ANSWER
+
+
+class NoAnswer(DeviceError, TimeoutError):
+    """The device said nothing within its timeout."""
+
+    quality = NO_ANSWER
+
+
+class ExceptionAnswer(DeviceError):
+    """The device answered that it will not: an answer, and a sign of life."""
+
+    quality = EXCEPTION
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(f"exception {code}: {text}")
+        self.code = code
+
+
+class BadAnswer(DeviceError, ValueError):
+    """What came back is not an answer to the question: wrong unit, function, length or checksum."""
+
+    quality = BAD_ANSWER
+
+
+class SetupError(DriverError, ValueError):
+    """A driver refuses its configuration; `problems` holds (key path, message, value found) triples."""
+
+    exit_code = 78  # EX_CONFIG
+
+    def __init__(self, problems: Sequence[tuple[str, str, object]]) -> None:
+        super().__init__("; ".join(f"{path}: {message} (found {found!r})" for path, message, found in problems))
+        self.problems = tuple(problems)
+
+
+class UnknownDriver(DriverError, LookupError):
+    """No installed distribution offers a driver of that name."""
+
+    exit_code = 78

@@ -1,0 +1,184 @@
+"""Listens on a serial port and gives each sentence to the points that want its fields."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from decimal import Context, Decimal
+from pathlib import Path
+from typing import ClassVar, Literal, Self, cast
+
+from pydantic import Field as Bounds
+from pydantic import model_validator
+
+from drivers.base import BusSetup, DeviceSetup, ListeningDriver, Options, PointSetup, Read, Sink
+from drivers.errors import BadAnswer, SetupError
+from drivers.nmea.framing import Damage, Framer, Sentence
+from drivers.nmea.port import Port
+from drivers.nmea.sentences import FIELDS, SPEED_UNITS, Field, read
+from ext import Value
+
+DEFAULT_BAUD = 4800  # IEC 61162-1, 5.2
+MAX_BAUD = 4_000_000  # the fastest rate that Linux names (B4000000)
+
+_EXACT = Context(prec=60)  # 18 digits of a sentence, times and plus 19 of a scale and an offset
+
+
+class NmeaBus(Options):
+    """`[buses.x]`: a serial port, 8 data bits, no parity, 1 stop bit as IEC 61162-1, 5.2 has it."""
+
+    port: str = Bounds(min_length=1, max_length=4095, pattern="^[^\x00]+$")
+    baud: int = Bounds(default=DEFAULT_BAUD, gt=0, le=MAX_BAUD)
+    checksum: Literal["required", "optional"] = "required"
+
+
+class NmeaDevice(Options):
+    """`[devices.x]`: all talkers on the port, or one."""
+
+    talker: str | None = Bounds(default=None, pattern="^[A-Z0-9]{2}$")
+
+
+class NmeaPoint(Options):
+    """`[devices.x.points.y]`: a field of a sentence, by name; MWV needs the reference too."""
+
+    sentence: Literal["GGA", "RMC", "MWV", "MDA"]
+    field: str
+    reference: Literal["R", "T"] | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        known = FIELDS[self.sentence]
+        if self.field not in known:
+            raise ValueError(f"{self.sentence} has no field {self.field[:40]!r}; there are: {', '.join(known)}")
+        if (self.sentence == "MWV") != (self.reference is not None):
+            raise ValueError('reference = "R" (relative) or "T" (true) belongs to MWV points, and only to them')
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """One point that a sentence feeds."""
+
+    id: str
+    field: Field
+    letters: str
+    reference: str | None
+    scale: Decimal
+    offset: Decimal
+
+    def take(self, sentence: Sentence) -> tuple[str, Value, int]:
+        value, quality = read(sentence, self.field, self.letters)
+        if isinstance(value, int | Decimal) and (self.scale != 1 or self.offset != 0):
+            value = _EXACT.fma(Decimal(value), self.scale, self.offset)
+        return self.id, value, quality
+
+
+@dataclass(frozen=True, slots=True)
+class _Listener:
+    """One device: which talker it is, and its points by sentence."""
+
+    device: str
+    talker: str | None
+    wanted: dict[str, tuple[_Wanted, ...]]
+
+    def take(self, sentence: Sentence, sink: Sink) -> bool:
+        """Give the sink what its points want of `sentence`; False when it is another talker's."""
+        if self.talker not in (None, sentence.talker):
+            return False
+        reference = sentence.fields[1] if sentence.formatter == "MWV" and len(sentence.fields) > 1 else None
+        points = (p for p in self.wanted.get(sentence.formatter, ()) if p.reference == reference)
+        values = [point.take(sentence) for point in points]
+        if values:
+            sink.values(self.device, values)
+        return True
+
+
+class NmeaDriver(ListeningDriver):
+    """NMEA 0183 sentences from a serial port."""
+
+    BusOptions: ClassVar[type[Options]] = NmeaBus
+    DeviceOptions: ClassVar[type[Options]] = NmeaDevice
+    PointOptions: ClassVar[type[Options]] = NmeaPoint
+    profiles: ClassVar[Path | None] = Path(__file__).parent / "profiles"
+
+    def __init__(self, setup: BusSetup) -> None:
+        super().__init__(setup)
+        self._options = cast("NmeaBus", setup.options)
+        self._listeners = _listeners(setup)
+        self._port = Port(self._options.port, self._options.baud)
+
+    def reads(self) -> list[Read]:
+        """None: sentences have no fixed layout."""
+        return []
+
+    async def open(self) -> None:
+        """Open the port; raises `BusError`."""
+        await self._port.open()
+
+    async def close(self) -> None:
+        """Close the port."""
+        await self._port.close()
+
+    async def listen(self, sink: Sink) -> None:
+        """Feed `sink` until cancelled; raises `BusError` when the port is gone."""
+        framer = self._framer()
+        await self._port.listen(lambda data: self._take(framer, data, sink))
+
+    def replay(self, recording: str, sink: Sink) -> None:
+        """A sentence a line; a line that begins with 0x is bytes in hex, taken as they are; # begins a comment line."""
+        framer = self._framer()
+        for line in recording.splitlines():
+            if line.startswith("0x"):
+                try:
+                    self._take(framer, bytes.fromhex(line[2:]), sink)
+                except ValueError as error:
+                    raise BadAnswer("a line that begins with 0x is not hex") from error
+            elif line and not line.startswith("#"):
+                self._take(framer, line.encode("latin-1", "replace") + b"\r\n", sink)
+
+    def _framer(self) -> Framer:
+        return Framer(checksum_required=self._options.checksum == "required")
+
+    def _take(self, framer: Framer, data: bytes, sink: Sink) -> None:
+        for found in framer.feed(data):
+            if isinstance(found, Damage):
+                self._damaged(found, sink)
+            elif not [True for listener in self._listeners if listener.take(found, sink)]:
+                sink.stranger("NMEA sentence of another talker")
+
+    def _damaged(self, damage: Damage, sink: Sink) -> None:
+        """A broken sentence is the only device's, or nobody's: its talker cannot be believed."""
+        if len(self._listeners) == 1:
+            sink.failed(self._listeners[0].device, BadAnswer(f"NMEA sentence: {damage}"))
+        else:
+            sink.stranger("damaged NMEA sentence")
+
+
+def _listeners(setup: BusSetup) -> tuple[_Listener, ...]:
+    problems: list[tuple[str, str, object]] = []
+    listeners = tuple(_listener(device, problems) for device in setup.devices)
+    if problems:
+        raise SetupError(problems)
+    return listeners
+
+
+def _listener(device: DeviceSetup, problems: list[tuple[str, str, object]]) -> _Listener:
+    wanted: defaultdict[str, list[_Wanted]] = defaultdict(list)
+    for point in device.points:
+        options = cast("NmeaPoint", point.options)
+        path = f"devices.{device.device.id}.points.{point.point.name}.unit"
+        wanted[options.sentence].append(_wanted(point, options, path, problems))
+    return _Listener(
+        device.device.id,
+        cast("NmeaDevice", device.options).talker,
+        {key: tuple(points) for key, points in wanted.items()},
+    )
+
+
+def _wanted(setup: PointSetup, options: NmeaPoint, path: str, problems: list[tuple[str, str, object]]) -> _Wanted:
+    point, letters = setup.point, ""
+    if (options.sentence, options.field) == ("MWV", "speed"):
+        letters = SPEED_UNITS.get(point.unit, "")
+        if not letters:
+            units = ", ".join(SPEED_UNITS)
+            problems.append((path, f"MWV speed comes in the sensor's unit; say which: {units}", point.unit))
+    field = FIELDS[options.sentence][options.field]
+    return _Wanted(point.id, field, letters, options.reference, point.scale, point.offset)

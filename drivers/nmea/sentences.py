@@ -1,0 +1,193 @@
+"""What the fields of GGA, RMC, MWV and MDA say. Sans-IO; every value is exact or absent, never guessed."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+
+from drivers.nmea.framing import Sentence
+from ext import BAD_ANSWER, GOOD, SENSOR_FAULT, UNCERTAIN, Value
+
+# Minutes of arc divided by 60 have no finite decimal in general: degrees are rounded half to even to this many digits.
+# 1e-9 degree is 0.1 mm on the ground, ten times finer than what the finest receivers send (1e-7 minute is 0.2 mm).
+DEGREE_DIGITS = 9
+
+MAX_DIGITS = 18  # of one number: what a 64-bit integer holds whatever they are
+
+Reading = tuple[Value, int]
+
+_FAULT: Reading = (None, SENSOR_FAULT)
+_WRONG: Reading = (None, BAD_ANSWER)
+
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)")
+_ARC = re.compile(r"([0-9]{1,3})([0-9]{2}(?:\.[0-9]*)?)")
+_CONTEXT = Context(prec=60)
+_DEGREE = Decimal(1).scaleb(-DEGREE_DIGITS)
+
+# GGA field 6 and RMC field 12 (IEC 61162-1, 8.3): estimated, manual and simulated positions are not measured. A GGA
+# quality of 9 is NovAtel's for a fix with satellite-based corrections.
+_FIX_QUALITIES = {"0": SENSOR_FAULT} | dict.fromkeys("12345", GOOD) | dict.fromkeys("678", UNCERTAIN) | {"9": GOOD}
+_MODES = {"N": SENSOR_FAULT} | dict.fromkeys("ADFPR", GOOD) | dict.fromkeys("EMS", UNCERTAIN)
+
+# MWV field 4 (IEC 61162-1, 8.3): the letter of each unit that a point may have. Nothing is converted.
+SPEED_UNITS = {"m/s": "M", "km/h": "K", "kn": "N", "[kn_i]": "N", "[mi_i]/h": "S"}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """Where a field stands (from 1), how it is read, and the letter that must stand in `letter_at`."""
+
+    at: int
+    read: Callable[[str, str], Value]
+    letter_at: int = 0
+    letters: str = ""
+    valid: Callable[[Sentence], int] = lambda _: GOOD
+
+
+def number(text: str, _: str = "") -> Decimal:
+    """The number as written, exactly; raises `ValueError`."""
+    if not _NUMBER.fullmatch(text) or sum(map(str.isdigit, text)) > MAX_DIGITS:
+        raise ValueError("no number")
+    return Decimal(text)
+
+
+def count(text: str, _: str = "") -> int:
+    """A whole number without a sign."""
+    if not (text.isascii() and text.isdigit()) or len(text) > MAX_DIGITS:
+        raise ValueError("no whole number")
+    return int(text)
+
+
+def angle(text: str, _: str = "") -> Decimal:
+    """Degrees from 0 to 360; some sensors send 999.9 for a fault."""
+    value = number(text)
+    if not 0 <= value <= 360:
+        raise ValueError("no angle")
+    return value
+
+
+def magnitude(text: str, _: str = "") -> Decimal:
+    """A number that cannot be negative."""
+    value = number(text)
+    if value < 0:
+        raise ValueError("negative")
+    return value
+
+
+def variation(text: str, side: str) -> Decimal:
+    """Magnetic variation in degrees, east positive; 0 to 180 with its side."""
+    value = number(text)
+    if not 0 <= value <= 180 or side not in ("E", "W"):
+        raise ValueError("no variation")
+    return -value if side == "W" else value
+
+
+def latitude(text: str, side: str) -> Decimal:
+    """`ddmm.mmmm` in degrees, north positive, rounded to `DEGREE_DIGITS`."""
+    return _degrees(text, side, "NS", 90)
+
+
+def longitude(text: str, side: str) -> Decimal:
+    """`dddmm.mmmm` in degrees, east positive, rounded to `DEGREE_DIGITS`."""
+    return _degrees(text, side, "EW", 180)
+
+
+def letter(text: str, _: str = "") -> str:
+    """One capital letter."""
+    if len(text) != 1 or not "A" <= text <= "Z":
+        raise ValueError("no letter")
+    return text
+
+
+def _degrees(text: str, side: str, sides: str, limit: int) -> Decimal:
+    match = _ARC.fullmatch(text)
+    if match is None or side not in tuple(sides) or len(text) > MAX_DIGITS:
+        raise ValueError("no position")
+    whole, minutes = Decimal(match[1]), Decimal(match[2])
+    exact = _CONTEXT.add(whole, _CONTEXT.divide(minutes, Decimal(60)))
+    if minutes >= 60 or exact > limit:
+        raise ValueError("no position")
+    degrees = exact.quantize(_DEGREE, ROUND_HALF_EVEN)
+    return -degrees if side == sides[1] else degrees
+
+
+def _field(sentence: Sentence, at: int) -> str:
+    return sentence.fields[at - 1] if 0 < at <= len(sentence.fields) else ""
+
+
+def _fix(sentence: Sentence) -> int:
+    return _FIX_QUALITIES.get(_field(sentence, 6), BAD_ANSWER)
+
+
+def _status(sentence: Sentence, at: int) -> int:
+    return {"A": GOOD, "V": SENSOR_FAULT}.get(_field(sentence, at), BAD_ANSWER)
+
+
+def _navigation(sentence: Sentence) -> int:
+    """RMC: status, and the mode where there is one (since NMEA 2.3)."""
+    status, mode = _status(sentence, 2), _field(sentence, 12)
+    return status if status != GOOD or not mode else _MODES.get(mode, BAD_ANSWER)
+
+
+def _wind(sentence: Sentence) -> int:
+    return _status(sentence, 5)
+
+
+FIELDS: Mapping[str, Mapping[str, Field]] = {
+    "GGA": {
+        "latitude": Field(2, latitude, 3, "NS", _fix),
+        "longitude": Field(4, longitude, 5, "EW", _fix),
+        "fix-quality": Field(6, count),
+        "satellites": Field(7, count),
+        "hdop": Field(8, magnitude, valid=_fix),
+        "altitude": Field(9, number, 10, "M", _fix),
+        "geoid-separation": Field(11, number, 12, "M", _fix),
+    },
+    "RMC": {
+        "status": Field(2, letter),
+        "latitude": Field(3, latitude, 4, "NS", _navigation),
+        "longitude": Field(5, longitude, 6, "EW", _navigation),
+        "speed": Field(7, magnitude, valid=_navigation),
+        "course": Field(8, angle, valid=_navigation),
+        "variation": Field(10, variation, 11, "EW", _navigation),
+    },
+    "MWV": {
+        "angle": Field(1, angle, valid=_wind),
+        "speed": Field(3, magnitude, 4, "", _wind),
+        "status": Field(5, letter),
+    },
+    "MDA": {
+        "pressure-inches": Field(1, magnitude, 2, "I"),
+        "pressure": Field(3, magnitude, 4, "B"),
+        "air-temperature": Field(5, number, 6, "C"),
+        "water-temperature": Field(7, number, 8, "C"),
+        "relative-humidity": Field(9, magnitude),
+        "absolute-humidity": Field(10, magnitude),
+        "dew-point": Field(11, number, 12, "C"),
+        "wind-direction-true": Field(13, angle, 14, "T"),
+        "wind-direction-magnetic": Field(15, angle, 16, "M"),
+        "wind-speed-knots": Field(17, magnitude, 18, "N"),
+        "wind-speed": Field(19, magnitude, 20, "M"),
+    },
+}
+"""The sentences (IEC 61162-1, 8.3; MDA: NMEA 0183 3.01, withdrawn since but still sent) and their fields by name."""
+
+
+def read(sentence: Sentence, field: Field, letters: str = "") -> Reading:
+    """Value and quality of one field; without a value unless it is good or uncertain.
+
+    An empty field or an invalid status is a sensor fault; text that is not what the field holds, or another unit letter
+    than `letters` (the field's own when "") is a bad answer.
+    """
+    quality = field.valid(sentence)
+    if quality not in (GOOD, UNCERTAIN):
+        return None, quality
+    text, following = _field(sentence, field.at), _field(sentence, field.letter_at)
+    if not text:
+        return _FAULT
+    if field.letter_at and following not in tuple(letters or field.letters):
+        return _WRONG
+    try:
+        return field.read(text, following), quality
+    except ValueError:
+        return _WRONG

@@ -1,0 +1,60 @@
+"""Check the driver's own options in a configuration: what `config` kept raw."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from config import Bus, Config, Device
+from drivers.base import BusSetup, DeviceSetup, Driver, Options, PointSetup
+from drivers.errors import SetupError, UnknownDriver
+
+Found = list[tuple[str, str, object]]
+O = TypeVar("O", bound=Options)
+
+
+def prepare(config: Config, load: Callable[[str], type[Driver]]) -> list[Driver]:
+    """A driver for each bus, nothing opened; raises one `SetupError` that holds the problems of all of them."""
+    problems: Found = []
+    drivers = []
+    for bus in config.buses.values():
+        try:
+            drivers.append(_driver(config, bus, load(bus.driver)))
+        except UnknownDriver as error:
+            problems.append((f"buses.{bus.id}.driver", str(error), bus.driver))
+        except SetupError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise SetupError(problems)
+    return drivers
+
+
+def _driver(config: Config, bus: Bus, kind: type[Driver]) -> Driver:
+    problems: Found = []
+    options = _options(kind.BusOptions, bus.options, f"buses.{bus.id}", problems)
+    devices = [_device(kind, device, problems) for device in config.devices.values() if device.bus == bus.id]
+    if problems:
+        raise SetupError(problems)
+    assert options is not None
+    return kind(BusSetup(bus, options, tuple(d for d in devices if d is not None)))
+
+
+def _device(kind: type[Driver], device: Device, problems: Found) -> DeviceSetup | None:
+    path = f"devices.{device.id}"
+    options = _options(kind.DeviceOptions, device.options, path, problems)
+    points = []
+    for point in device.points.values():
+        checked = _options(kind.PointOptions, point.options, f"{path}.points.{point.name}", problems)
+        if checked is not None:
+            points.append(PointSetup(point, checked))
+    return None if options is None else DeviceSetup(device, options, tuple(points))
+
+
+def _options(model: type[O], raw: dict[str, object], path: str, problems: Found) -> O | None:
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        for detail in error.errors():
+            where = ".".join([path, *(str(part) for part in detail["loc"])])
+            problems.append((where, detail["msg"], detail["input"]))
+        return None

@@ -1,0 +1,203 @@
+"""Unmodified bleak against BlueZ's D-Bus interface: what is heard, and everything that can go away."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from drivers.ble import BleDriver
+from drivers.errors import BusError
+from tests.drivers.ble.conftest import Daemon
+from tests.drivers.ble.fake_bluez import FakeBluez
+from tests.drivers.support import WAIT_SECONDS, Listener, make
+
+# https://docs.ruuvi.com/communication/bluetooth-advertisements/data-format-5-rawv2, test vectors
+VALID = bytes.fromhex("0512FC5394C37C0004FFFC040CAC364200CDCBB8334C884F")
+MAXIMUM = bytes.fromhex("057FFFFFFEFFFE7FFF7FFF7FFFFFDEFEFFFECBB8334C884F")
+RUUVI = 0x0499
+TAG = "CB:B8:33:4C:88:4F"
+STRANGER = "C4:11:22:33:44:55"
+
+CONFIG = f"""
+[buses]
+air = {{ driver = "ble", adapter = "hci0" }}
+[devices.tag]
+bus = "air"
+address = "{TAG.lower()}"
+advertisement = {{ company = {RUUVI}, header = "05", length = 24 }}
+points.temperature = {{ byte = 1, type = "int16", scale = 0.005 }}
+points.rssi = {{ source = "rssi" }}
+"""
+
+
+@pytest.fixture
+def driver(tmp_path: Path) -> BleDriver:
+    return make(BleDriver, tmp_path, CONFIG)
+
+
+@contextmanager
+def listening(driver: BleDriver, sink: Listener) -> Iterator["asyncio.Task[None]"]:
+    task = asyncio.ensure_future(driver.listen(sink))
+    try:
+        yield task
+    finally:
+        task.cancel()
+
+
+async def test_advertisements_become_samples(driver: BleDriver, bluez: FakeBluez) -> None:
+    sink = Listener(driver.setup)
+    await driver.open()
+    with listening(driver, sink):
+        await bluez.until_scanning()
+        bluez.advertise(TAG, {RUUVI: VALID}, rssi=-60, name="\x1b[2Jtag")
+        await sink.until(samples=2)
+        bluez.advertise(TAG, {RUUVI: MAXIMUM}, rssi=-71)
+        await sink.until(samples=4)
+    await bluez.until_scanning(on=False)
+    await driver.close()
+    assert sink.samples == [
+        ["tag/temperature", "24.3", "good"],
+        ["tag/rssi", "-60", "good"],
+        ["tag/temperature", "163.835", "good"],
+        ["tag/rssi", "-71", "good"],
+    ]
+    assert bluez.filters[0]["DuplicateData"] is True
+
+
+async def test_the_same_data_again_are_a_new_measurement(driver: BleDriver, bluez: FakeBluez) -> None:
+    sink = Listener(driver.setup)
+    await driver.open()
+    with listening(driver, sink):
+        await bluez.until_scanning()
+        for times in (1, 2, 3):
+            bluez.advertise(TAG, {RUUVI: VALID})
+            await sink.until(samples=2 * times)
+    await driver.close()
+
+
+async def test_a_change_of_signal_strength_alone_is_no_measurement(driver: BleDriver, bluez: FakeBluez) -> None:
+    sink = Listener(driver.setup)
+    await driver.open()
+    with listening(driver, sink):
+        await bluez.until_scanning()
+        bluez.advertise(TAG, {RUUVI: VALID})
+        await sink.until(samples=2)
+        bluez.tell_rssi(TAG, -80)
+        bluez.tell_rssi(TAG, -81)
+        bluez.advertise(TAG, {}, rssi=-82)
+        bluez.advertise(TAG, {RUUVI: MAXIMUM}, rssi=-60)
+        await sink.until(samples=4)
+    await driver.close()
+    assert [sample[1] for sample in sink.samples] == ["24.3", "-60", "163.835", "-60"]
+
+
+async def test_strangers_are_counted_by_format_only(driver: BleDriver, bluez: FakeBluez) -> None:
+    sink = Listener(driver.setup)
+    await driver.open()
+    with listening(driver, sink):
+        await bluez.until_scanning()
+        bluez.advertise(STRANGER, {RUUVI: VALID}, name="<script>")
+        bluez.advertise("C4:11:22:33:44:56", {0x004C: b"\x10\x05"})
+        await sink.until(strangers=2)
+        bluez.advertise(TAG, {RUUVI: VALID[:-1]})
+        await sink.until(failures=1)
+    await driver.close()
+    assert sink.strangers == ["advertisement of company 0x0499, header 05", "advertisement of another format"]
+    assert sink.failures[0][0] == "tag"
+    assert sink.samples == []
+
+
+async def test_an_adapter_that_is_pulled_out(driver: BleDriver, bluez: FakeBluez) -> None:
+    await driver.open()
+    with listening(driver, Listener(driver.setup)) as task:
+        await bluez.until_scanning()
+        bluez.remove_adapter()
+        with pytest.raises(BusError, match="Bluetooth adapter hci0 went away"):
+            await asyncio.wait_for(task, WAIT_SECONDS)
+    await driver.close()
+    with pytest.raises(BusError, match="there is no Bluetooth adapter hci0"):
+        await driver.open()
+
+
+async def test_an_adapter_that_is_switched_off_and_on(driver: BleDriver, bluez: FakeBluez) -> None:
+    sink = Listener(driver.setup)
+    await driver.open()
+    with listening(driver, sink) as task:
+        await bluez.until_scanning()
+        bluez.power(on=False)
+        with pytest.raises(BusError, match="hci0 was switched off"):
+            await asyncio.wait_for(task, WAIT_SECONDS)
+    await driver.close()
+    with pytest.raises(BusError, match="hci0 is off"):
+        await driver.open()
+    bluez.power(on=True)
+    await driver.open()
+    with listening(driver, sink):
+        await bluez.until_scanning()
+        bluez.advertise(TAG, {RUUVI: VALID})
+        await sink.until(samples=2)
+    await driver.close()
+
+
+async def test_bluez_that_crashes_and_comes_back(driver: BleDriver, bluez: FakeBluez) -> None:
+    sink = Listener(driver.setup)
+    await driver.open()
+    with listening(driver, sink) as task:
+        await bluez.until_scanning()
+        await bluez.stop()
+        with pytest.raises(BusError, match="BlueZ went away"):
+            await asyncio.wait_for(task, WAIT_SECONDS)
+    await driver.close()
+    with pytest.raises(BusError, match="BlueZ is not running"):
+        await driver.open()
+    await bluez.start()
+    bluez.add_adapter()
+    await driver.open()
+    with listening(driver, sink):
+        await bluez.until_scanning()
+        bluez.advertise(TAG, {RUUVI: VALID})
+        await sink.until(samples=2)
+    await driver.close()
+
+
+async def test_dbus_that_goes_away(driver: BleDriver, bluez: FakeBluez, daemon: Daemon) -> None:
+    await driver.open()
+    with listening(driver, Listener(driver.setup)) as task:
+        await bluez.until_scanning()
+        daemon.kill()
+        with pytest.raises(BusError, match="D-Bus went away"):
+            await asyncio.wait_for(task, WAIT_SECONDS)
+    await driver.close()
+    with pytest.raises(BusError, match="no D-Bus system bus"):
+        await driver.open()
+
+
+async def test_no_dbus_at_all(driver: BleDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(os.environ, "DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={tmp_path / 'none'}")
+    with pytest.raises(BusError, match=r"no D-Bus system bus: .*No such file"):
+        await driver.open()
+    await driver.close()
+
+
+async def test_scanning_that_bluez_refuses(driver: BleDriver, bluez: FakeBluez) -> None:
+    bluez.errors["StartDiscovery"] = ("org.bluez.Error.NotReady", "Resource Not Ready")
+    await driver.open()
+    with pytest.raises(BusError, match="cannot scan with hci0: Resource Not Ready"):
+        await driver.listen(Listener(driver.setup))
+    await driver.close()
+
+
+async def test_listening_needs_an_open_adapter(driver: BleDriver) -> None:
+    with pytest.raises(BusError, match="is not open"):
+        await driver.listen(Listener(driver.setup))
+
+
+def test_bleak_is_not_loaded_without_a_bluetooth_bus() -> None:
+    code = "import sys, drivers.ble; sys.exit(any(name in sys.modules for name in ('bleak', 'dbus_fast')))"
+    root = Path(__file__).parents[3]
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0

@@ -1,0 +1,102 @@
+"""Recordings of real receivers against what gpsd made of them (ntpsec/gpsd, test/daemon; BSD), where they are."""
+
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from drivers.nmea.framing import Damage, Framer, Sentence
+from drivers.nmea.sentences import FIELDS, read
+from ext import quality_class
+
+FOLDER = Path(__file__).parents[4] / "shared" / "vectors" / "nmea"
+LOGS = sorted(FOLDER.glob("*.log")) or [FOLDER / "none.log"]
+
+TOLERANCE = Decimal("2e-9")  # gpsd reckons in doubles and prints nine decimals
+OTHER_POSITIONS = ("GLL", "GNS")  # sentences that gpsd takes positions from and this driver does not read
+UNSUMMED = ("hp58534a", "skytraq-err")  # what these receivers send is no sentence: no checksum
+
+Position = tuple[Decimal, Decimal]
+
+
+@pytest.fixture(params=LOGS, ids=lambda path: path.stem)
+def log(request: pytest.FixtureRequest) -> Path:
+    path: Path = request.param
+    if not path.is_file():
+        pytest.skip("the folder ../shared/vectors/nmea is not here")
+    return path
+
+
+def sentences(data: bytes) -> Iterator[Sentence | Damage]:
+    yield from Framer().feed(data)
+
+
+def position(sentence: Sentence) -> Position | None:
+    fields = FIELDS[sentence.formatter]
+    latitude, _ = read(sentence, fields["latitude"])
+    longitude, _ = read(sentence, fields["longitude"])
+    if isinstance(latitude, Decimal) and isinstance(longitude, Decimal):
+        return latitude, longitude
+    return None
+
+
+def near(one: Position, report: dict[str, Decimal]) -> bool:
+    return abs(one[0] - report["lat"]) <= TOLERANCE and abs(one[1] - report["lon"]) <= TOLERANCE
+
+
+def reports(log: Path) -> Iterator[tuple[list[Position], dict[str, Decimal]]]:
+    """Each report of gpsd with a position, and the positions read just before it; none when it took another's."""
+    recent: list[Position] = []
+    for line in log.with_suffix(".log.chk").read_bytes().splitlines():
+        if line.startswith(b"{"):
+            report = json.loads(line, parse_float=Decimal)
+            if report.get("class") == "TPV" and "lat" in report:
+                yield recent[-4:], report
+        for one in sentences(line + b"\r\n"):
+            if isinstance(one, Damage):
+                continue
+            if one.formatter in OTHER_POSITIONS:
+                recent = []
+            elif one.formatter in ("GGA", "RMC") and (found := position(one)) is not None:
+                recent.append(found)
+
+
+def test_every_sentence_of_a_receiver_is_read(log: Path) -> None:
+    found = list(sentences(log.read_bytes()))
+    damaged = [one for one in found if isinstance(one, Damage)]
+    if log.stem.startswith(UNSUMMED):
+        assert damaged == found != []
+    else:
+        assert damaged == []
+        assert found
+
+
+def test_positions_are_those_of_gpsd(log: Path) -> None:
+    for positions, report in reports(log):
+        assert not positions or any(near(one, report) for one in positions), report
+
+
+def test_most_reports_of_gpsd_are_compared() -> None:
+    if not FOLDER.is_dir():
+        pytest.skip("the folder ../shared/vectors/nmea is not here")
+    compared = sum(1 for log in LOGS for positions, _ in reports(log) if positions)
+    assert compared >= 400
+
+
+def test_no_position_while_gpsd_has_no_fix(log: Path) -> None:
+    """A receiver that gpsd never believed gives no position here either."""
+    if any(True for _ in reports(log)):
+        return
+    for one in sentences(log.read_bytes()):
+        if isinstance(one, Sentence) and one.formatter in ("GGA", "RMC"):
+            assert position(one) is None
+
+
+def test_every_field_of_a_receiver_is_read_or_bad(log: Path) -> None:
+    for one in sentences(log.read_bytes()):
+        if isinstance(one, Sentence):
+            for field in FIELDS.get(one.formatter, {}).values():
+                got, quality = read(one, field)
+                assert (got is None) == (quality_class(quality) == 2)
