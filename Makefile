@@ -19,6 +19,7 @@ BENCH ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_NO_INPUT = 1
+export PIP_USE_PEP517 = 1
 export PIP_ROOT_USER_ACTION = ignore
 
 PACKAGES := ext config drivers buffer gateway collector

@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 
-class BufferError_(Exception):  # noqa: N801, N818 - BufferError is a builtin of another meaning
+class BufferError_(Exception):  # noqa: N801 - BufferError is a builtin of another meaning
     """Root of what this package raises."""
 
     exit_code = 70  # EX_SOFTWARE
@@ -27,7 +27,7 @@ class BatchFormatError(BufferError_, ValueError):
     exit_code = 65
 
 
-class BatchBoundary(BufferError_, ValueError):  # noqa: N818
+class BatchBoundary(BufferError_, ValueError):
     """A block cannot continue the open batch: it needs a reset packer (`fresh`). Nothing was written."""
 
 
@@ -40,7 +40,7 @@ class AckReason(StrEnum):
     NEVER_SENT = "names a number that was never sealed"
 
 
-class AckRefused(BufferError_, ValueError):  # noqa: N818
+class AckRefused(BufferError_, ValueError):
     """An acknowledgement that is not about what this store holds; nothing was freed."""
 
     def __init__(self, reason: AckReason, detail: str) -> None:
@@ -54,21 +54,21 @@ class StoreError(BufferError_, OSError):
     exit_code = 74  # EX_IOERR
 
 
-class StoreFull(StoreError):  # noqa: N818
+class StoreFull(StoreError):
     """No room: the size limit or the file system is reached and no delivered history is left to drop."""
 
 
-class StoreCorrupt(StoreError):  # noqa: N818
+class StoreCorrupt(StoreError):
     """The file is damaged or no store; the message names the remedy. The file was not changed."""
 
 
-class StoreMismatch(StoreError):  # noqa: N818
+class StoreMismatch(StoreError):
     """The store is another gateway's, or of a newer version of the program."""
 
     exit_code = 78
 
 
-class UnknownBatch(BufferError_, LookupError):  # noqa: N818
+class UnknownBatch(BufferError_, LookupError):
     """The store has no batch of that number, or no longer."""
 
     exit_code = 65

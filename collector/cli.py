@@ -1,10 +1,12 @@
 """`lamppost-collector`: the verbs of the platform's side."""
 
 import logging
+import queue
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from logging.handlers import QueueHandler, QueueListener
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -54,6 +56,21 @@ def _writing(path: Path) -> Iterator[Database]:
         database.close()
 
 
+@contextmanager
+def _logging(level: int) -> Iterator[None]:
+    """Write the log to standard error in a thread of its own: whoever reads it slowly stops nothing."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    lines: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
+    listener = QueueListener(lines, handler)
+    logging.basicConfig(level=level, handlers=[QueueHandler(lines)])
+    listener.start()
+    try:
+        yield
+    finally:
+        listener.stop()
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="lamppost")
 def cli() -> None:
@@ -95,18 +112,14 @@ def run(
     from collector.broker import Address
     from config import Broker
 
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
-        format="%(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
     try:
         password = None if password_file is None else password_file.read_text().strip()
         where = Broker.parse(broker)
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
     address = Address(where, root, share, identifier, mqtt_version, username, password, ca, cert, cert_key)
-    service.run(service.Settings(database, key, address))
+    with _logging(logging.DEBUG if verbose else logging.INFO):
+        service.run(service.Settings(database, key, address))
 
 
 @cli.group()

@@ -34,8 +34,9 @@ class Deriver:
         """Derive everything from a batch whose bytes are in `batches`; raises Refusal with part of it written."""
         header, identity = accepted.batch.header, accepted.identity
         if (offset := boots.learn(self._db, header)) is not None:
-            self._samples.date_boot(header.gateway, header.boot.hex())
-            ledger.date(self._db, header.gateway, header.boot.hex(), offset)
+            self._date_boot(header.gateway, header.boot.hex(), offset)
+        if header.clock_state is ClockState.UNSET and header.samples:
+            self._note_clockless(identity, header)
         self._samples.enter(accepted)
         if header.kind is Kind.CATALOGUE and (wrong := self._samples.add_catalogue(accepted)):
             raise Refusal(Reason.CATALOGUE, wrong, accepted.key, identity)
@@ -73,11 +74,30 @@ class Deriver:
         except (BatchFormatError, SignatureError, Refusal) as error:
             self._samples.fail(at, number, str(error))
             return
-        header = accepted.batch.header
         self._samples.enter_again(accepted)
-        offset = boots.offset_of(self._db, header)
-        if offset is not None and header.clock_state is ClockState.UNSET:
-            chain.date(self._db, at, number, header.first_ms + offset, header.last_ms + offset)
+
+    def _note_clockless(self, identity: Identity, header: Header) -> None:
+        self._db.execute(
+            "INSERT INTO clockless VALUES (?, ?, ?, ?, ?, ?, NULL)",
+            (
+                identity.at.gateway,
+                identity.at.stream,
+                identity.number,
+                header.boot.hex(),
+                header.first_ms,
+                header.last_ms,
+            ),
+        )
+
+    def _date_boot(self, gateway: str, boot: str, offset_ms: int) -> None:
+        self._samples.date_boot(gateway, boot)
+        ledger.date(self._db, gateway, boot, offset_ms)
+        known = self._db.execute(
+            "SELECT stream, number, first_boot_ms, last_boot_ms FROM clockless WHERE gateway = ? AND boot = ?",
+            (gateway, boot),
+        ).fetchall()
+        for stream, number, first, last in known:
+            chain.date(self._db, Stream(gateway, stream), number, first + offset_ms, last + offset_ms)
 
     def _link(self, identity: Identity, header: Header) -> Link:
         offset = boots.offset_of(self._db, header) if header.samples else None
@@ -102,7 +122,7 @@ def rebuild(database: Database) -> int:
                     deriver.enter(deriver.read(Stream(gateway, stream), number))
             except (BatchFormatError, SignatureError, Refusal) as error:
                 deriver.forget()
-                logger.error("%s %s: batch %d stays out: %s", gateway, stream, number, error)  # noqa: TRY400 - no trace
+                logger.error("%s %s: batch %d stays out: %s", gateway, stream, number, error)
         while deriver.settle(1000):
             pass
     return len(identities)

@@ -7,19 +7,19 @@ class CollectorError(Exception):
     exit_code = 70  # EX_SOFTWARE
 
 
-class DatabaseBusy(CollectorError, OSError):  # noqa: N818
+class DatabaseBusy(CollectorError, OSError):
     """The database cannot be written now: disk full, input/output error, locked, read-only. Worth another try."""
 
     exit_code = 75  # EX_TEMPFAIL
 
 
-class DatabaseBroken(CollectorError, OSError):  # noqa: N818
+class DatabaseBroken(CollectorError, OSError):
     """The file is not a database of the collector, or it is damaged."""
 
     exit_code = 74  # EX_IOERR
 
 
-class DatabaseMissing(CollectorError, FileNotFoundError):  # noqa: N818
+class DatabaseMissing(CollectorError, FileNotFoundError):
     """There is no database at the path given."""
 
     exit_code = 66  # EX_NOINPUT
@@ -31,7 +31,7 @@ class RegistryError(CollectorError, ValueError):
     exit_code = 65  # EX_DATAERR
 
 
-class UnknownGateway(CollectorError, LookupError):  # noqa: N818
+class UnknownGateway(CollectorError, LookupError):
     """No key of that gateway is known."""
 
     exit_code = 65  # EX_DATAERR
@@ -49,7 +49,7 @@ class BrokerError(CollectorError, ConnectionError):
     exit_code = 69  # EX_UNAVAILABLE
 
 
-class Stopped(CollectorError, InterruptedError):  # noqa: N818
+class Stopped(CollectorError, InterruptedError):
     """The collector was told to stop in the middle of a group of messages; nothing of the group is stored."""
 
     exit_code = 75  # EX_TEMPFAIL

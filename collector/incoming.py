@@ -74,7 +74,7 @@ class Accepted:
         return Identity(Stream(header.gateway, header.stream.hex()), header.number, self.batch.hash.hex())
 
 
-class Refusal(Exception):  # noqa: N818 - a verdict about a message, not a failure of the program
+class Refusal(Exception):
     """A message is not taken. `identity` and `key` are set when its signature is valid."""
 
     def __init__(

@@ -7,7 +7,7 @@ from collector import boots, chain
 from collector.chain import Link, Stream
 
 
-class Conflict(Exception):  # noqa: N818 - a finding about a batch, not a failure of the program
+class Conflict(Exception):
     """A batch replaces another one than the one that is stored under that number."""
 
 

@@ -1,9 +1,9 @@
 """From messages to tables and acknowledgements: verify, store in one transaction, and only then answer."""
 
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import assert_never
 
 from buffer.keys import SigningKey
 from collector import acknowledge
@@ -18,9 +18,10 @@ from collector.registry import Keys
 
 logger = logging.getLogger(__name__)
 
-GROUP_MESSAGES = 256  # in one transaction; at 64 kB each the write-ahead log grows by 16 MB
-GROUP_BYTES = 16 << 20
-SETTLE_BATCHES = 16  # waiting batches that are decoded in one transaction, so that new ones need not wait long
+GROUP_MESSAGES = 256  # in one transaction
+GROUP_BYTES = 512 << 10  # some 100,000 to 500,000 samples: a second or two, for an answer should not wait longer
+GROUP_SAMPLES = 300_000  # in one transaction: a few bytes may be many samples
+SETTLE_BATCHES = 4  # waiting batches that are decoded in one transaction, so that new ones need not wait long
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +48,16 @@ class Receiver:
         self._stopping = False
 
     def take(self, messages: Sequence[Message]) -> list[Reply]:
-        """Store a group of messages and return the answers; raises DatabaseBusy or Stopped, nothing stored."""
+        """Store a group of messages and return the answers, one for each stream.
+
+        Raises DatabaseBusy or Stopped when not everything was stored: take the same group again later.
+        """
+        touched: dict[Stream, Touched] = {}
+        rest = deque(messages)
         with self._database.errors():
             self._keys.refresh()
-            examined = [self._examine(message) for message in messages]
-            touched = self._store(examined)
+            while rest:
+                self._store(rest, touched)
             return [reply for at, part in touched.items() if (reply := self._reply(at, part))]
 
     def settle(self) -> int:
@@ -70,33 +76,30 @@ class Receiver:
         """Let `take` and `settle` end soon, by raising Stopped with nothing stored; callable from any thread."""
         self._stopping = True
 
-    def _examine(self, message: Message) -> tuple[Message, Accepted | Refusal]:
-        try:
-            return message, examine(message, self._root, self._keys)
-        except Refusal as refusal:
-            return message, refusal
-
-    def _store(self, examined: Sequence[tuple[Message, Accepted | Refusal]]) -> dict[Stream, Touched]:
-        touched: dict[Stream, Touched] = {}
+    def _store(self, rest: deque[Message], touched: dict[Stream, Touched]) -> None:
+        """Take messages from the left, in one transaction, until there are none or it is large enough."""
         self._alarms.clear()
+        samples = 0
         try:
             with self._database.transaction():
-                for message, verdict in examined:
+                while rest and samples < GROUP_SAMPLES:
                     if self._stopping:
                         raise Stopped("the collector stops")
-                    match verdict:
-                        case Accepted():
-                            self._take_one(verdict, touched)
-                        case Refusal():
-                            self._refuse(message, verdict, touched)
-                        case _:
-                            assert_never(verdict)
+                    samples += self._store_one(rest.popleft(), touched)
         except BaseException:
             self._forget()
             raise
         for alarm in self._alarms:
             logger.warning("%s", alarm)
-        return touched
+
+    def _store_one(self, message: Message, touched: dict[Stream, Touched]) -> int:
+        try:
+            accepted = examine(message, self._root, self._keys)
+        except Refusal as refusal:
+            self._refuse(message, refusal, touched)
+            return 0
+        self._take_one(accepted, touched)
+        return len(accepted.samples)
 
     def _take_one(self, accepted: Accepted, touched: dict[Stream, Touched]) -> None:
         identity = accepted.identity

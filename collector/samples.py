@@ -3,6 +3,7 @@
 import logging
 import sqlite3
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import TypeAlias
 
 from buffer.header import ClockState, Header
@@ -20,7 +21,7 @@ _Row: TypeAlias = tuple[int, int, float | None, str | None, str | None, int, int
 
 
 class Samples:
-    """Writes the tables `samples`, `series`, `waiting` and `redated`, within the caller's transaction."""
+    """Writes the tables `samples`, `series`, `waiting` and `clockless`, within the caller's transaction."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
@@ -77,7 +78,7 @@ class Samples:
         )
         self._db.execute(
             "INSERT OR IGNORE INTO waiting SELECT gateway, stream, number, 'ready', NULL, boot, 0, 'dated anew'"
-            " FROM redated WHERE gateway = ? AND boot = ?",
+            " FROM clockless WHERE gateway = ? AND boot = ? AND offset_ms IS NOT NULL",
             (gateway, boot),
         )
 
@@ -131,20 +132,26 @@ class Samples:
         rows = _rows(samples, ids, offset, header.number, clock_known_now=unset)
         if header.replaces:
             rows = self._without_held(at, header, rows)
+        rows.sort(key=itemgetter(0))  # the index is then entered series by series
         self._db.executemany("INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
         if unset:
             self._db.execute(
-                "INSERT INTO redated VALUES (?, ?, ?, ?, ?)", (*_key(at), header.number, header.boot.hex(), offset)
+                "UPDATE clockless SET offset_ms = ? WHERE gateway = ? AND stream = ? AND number = ?",
+                (offset, *_key(at), header.number),
             )
 
     def _take_back(self, at: Stream, header: Header, samples: Sequence[Sample]) -> None:
         """Remove the rows of a batch that was dated by an estimate which is not the first any more."""
         row = self._db.execute(
-            "DELETE FROM redated WHERE gateway = ? AND stream = ? AND number = ? RETURNING offset_ms",
+            "SELECT offset_ms FROM clockless WHERE gateway = ? AND stream = ? AND number = ?",
             (*_key(at), header.number),
         ).fetchone()
-        if row is None:
+        if row is None or row[0] is None:
             return
+        self._db.execute(
+            "UPDATE clockless SET offset_ms = NULL WHERE gateway = ? AND stream = ? AND number = ?",
+            (*_key(at), header.number),
+        )
         ids = self._ids(at)
         first, last = min(s[1] for s in samples) + row[0], max(s[1] for s in samples) + row[0]
         self._db.executemany(

@@ -93,13 +93,13 @@ CREATE TABLE waiting (
     PRIMARY KEY (gateway, stream, number)
 ) WITHOUT ROWID;
 CREATE INDEX waiting_by_state ON waiting (state, gateway);
--- batches whose samples are dated by the estimate in `boots`, and the estimate that was taken
-CREATE TABLE redated (
+-- batches without a clock of their own, times in CLOCK_BOOTTIME; `offset_ms` is the estimate their rows were dated by
+CREATE TABLE clockless (
     gateway TEXT NOT NULL, stream TEXT NOT NULL, number INTEGER NOT NULL, boot TEXT NOT NULL,
-    offset_ms INTEGER NOT NULL,
+    first_boot_ms INTEGER NOT NULL, last_boot_ms INTEGER NOT NULL, offset_ms INTEGER,
     PRIMARY KEY (gateway, stream, number)
 ) WITHOUT ROWID;
-CREATE INDEX redated_by_boot ON redated (gateway, boot);
+CREATE INDEX clockless_by_boot ON clockless (gateway, boot);
 -- numbers whose batch was replaced by another (evicted, thinned or split by the gateway)
 CREATE TABLE replaced (
     gateway TEXT NOT NULL, stream TEXT NOT NULL, number INTEGER NOT NULL, hash TEXT NOT NULL,
@@ -109,6 +109,6 @@ CREATE TABLE replaced (
 """
 
 DERIVED = (
-    "boots", "boot_sources", "series", "samples", "gaps", "undated_gaps", "runs", "catalogues", "waiting", "redated",
+    "boots", "boot_sources", "series", "samples", "gaps", "undated_gaps", "runs", "catalogues", "waiting", "clockless",
     "replaced",
 )  # fmt: skip

@@ -108,7 +108,7 @@ class Service:
                 done = await self._call(job)
             except DatabaseBusy as error:
                 if not self._busy:
-                    logger.error("nothing can be stored, and nothing is acknowledged: %s", error)  # noqa: TRY400
+                    logger.error("nothing can be stored, and nothing is acknowledged: %s", error)
                 self._busy = True
             else:
                 if self._busy:

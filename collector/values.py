@@ -50,18 +50,16 @@ def _integer(value: int) -> Columns:
 
 
 def _decimal(value: Decimal) -> Columns:
-    nearest = _nearest(value)
-    if nearest is None:
-        return None, str(value), None
-    text, shortest = str(value), repr(nearest)
-    if text == shortest or Decimal(shortest) == value:
-        return nearest, None, None
-    return nearest, text, None
+    text = str(value)
+    nearest = float(text)  # what float(value) does as well
+    if not math.isfinite(nearest):
+        return None, text, None
+    shortest = repr(nearest)
+    return nearest, None if text == shortest or Decimal(shortest) == value else text, None
 
 
-def _nearest(value: int | Decimal) -> float | None:
+def _nearest(value: int) -> float | None:
     try:
-        nearest = float(value)
+        return float(value)
     except OverflowError:
         return None
-    return nearest if math.isfinite(nearest) else None

@@ -5,12 +5,12 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from config import Bus, Config, Device
+from config import Bus, Config, Device, Point, explain
 from drivers.base import BusSetup, DeviceSetup, Driver, Options, PointSetup
 from drivers.errors import SetupError, UnknownDriver
 
 Found = list[tuple[str, str, object]]
-O = TypeVar("O", bound=Options)
+Checked = TypeVar("Checked", bound=Options)
 
 
 def prepare(config: Config, load: Callable[[str], type[Driver]]) -> list[Driver]:
@@ -31,30 +31,30 @@ def prepare(config: Config, load: Callable[[str], type[Driver]]) -> list[Driver]
 
 def _driver(config: Config, bus: Bus, kind: type[Driver]) -> Driver:
     problems: Found = []
-    options = _options(kind.BusOptions, bus.options, f"buses.{bus.id}", problems)
+    options = _options(kind.BusOptions, bus.options, f"buses.{bus.id}", Bus.keys(), problems)
     devices = [_device(kind, device, problems) for device in config.devices.values() if device.bus == bus.id]
-    if problems:
+    if problems or options is None:
         raise SetupError(problems)
-    assert options is not None
     return kind(BusSetup(bus, options, tuple(d for d in devices if d is not None)))
 
 
 def _device(kind: type[Driver], device: Device, problems: Found) -> DeviceSetup | None:
     path = f"devices.{device.id}"
-    options = _options(kind.DeviceOptions, device.options, path, problems)
+    options = _options(kind.DeviceOptions, device.options, path, Device.keys(), problems)
     points = []
     for point in device.points.values():
-        checked = _options(kind.PointOptions, point.options, f"{path}.points.{point.name}", problems)
+        checked = _options(kind.PointOptions, point.options, f"{path}.points.{point.name}", Point.keys(), problems)
         if checked is not None:
             points.append(PointSetup(point, checked))
     return None if options is None else DeviceSetup(device, options, tuple(points))
 
 
-def _options(model: type[O], raw: dict[str, object], path: str, problems: Found) -> O | None:
+def _options(
+    model: type[Checked], raw: dict[str, object], path: str, known: frozenset[str], problems: Found
+) -> Checked | None:
+    """The driver's options checked; `known` are the keys that every driver's table has, to suggest for a typo."""
     try:
-        return model.model_validate(raw)
+        return model.model_validate(raw, context="file")
     except ValidationError as error:
-        for detail in error.errors():
-            where = ".".join([path, *(str(part) for part in detail["loc"])])
-            problems.append((where, detail["msg"], detail["input"]))
+        problems.extend(explain(error, path, model, known=known))
         return None

@@ -2,40 +2,37 @@
 """One open batch: samples in, blocks out. The bytes are those of docs/format.md, "Blocks"."""
 
 from decimal import Context, Decimal
-
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.long cimport PyLong_AsLongLongAndOverflow
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
-from libc.math cimport isnan, rint
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.math cimport isnan
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from ext.plan cimport Field, Judged, ScanPlan, fail_field, judge_field
+from ext.floats cimport float_form
+from ext.plan cimport ScanPlan, fail_field, judge_field
+from ext.record cimport Described, describe, flags_of, plain, put_changed, put_present, put_qualities
 from ext.series cimport FORM_NONE, Series, judge
 from ext.wire cimport *
 
-from ext.limits import MAX_BATCH_BYTES, MAX_DIGITS, MAX_FIELDS, MAX_NUMBER_BYTES, MAX_SAMPLES, MAX_TEXT_BYTES
-from ext.limits import FORMAT_VERSION, MAX_EXPONENT, MAX_TEXT_EXPONENT, MAX_TIME_MS
+from ext.limits import MAX_BATCH_BYTES, MAX_FIELDS, MAX_NUMBER_BYTES, MAX_SAMPLES, MAX_TEXT_BYTES
+from ext.limits import FORMAT_VERSION, MAX_EXPONENT, MAX_TIME_MS
+from ext.value import number_text
 
 cdef object _Decimal = Decimal
 cdef int64_t _MAX_TIME = MAX_TIME_MS
 cdef Py_ssize_t _MAX_SAMPLES = MAX_SAMPLES
 cdef Py_ssize_t _MAX_BYTES = MAX_BATCH_BYTES
 cdef Py_ssize_t _MAX_FIELDS = MAX_FIELDS
-cdef int _DIGITS = MAX_DIGITS
 cdef int _VERSION = FORMAT_VERSION
 cdef object _EXACT = Context(prec=60, Emax=999_999, Emin=-999_999)
 cdef uint64_t _batches = 0  # numbers the open batches of this process, so that a series knows its own
-
-cdef double[10] _POWERS
-_POWERS[:] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9]
 
 cdef enum:
     RECORD_BYTES = 64  # head, time, counts and the version, at most
     DECLARED_BYTES = 32  # a field's declaration, at most
     SAMPLE_BYTES = 32  # a sample's share of masks, exceptions and values, at most
-    PATIENCE = 16  # floats in a row that need fewer digits before fewer are used
 
 
 cdef struct Shape:
@@ -45,13 +42,6 @@ cdef struct Shape:
     bint begun
     Py_ssize_t first  # its first field's place in the state
     int count
-
-
-cdef struct Described:
-    int kind  # with KIND_SCALED
-    int64_t multiplier
-    int64_t addend
-    int exponent  # of a scale; the digits of a quotient
 
 
 cdef class Packer:
@@ -129,9 +119,11 @@ cdef class Packer:
             return self.append_float(series, boot_ms, value, quality)
         if value is None:
             return self.append_none(series, boot_ms, quality)
+        if not isinstance(value, (int, str, bytes, _Decimal)):
+            raise TypeError(f"a value is None, bool, int, float, Decimal, str or bytes, not {type(value).__name__}")
         if isinstance(value, _Decimal) and not value.is_finite():
             raise ValueError(f"{value} is no finite decimal")
-        quality = _judged_quality(series, value, quality)
+        quality = series.judged_quality(value, quality)
         if quality < 0:
             return self.append_none(series, boot_ms, -quality)
         if isinstance(value, bool):
@@ -142,9 +134,7 @@ cdef class Packer:
             return self.append_decimal(series, boot_ms, value, quality)
         if isinstance(value, str):
             return self.append_text(series, boot_ms, KIND_TEXT, str(value), value.encode(), quality)
-        if isinstance(value, bytes):
-            return self.append_text(series, boot_ms, KIND_BYTES, bytes(value), bytes(value), quality)
-        raise TypeError(f"a value is None, bool, int, float, Decimal, str or bytes, not {type(value).__name__}")
+        return self.append_text(series, boot_ms, KIND_BYTES, bytes(value), bytes(value), quality)
 
     def commit(self):
         """The block of all samples since the last commit; empty when there are none."""
@@ -307,25 +297,25 @@ cdef class Packer:
         cdef bint fresh = index == self.shape_count
         cdef uint64_t* last = self.bits + (self.field_count if fresh else self.shapes[index].first)
         cdef Described described
-        cdef int flags
+        cdef int has
         cdef int i
         cdef uint8_t* p
         if fresh:
             memset(last, 0, plan.count * sizeof(uint64_t))
-        flags = _flags(plan, last, reported)
-        p = self.put_head(index, flags)
+        has = flags_of(plan, last, reported)
+        p = self.put_head(index, has)
         if fresh:
             p = self.put_shape(p, plan.period, plan.count)
             for i in range(plan.count):
-                _describe(&plan.fields[i], &described)
+                describe(&plan.fields[i], &described)
                 p = self.put_field(p, plan.fields[i].number, &described)
         p = self.put_time(p, index, boot_ms)
-        if flags & RECORD_PARTIAL:
-            p = _put_present(p, plan, reported)
-        if flags & RECORD_QUALITY:
-            p = _put_qualities(p, plan)
-        if flags & RECORD_SAME:
-            p = _put_changed(p, plan, last)
+        if has & RECORD_PARTIAL:
+            p = put_present(p, plan, reported)
+        if has & RECORD_QUALITY:
+            p = put_qualities(p, plan)
+        if has & RECORD_SAME:
+            p = put_changed(p, plan, last)
         for i in range(plan.count):
             if plan.judged[i].reported and plan.judged[i].valued and plan.judged[i].bits != last[i]:
                 p = self.put_value(p, plan.fields[i].kind, &last[i], plan.judged[i].bits)
@@ -339,7 +329,7 @@ cdef class Packer:
             quality = 2  # a sample without value is never good
         if not judge(&series.rule, &series.state, boot_ms, FORM_NONE, 0, quality):
             return False
-        _plain(&described, KIND_NONE)
+        plain(&described, KIND_NONE)
         if series.batch == self.batch:
             self.put_single(series, series.shape, &described, boot_ms, 0, quality, False, None)
             return True
@@ -350,7 +340,7 @@ cdef class Packer:
         cdef Described described
         if not judge(&series.rule, &series.state, boot_ms, kind, bits, quality):
             return False
-        _plain(&described, kind)
+        plain(&described, kind)
         self.put_single(series, self.single(series, &described), &described, boot_ms, bits, quality, True, None)
         return True
 
@@ -370,12 +360,12 @@ cdef class Packer:
             if (quality & 3) != 2:
                 quality = 2 | 4 << 2
         else:
-            quality = _judged_quality(series, value, quality)
+            quality = series.judged_quality(value, quality)
             if quality < 0:
                 return self.append_none(series, boot_ms, -quality)
         if not judge(&series.rule, &series.state, boot_ms, KIND_FLOAT64, bits, quality):
             return False
-        bits = _float_form(series, value, &described)
+        bits = float_form(series, value, &described)
         self.put_single(series, self.single(series, &described), &described, boot_ms, bits, quality, True, None)
         return True
 
@@ -383,7 +373,7 @@ cdef class Packer:
         cdef Described described
         cdef uint64_t bits = 0
         sign, digits, exponent = value.as_tuple()
-        _plain(&described, KIND_NUMBER)
+        plain(&described, KIND_NUMBER)
         if -MAX_EXPONENT <= exponent <= MAX_EXPONENT and len(digits) <= 20:
             mantissa = int(_EXACT.scaleb(value, -exponent))
             if -0x8000000000000000 <= mantissa <= 0xFFFFFFFFFFFFFFFF and not (mantissa == 0 and sign):
@@ -391,7 +381,7 @@ cdef class Packer:
                 described.exponent = exponent
                 bits = mantissa & 0xFFFFFFFFFFFFFFFF
         if described.kind == KIND_NUMBER:
-            return self.append_text(series, boot_ms, KIND_NUMBER, value, _number_text(sign, digits, exponent), quality)
+            return self.append_text(series, boot_ms, KIND_NUMBER, value, number_text(sign, digits, exponent), quality)
         if not series.judge_object(boot_ms, value, quality):
             return False
         self.put_single(series, self.single(series, &described), &described, boot_ms, bits, quality, True, None)
@@ -405,7 +395,7 @@ cdef class Packer:
         self.reserve(RECORD_BYTES + DECLARED_BYTES + SAMPLE_BYTES + len(text))
         if not series.judge_object(boot_ms, value, quality):
             return False
-        _plain(&described, kind)
+        plain(&described, kind)
         self.put_single(series, self.single(series, &described), &described, boot_ms, 0, quality, True, text)
         return True
 
@@ -458,155 +448,3 @@ cdef uint8_t* _put_text(uint8_t* p, bytes text):
     memcpy(p, <const char*>text, size)
     return p + size
 
-
-cdef void _plain(Described* field, int kind) noexcept:
-    """A kind without a scale; beside KIND_SCALED the scale is 1."""
-    field.kind = kind
-    field.multiplier = 1
-    field.addend = 0
-    field.exponent = 0
-
-
-cdef void _describe(const Field* source, Described* field) noexcept:
-    _plain(field, source.form)
-    if source.form & KIND_SCALED:
-        field.multiplier = source.rule.multiplier
-        field.addend = source.rule.addend
-        field.exponent = source.rule.exponent
-
-
-cdef int _flags(ScanPlan plan, const uint64_t* last, int reported) noexcept:
-    cdef int flags = RECORD_PARTIAL if reported < plan.count else 0
-    cdef Judged* one
-    cdef int i
-    for i in range(plan.count):
-        one = &plan.judged[i]
-        if not one.reported:
-            continue
-        if one.quality or not one.valued:
-            flags |= RECORD_QUALITY
-        if one.valued and one.bits == last[i]:
-            flags |= RECORD_SAME
-    return flags
-
-
-cdef uint8_t* _put_present(uint8_t* p, ScanPlan plan, int reported) noexcept:
-    """Which fields the record has: a mask, or the gaps between them where these are shorter."""
-    cdef int size = (plan.count + 7) >> 3
-    cdef int last = -1
-    cdef int i
-    if plan.count > WIDE_SHAPE:
-        if reported < size:
-            p = put_varint(p, reported)
-            for i in range(plan.count):
-                if plan.judged[i].reported:
-                    p = put_varint(p, i - last - 1)
-                    last = i
-            return p
-        p = put_varint(p, 0)
-    memset(p, 0, size)
-    for i in range(plan.count):
-        if plan.judged[i].reported:
-            p[i >> 3] |= <uint8_t>(1 << (i & 7))
-    return p + size
-
-
-cdef inline int _code(const Judged* one) noexcept:
-    return one.quality << 1 | (not one.valued)
-
-
-cdef uint8_t* _put_qualities(uint8_t* p, ScanPlan plan) noexcept:
-    """One code for all samples of the record, or those that differ from good, by the gaps between their fields."""
-    cdef int first = -1
-    cdef int last = -1
-    cdef int count = 0
-    cdef bint uniform = True
-    cdef int i
-    for i in range(plan.count):
-        if plan.judged[i].reported:
-            if first < 0:
-                first = _code(&plan.judged[i])
-            uniform = uniform and _code(&plan.judged[i]) == first
-            count += _code(&plan.judged[i]) != 0
-    if uniform:
-        return put_varint(put_varint(p, 0), first)
-    p = put_varint(p, count)
-    for i in range(plan.count):
-        if plan.judged[i].reported and _code(&plan.judged[i]):
-            p = put_varint(put_varint(p, i - last - 1), _code(&plan.judged[i]))
-            last = i
-    return p
-
-
-cdef uint8_t* _put_changed(uint8_t* p, ScanPlan plan, const uint64_t* last) noexcept:
-    """A bit for each sample with a value: whether it differs from its field's last; none for a lone one."""
-    cdef int count = 0
-    cdef int i
-    cdef uint8_t* mask = p
-    for i in range(plan.count):
-        if plan.judged[i].reported and plan.judged[i].valued:
-            if not count & 7:
-                mask[count >> 3] = 0
-            if plan.judged[i].bits != last[i]:
-                mask[count >> 3] |= <uint8_t>(1 << (count & 7))
-            count += 1
-    return mask if count == 1 else mask + ((count + 7) >> 3)
-
-
-cdef int _judged_quality(Series series, value, int quality) except? -1:
-    """The quality after sentinels and limits; negative where the value is a sentinel and so is none."""
-    if series.sentinels and not isinstance(value, (bool, str, bytes)) and value in series.sentinels:
-        return -quality if (quality & 3) == 2 else -(2 | 3 << 2)
-    if quality == 0 and series.rule.limited and not isinstance(value, (bool, str, bytes)):
-        if value < series.rule.minimum or value > series.rule.maximum:
-            return 1 | 3 << 2
-    return quality
-
-
-cdef uint64_t _float_form(Series series, double value, Described* field) noexcept:
-    """The shortest exact form of a float: a decimal of few digits, a float32, or all its bits."""
-    cdef uint64_t bits = as_bits(value)
-    cdef float single
-    cdef uint32_t short_bits
-    cdef int digits = _digits(series, value)
-    _plain(field, KIND_FLOAT64)
-    if digits >= 0:
-        field.kind = KIND_QUOTIENT
-        field.exponent = digits
-        return <uint64_t><int64_t>rint(value * _POWERS[digits])
-    single = <float>value
-    memcpy(&short_bits, &single, 4)
-    if widen(short_bits) == bits:
-        field.kind = KIND_FLOAT32
-        return short_bits
-    return bits
-
-
-cdef inline bint _divides(double value, int digits) noexcept:
-    """Whether `value` is the double nearest to an integer over 10**digits; -0.0 is not."""
-    cdef double scaled = value * _POWERS[digits]
-    if not -9007199254740992.0 < scaled < 9007199254740992.0:
-        return False
-    return as_bits(<double><int64_t>rint(scaled) / _POWERS[digits]) == as_bits(value)
-
-
-cdef int _digits(Series series, double value) noexcept:
-    """How many decimal digits say the value exactly; -1 for none. A series keeps to its number while that serves."""
-    cdef int digits = 0
-    while digits <= _DIGITS and not _divides(value, digits):
-        digits += 1
-    if digits > _DIGITS:
-        return -1
-    if digits > series.digits or series.fewer >= PATIENCE:
-        series.digits = digits
-        series.fewer = 0
-        return digits
-    series.fewer = series.fewer + 1 if digits < series.digits else 0
-    return series.digits if _divides(value, series.digits) else digits
-
-
-cdef bytes _number_text(sign, digits, exponent):
-    """A decimal too large for the fast form, exactly: digits, E, exponent."""
-    if abs(exponent) > MAX_TEXT_EXPONENT or len(digits) > MAX_NUMBER_BYTES:
-        raise ValueError(f"a decimal of {len(digits)} digits and exponent {exponent} is too large")
-    return ("-" if sign else "").join(("", "".join(map(str, digits)))).encode() + b"E%d" % exponent

@@ -8,7 +8,10 @@ from ext.series cimport Series
 from ext.wire cimport KIND_BOOL, KIND_FLOAT32, KIND_FLOAT64, KIND_INT, KIND_SCALED, KIND_UINT
 
 from ext.layout import Layout
-from ext.limits import MAX_SHAPE_FIELDS, MAX_TIME_MS
+from ext.limits import MAX_SENTINELS, MAX_SHAPE_FIELDS, MAX_TIME_MS
+
+if MAX_SENTINELS > SENTINELS:
+    raise ImportError(f"a field holds {SENTINELS} sentinels, not {MAX_SENTINELS}")
 
 
 cdef class ScanPlan:

@@ -109,7 +109,7 @@ cdef inline int forced(const Rule* rule, const Said* said, int64_t boot_ms, int 
     elapsed = boot_ms - said.boot_ms
     if rule.max_interval and elapsed >= rule.max_interval:
         return 1
-    if elapsed < rule.min_interval:
+    if 0 <= elapsed < rule.min_interval:
         return 0
     return -1 if rule.on_change else 1
 
@@ -154,3 +154,4 @@ cdef class Series:
     cdef object value_of(self, Said* said)
     cdef object scaled(self, object raw, object how)
     cdef bint object_changed(self, object value) except -1
+    cdef int judged_quality(self, object value, int quality) except? -1

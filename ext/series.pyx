@@ -89,7 +89,7 @@ cdef class Series:
         if kind == KIND_BOOL:
             return said.bits != 0
         if kind == KIND_INT or kind == KIND_UINT:
-            raw = <int64_t>said.bits if kind == KIND_INT else said.bits
+            raw = _integer(kind, said.bits)
             return self.scaled(raw, scaled_decimal) if said.form & KIND_SCALED else raw
         number = raw_number(said.form, said.bits)
         return self.scaled(number, scaled_float) if said.form & KIND_SCALED else number
@@ -118,6 +118,23 @@ cdef class Series:
         if isinstance(value, (str, bytes)) or (self.rule.deadband == 0 and self.rule.percent == 0):
             return True
         return beyond(&self.rule, _as_float(abs(value - before)), _as_float(before))
+
+    cdef int judged_quality(self, object value, int quality) except? -1:
+        """The quality after sentinels and limits; negative where the value is a sentinel and so is none."""
+        if isinstance(value, (bool, str, bytes)):
+            return quality
+        if self.sentinels and value in self.sentinels:
+            return -quality if (quality & 3) == 2 else -(2 | 3 << 2)
+        if quality == 0 and self.rule.limited and not self.rule.minimum <= value <= self.rule.maximum:
+            return 1 | 3 << 2
+        return quality
+
+
+cdef object _integer(int kind, uint64_t bits):
+    """The bits as a signed or an unsigned number; no conditional expression, whose C type is unsigned throughout."""
+    if kind == KIND_INT:
+        return <int64_t>bits
+    return bits
 
 
 cdef double _as_float(value) except? -1.0:

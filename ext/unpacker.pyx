@@ -16,33 +16,19 @@ from ext.limits import FORMAT_VERSION, MAX_BATCH_BYTES, MAX_DIGITS, MAX_EXPONENT
 from ext.limits import MAX_SAMPLES, MAX_SERIES_NUMBER, MAX_SHAPE_FIELDS, MAX_TEXT_BYTES, MAX_TEXT_EXPONENT, MAX_TIME_MS
 from ext.value import scaled_float
 
+cdef enum:
+    WIDEST = 2048  # ext.limits.MAX_SHAPE_FIELDS
+
+if MAX_SHAPE_FIELDS > WIDEST:
+    raise ImportError(f"a reader holds {WIDEST} fields of a shape, not {MAX_SHAPE_FIELDS}")
+
 cdef object _Decimal = Decimal
 cdef object _EXACT = Context(prec=60, Emax=999_999, Emin=-999_999)
 cdef object _NUMBER = re.compile(rb"-?[0-9]{1,512}(?:E(-?[0-9]{1,4}))?").fullmatch
-cdef double[10] _POWERS
-_POWERS[:] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9]
-
 cdef uint64_t _TIME = MAX_TIME_MS
 cdef uint64_t _SHAPE_FIELDS = MAX_SHAPE_FIELDS
 cdef Py_ssize_t _FIELDS = MAX_FIELDS
 cdef Py_ssize_t _SAMPLES = MAX_SAMPLES
-
-
-cdef struct Field:
-    uint64_t bits
-    unsigned int number
-    uint8_t kind
-    int digits
-    Py_ssize_t scale  # place in the list of scales
-
-
-cdef struct Shape:
-    int64_t last_ms
-    int64_t step
-    int64_t period
-    bint begun
-    Py_ssize_t first
-    int count
 
 
 def unpack(blocks):
@@ -79,8 +65,8 @@ cdef class _Reader:
     cdef int64_t last_number
     cdef Field described
     cdef list samples
-    cdef uint8_t[2048] present
-    cdef uint16_t[2048] codes
+    cdef uint8_t[WIDEST] present
+    cdef uint16_t[WIDEST] codes
 
     def __cinit__(self):
         self.values = []
@@ -157,7 +143,7 @@ cdef class _Reader:
         cdef uint64_t period = self.varint()
         cdef uint64_t count = self.varint()
         cdef Shape* shape
-        cdef uint64_t i
+        cdef Py_ssize_t i
         if period > _TIME:
             raise FormatError(f"a period of {period} ms")
         if not 0 < count <= _SHAPE_FIELDS:
@@ -174,9 +160,9 @@ cdef class _Reader:
         shape.begun = False
         shape.first = self.field_count
         shape.count = count
-        for i in range(count):
+        for i in range(<Py_ssize_t>count):
             self.read_field(&self.fields[self.field_count + i])
-        self.values.extend([None] * count)
+        self.values.extend([None] * shape.count)
         self.field_count += count
         self.shape_count += 1
         return 0
@@ -341,7 +327,7 @@ cdef class _Reader:
         return <int>code
 
     cdef int read_values(self, Shape* shape, int flags) except -1:
-        cdef uint8_t[2048] changed
+        cdef uint8_t[WIDEST] changed
         cdef int valued = 0
         cdef int place = 0
         cdef int i
@@ -408,14 +394,14 @@ cdef class _Reader:
         if kind == KIND_BOOL:
             return field.bits != 0
         if kind == KIND_QUOTIENT:
-            return <double><int64_t>field.bits / _POWERS[field.digits]
+            return <double><int64_t>field.bits / power_of_ten(field.digits)
         if kind == KIND_FLOAT32 or kind == KIND_FLOAT64:
             number = as_double(widen(<uint32_t>field.bits) if kind == KIND_FLOAT32 else field.bits)
             if not field.scale:
                 return number
             multiplier, addend, exponent, _ = self.scales[field.scale]
             return scaled_float(number, multiplier, addend, exponent)
-        raw = <int64_t>field.bits if kind == KIND_INT else field.bits
+        raw = _integer(kind, field.bits)
         if not field.scale:
             return raw
         multiplier, addend, _, unit = self.scales[field.scale]
@@ -436,6 +422,13 @@ cdef class _Reader:
             return data.decode()
         except UnicodeDecodeError as error:
             raise FormatError(f"a text that is no UTF-8: {error.reason}") from None
+
+
+cdef object _integer(int kind, uint64_t bits):
+    """The bits as a signed or an unsigned number; no conditional expression, whose C type is unsigned throughout."""
+    if kind == KIND_INT:
+        return <int64_t>bits
+    return bits
 
 
 cdef object _number(bytes data):

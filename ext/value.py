@@ -1,9 +1,12 @@
 """What a sample's value may be, and the exact arithmetic of scaled ones."""
 
+from collections.abc import Sequence
 from decimal import Context, Decimal
 from fractions import Fraction
 from math import inf, isfinite, isnan
 from typing import Final, TypeAlias
+
+from ext.limits import MAX_NUMBER_BYTES, MAX_TEXT_EXPONENT
 
 Value: TypeAlias = bool | int | float | Decimal | str | bytes | None
 
@@ -27,3 +30,10 @@ def scaled_float(raw: float, multiplier: int, addend: int, exponent: int) -> flo
         return float(exact)
     except OverflowError:
         return inf if exact > 0 else -inf
+
+
+def number_text(sign: int, digits: Sequence[int], exponent: int) -> bytes:
+    """A decimal too large for the fast form, as it travels: digits, E, exponent; ValueError beyond the bounds."""
+    if abs(exponent) > MAX_TEXT_EXPONENT or len(digits) > MAX_NUMBER_BYTES:
+        raise ValueError(f"a decimal of {len(digits)} digits and exponent {exponent} is too large")
+    return f"{'-' if sign else ''}{''.join(map(str, digits))}E{exponent}".encode()

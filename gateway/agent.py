@@ -3,22 +3,24 @@
 import asyncio
 import logging
 import signal
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from buffer.errors import StoreCorrupt, StoreError
-from buffer.store import Store, set_aside
+from buffer.store import Held, Store, set_aside
 from buffer.thread import StoreThread
 from config import Config
 from drivers.errors import DeviceError
 from gateway import series
 from gateway.clock import AgentClock, boot_id
-from gateway.control import OPERATE_GROUP, VIEW_GROUP, ControlServer
+from gateway.control import ControlServer
 from gateway.installation import Installation, Keys
 from gateway.keeper import Keeper
 from gateway.notify import notify, watchdog_interval
 from gateway.outbox import StoreOutbox
-from gateway.poller import BusTask, ListeningTask, bus_task
+from gateway.poller import ListeningTask, bus_task
 from gateway.recorder import Recorder
+from gateway.sockets import control_socket, status_socket
 from gateway.uplink.transport import Connector
 from gateway.uplink.uplink import UplinkTask
 from gateway.verbs import Verbs
@@ -29,10 +31,21 @@ BATCH_MS = 10_000
 """How often batches are sealed when no uplink says otherwise."""
 STOP_S = 4.0
 """SIGTERM to exit takes at most 5 s; the disk gets the last word within this."""
+STORE_ANSWER_S = 2.0
+"""Status does not wait longer than this for a disk that stalls."""
 STUCK_MS = 60_000
 """A part that made no progress for this long is stuck: a driver's longest call is bounded well below it."""
 DISK_STUCK_MS = 300_000
 """A bad card may stall for half a minute and more; restarting does not cure it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What the store last said of itself."""
+
+    held: tuple[Held, ...] = ()
+    stream: bytes = b""
+    error: str = ""
 
 
 class Agent:
@@ -44,6 +57,7 @@ class Agent:
         self.keys = keys
         self.run_dir = run_dir
         self.stopping = asyncio.Event()
+        self._stored = Stored()
         self.sockets: list[ControlServer] = []
 
     async def run(self) -> None:
@@ -149,8 +163,8 @@ class Agent:
     async def _start_control(self) -> None:
         verbs = Verbs(self)
         self.sockets = [
-            ControlServer(self.run_dir / "status.sock", verbs.view, VIEW_GROUP),
-            ControlServer(self.run_dir / "control.sock", verbs.operate, OPERATE_GROUP),
+            ControlServer(status_socket(self.run_dir), verbs.view),
+            ControlServer(control_socket(self.run_dir), verbs.operate),
         ]
         for server in self.sockets:
             await server.start()
@@ -173,6 +187,18 @@ class Agent:
         if self.uplink is not None:
             parts.append(("uplink", self.uplink.progress_at, DISK_STUCK_MS))
         return [name for name, at, limit in parts if now - at > limit]
+
+    async def stored(self) -> Stored:
+        """What the store holds; what it held when it last answered, if the disk does not answer now."""
+        try:
+            async with asyncio.timeout(STORE_ANSWER_S):
+                held, stream = await self.store.call(lambda store: (store.held(), store.stream))
+        except TimeoutError:
+            return replace(self._stored, error=f"the disk has not answered for {STORE_ANSWER_S:g} s")
+        except StoreError as error:
+            return replace(self._stored, error=str(error))
+        self._stored = Stored(tuple(held), stream)
+        return self._stored
 
     async def _close(self, tasks: list[asyncio.Future[object]]) -> None:
         """Stop asking, commit and seal everything, close the store."""

@@ -5,7 +5,7 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from gateway.errors import NotAllowed, NotRunning, RequestRefused
 
@@ -36,7 +36,7 @@ class Client:
             raise NotRunning(f"no daemon answers on {path}", "systemctl start lamppost") from error
         self._file = self._socket.makefile("rb")
 
-    def __enter__(self) -> "Client":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -82,7 +82,9 @@ class Estimate:
 class AgentClock:
     """Boot time and the best estimate of the wall clock, never below the newest signed time verified so far."""
 
-    def __init__(self, boot: bytes, source: Source | None = None, *, held: Clock | None = None, floor_ms: int = 0) -> None:
+    def __init__(
+        self, boot: bytes, source: Source | None = None, *, held: Clock | None = None, floor_ms: int = 0
+    ) -> None:
         self.boot = boot
         self.floor_ms = floor_ms
         self._source = source or System()
@@ -110,7 +112,7 @@ class AgentClock:
         return Clock(self.boot, 0, ClockState.UNSET)
 
     def utc_ms(self) -> int:
-        """The wall clock by the best estimate, ms since the epoch; the system's own word when nothing better is known."""
+        """The wall clock by the best estimate, ms since the epoch; the system's own when nothing better is known."""
         estimate = self.estimate()
         if estimate.state is ClockState.UNSET:
             return max(self._source.utc_ms(), self.floor_ms)
@@ -128,7 +130,9 @@ class AgentClock:
         if kept is not None and abs(offset - kept) <= error + STEP_MS:
             offset = kept  # one offset a boot, not one an answer: jitter must not look like steps of the clock
         else:
-            log.info("clock: %s by the platform's signed time, within %d ms", "set" if kept is None else "stepped", error)
+            log.info(
+                "clock: %s by the platform's signed time, within %d ms", "set" if kept is None else "stepped", error
+            )
         self._platform = Estimate(offset, now)
 
     def _kept_offset(self) -> int | None:

@@ -2,44 +2,40 @@
 
 import asyncio
 import contextlib
-import grp
 import json
 import logging
-import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from buffer.errors import BufferError_
 from gateway.errors import BadRequest, GatewayError
 
 log = logging.getLogger(__name__)
 
 Args = dict[str, Any]
-Verb = Callable[[Args], Awaitable[Any] | AsyncIterator[Any]]
+Verb = Callable[[Args], Awaitable[Any] | AsyncGenerator[Any, None]]
 """Takes the request's arguments; gives one result, or a stream of them."""
 
 REQUEST_MAX = 64 * 1024
 """A request is a verb and a few words."""
 CLIENTS_MAX = 32
-VIEW_GROUP = "lamppost-view"
-OPERATE_GROUP = "lamppost-operate"
 
 
 class ControlServer:
     """Serves one socket."""
 
-    def __init__(self, path: Path, verbs: Mapping[str, Verb], group: str) -> None:
+    def __init__(self, path: Path, verbs: Mapping[str, Verb]) -> None:
         self.path = path
         self._verbs = verbs
-        self._group = group
         self._server: asyncio.Server | None = None
         self._clients: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Listen; the socket belongs to the group where that exists, and is closed to all others."""
+        """Listen. The socket has its folder's group where that folder is setgid, and is closed to all others."""
         await asyncio.to_thread(self._clear)
         self._server = await asyncio.start_unix_server(self._accept, self.path, limit=REQUEST_MAX)
-        await asyncio.to_thread(self._permit)
+        await asyncio.to_thread(self.path.chmod, 0o660)
 
     async def stop(self) -> None:
         """Stop listening and end every conversation."""
@@ -55,11 +51,6 @@ class ControlServer:
     def _clear(self) -> None:
         self.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         self.path.unlink(missing_ok=True)
-
-    def _permit(self) -> None:
-        self.path.chmod(0o660)
-        with contextlib.suppress(KeyError, PermissionError):  # not installed as a service: the owner alone
-            os.chown(self.path, -1, grp.getgrnam(self._group).gr_gid)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._clients) >= CLIENTS_MAX:
@@ -83,14 +74,16 @@ class ControlServer:
         try:
             request_id, verb, args = self._parse(line)
             result = verb(args)
-            if isinstance(result, AsyncIterator):
-                async for item in result:
-                    await _send(writer, {"id": request_id, "ok": True, "result": item})
+            if isinstance(result, AsyncGenerator):
+                async with contextlib.aclosing(result) as items:
+                    async for item in items:
+                        await _send(writer, {"id": request_id, "ok": True, "result": item})
                 await _send(writer, {"id": request_id, "end": True})
             else:
                 await _send(writer, {"id": request_id, "ok": True, "result": await result})
-        except GatewayError as error:
-            detail = {"code": type(error).__name__, "message": str(error), "remedy": error.remedy}
+        except (GatewayError, BufferError_) as error:
+            remedy = getattr(error, "remedy", "")
+            detail = {"code": type(error).__name__, "message": str(error), "remedy": remedy}
             await _send(writer, {"id": request_id, "ok": False, "error": detail})
 
     def _parse(self, line: bytes) -> tuple[Any, Verb, Args]:

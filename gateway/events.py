@@ -16,5 +16,5 @@ async def wait_for_event(event: asyncio.Event, seconds: float) -> bool:
 async def wait_until(condition: Callable[[], bool], seconds: float, every: float = 0.1) -> None:
     """Ask `condition` in a thread until it is true; raises `TimeoutError`."""
     async with asyncio.timeout(seconds):
-        while not await asyncio.to_thread(condition):
+        while not await asyncio.to_thread(condition):  # noqa: ASYNC110 - another process decides
             await asyncio.sleep(every)

@@ -1,4 +1,4 @@
-"""Reads an installation: the configuration, the drivers' own options and the keys that it names; all problems at once."""
+"""Reads an installation: the configuration, the drivers' own options, the keys; all problems at once."""
 
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -35,18 +35,26 @@ class Keys:
 
 def read(path: Path) -> Installation:
     """The installation at `path`; raises `ConfigErrors` with every problem of the files and of the drivers' options."""
-    config = load(path, profiles=profile_folders())
+    problems: list[Problem] = []
     try:
-        drivers = prepare(config, registry.load)
-    except SetupError as error:
-        raise ConfigErrors(
-            [Problem(config.where(where), where, message, found) for where, message, found in error.problems]
-        ) from error
+        config: Config | None = load(path, profiles=profile_folders())
+    except ConfigErrors as errors:
+        problems, config = list(errors.problems), errors.partial
+    drivers: list[Driver] = []
+    if config is not None:
+        try:
+            drivers = prepare(config, registry.load)
+        except SetupError as error:
+            problems += [
+                Problem(config.where(where), where, message, found) for where, message, found in error.problems
+            ]
+    if problems or config is None:
+        raise ConfigErrors(problems)
     return Installation(config, tuple(drivers))
 
 
 def profile_folders() -> list[Path]:
-    """Where profiles are looked for: this installation's own, then `profiles/` beside each driver's module, none imported."""
+    """Where profiles are: this installation's own, then `profiles/` beside each driver's module, none imported."""
     folders = [LOCAL_PROFILES]
     for entry in registry.installed().values():
         try:
@@ -80,5 +88,7 @@ def keys(config: Config) -> Keys:
     except (OSError, ValueError, BufferError_) as error:
         raise SetupFailed(f"uplink.authority: {error}", "lamppost-collector key show, on the platform") from error
     if authority.role != "acknowledge":
-        raise SetupFailed(f'uplink.authority: {uplink.authority} is a key for {authority.role!r}, not for "acknowledge"')
+        raise SetupFailed(
+            f'uplink.authority: {uplink.authority} is a key for {authority.role!r}, not for "acknowledge"'
+        )
     return Keys(signing, authority)

@@ -1,4 +1,4 @@
-"""Moves samples from memory to the disk: commits at intervals, seals batches, and outlasts a disk that takes nothing."""
+"""Moves samples from memory to the disk: commits at intervals, seals batches, outlasts a disk that takes nothing."""
 
 import asyncio
 import logging
@@ -37,10 +37,17 @@ class Counts:
 
 
 class Keeper:
-    """Owns the way to the store. Steps are done in order, each one exactly once, and repeated until the disk takes them."""
+    """Owns the way to the store: steps are done in order, each once, and tried until the disk takes them."""
 
     def __init__(
-        self, thread: StoreThread, recorder: Recorder, clock: AgentClock, *, commit_ms: int, batch_ms: int, history_ms: int
+        self,
+        thread: StoreThread,
+        recorder: Recorder,
+        clock: AgentClock,
+        *,
+        commit_ms: int,
+        batch_ms: int,
+        history_ms: int,
     ) -> None:
         self._thread = thread
         self._recorder = recorder
@@ -59,7 +66,7 @@ class Keeper:
         self.error = ""
         """Why the disk takes nothing; empty when it does."""
         self.progress_at = clock.now()
-        self.on_sealed: Callable[[list[int]], None] = lambda numbers: None
+        self.on_sealed: Callable[[list[int]], None] = lambda _: None
 
     @property
     def waiting(self) -> bool:
@@ -135,14 +142,20 @@ class Keeper:
                 )
             )  # fmt: skip
         if blocks:
-            self._add(lambda store: store.commit(blocks), sum(p.samples for p in packed), sum(len(p.data) for p in packed))
-        if clock.state is not ClockState.UNSET and (self._remembered is None or not same_clock(self._remembered, clock)):
+            self._add(
+                lambda store: store.commit(blocks), sum(p.samples for p in packed), sum(len(p.data) for p in packed)
+            )
+        if clock.state is not ClockState.UNSET and (
+            self._remembered is None or not same_clock(self._remembered, clock)
+        ):
             self._remember(clock)
         if self._recorder.lost is not None and not self.error:
             self._add(self._ledger(self._recorder.lost, clock))
             self._recorder.lost = None
         for name in PRIORITIES:
-            if name in self._open and (seal_all or self._closing(name, clock) or (seal_critical and name == "critical")):
+            if name in self._open and (
+                seal_all or self._closing(name, clock) or (seal_critical and name == "critical")
+            ):
                 self._seal(name)
 
     def _closing(self, priority: str, clock: Clock) -> bool:

@@ -5,7 +5,7 @@ import socket
 
 
 def notify(state: str) -> bool:
-    """Send `state` (`READY=1`, `WATCHDOG=1`, `STATUS=...`) to $NOTIFY_SOCKET; False when there is none or it is gone."""
+    """Send `state` (`READY=1`, `WATCHDOG=1` ...) to $NOTIFY_SOCKET; False when there is none or it is gone."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):
         return False
@@ -20,7 +20,7 @@ def notify(state: str) -> bool:
 
 
 def watchdog_interval() -> float | None:
-    """Seconds between two signs of life: half of $WATCHDOG_USEC, as sd_watchdog_enabled(3) advises; None when not asked."""
+    """Seconds between signs of life: half of $WATCHDOG_USEC, as sd_watchdog_enabled(3) advises; None: not asked."""
     usec = os.environ.get("WATCHDOG_USEC", "")
     pid = os.environ.get("WATCHDOG_PID", str(os.getpid()))
     if not usec.isdigit() or pid != str(os.getpid()):

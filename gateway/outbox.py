@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 
 from buffer.ack import Ack
-from buffer.errors import AckRefused
+from buffer.errors import AckRefused, StoreError
 from buffer.store import Held
 from buffer.thread import StoreThread
 from gateway.clock import AgentClock
@@ -34,7 +34,9 @@ class StoreOutbox:
             return await self._thread.call(lambda store: store.acknowledge(ack))
         except AckRefused as error:
             log.error("uplink: %s", error)
-            return ()
+        except StoreError as error:  # a later acknowledgement says it again
+            log.error("buffer: an acknowledgement is not noted: %s", error)
+        return ()
 
     async def acknowledge_numbers(self, numbers: Sequence[int]) -> None:
         """Free `numbers` on the broker's word."""
@@ -46,5 +48,6 @@ class StoreOutbox:
         return [number for number in found if number is not None]
 
     async def refuse(self, number: int, reason: str) -> None:
-        """Set a batch aside."""
+        """Set a batch aside; told of once."""
+        log.error("batch %d: the platform refuses it: %s", number, reason)
         await self._thread.call(lambda store: store.refuse(number, reason))

@@ -49,6 +49,10 @@ class BusTask(ABC):
                 await self.serve()
             except BusError as error:
                 self._broke(error)
+            except Exception as error:  # a driver's mistake costs its own bus, and no other
+                if not self.error:
+                    log.exception("bus %s: the driver failed", self.bus.id)
+                self._broke(BusError(f"the driver failed: {error!r}"))
             finally:
                 await self.driver.close()
             await self._wait(backoff.next())
@@ -126,7 +130,7 @@ class PollingTask(BusTask):
             health.heard(self.now())
             health.last_error = str(error)
             health.errors["ExceptionAnswer"] = health.errors.get("ExceptionAnswer", 0) + 1
-            self.recorder.fail(read, error.quality)
+            self._refused(read, error)
         except DeviceError as error:
             now = self.now()
             health.failed(now, error, now - began)
@@ -135,6 +139,15 @@ class PollingTask(BusTask):
         else:
             health.heard(self.now())
             self.recorder.scan(read, payload)
+
+    def _refused(self, read: Read, error: ExceptionAnswer) -> None:
+        """Narrower reads from now on, where the driver knows some: only what the device refuses shall suffer."""
+        narrower = self.polled.narrower(read, error)
+        if narrower:
+            log.info("device %s: a read of %d points is split: %s", read.device, len(read.points), error)
+            self.schedule.replace(read, narrower, self.now())
+        else:
+            self.recorder.fail(read, error.quality)
 
 
 class ListeningTask(BusTask):

@@ -69,8 +69,8 @@ class Recorder:
         self._listeners: set[Listener] = set()
         self.on_critical: Callable[[], None] = lambda: None
         self.on_large: Callable[[], None] = lambda: None
-        self.on_heard: Callable[[str], None] = lambda device: None
-        self.on_failed: Callable[[str, DeviceError], None] = lambda device, error: None
+        self.on_heard: Callable[[str], None] = lambda _: None
+        self.on_failed: Callable[[str, DeviceError], None] = lambda _device, _error: None
         self.waiting = 0
         """Bytes committed by the packers that the disk has not taken yet; the keeper keeps it."""
         self.lost: Lost | None = None

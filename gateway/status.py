@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def value_json(value: Value) -> Any:  # noqa: ANN401 - JSON's own types
-    """A value as JSON can say it: decimals exactly as text would print them, bytes as hex, NaN and infinities as words."""
+    """A value as JSON can say it: decimals to the last digit, bytes as hex, NaN and infinities as words."""
     if isinstance(value, Decimal):
         return float(value) if Decimal(repr(float(value))) == value else str(value)
     if isinstance(value, float) and not math.isfinite(value):
@@ -87,15 +87,15 @@ def _points(agent: "Agent") -> list[dict[str, Any]]:
 
 async def _buffer(agent: "Agent") -> dict[str, Any]:
     keeper, counts = agent.keeper, agent.keeper.counts
-    held, stream = await agent.store.call(lambda store: (store.held(), store.stream))
-    size = await asyncio.to_thread(_disk_bytes, agent.config.buffer.path)
+    stored, size = await agent.stored(), await asyncio.to_thread(_disk_bytes, agent.config.buffer.path)
+    held = stored.held
     return {
         "path": str(agent.config.buffer.path),
-        "stream": stream.hex(),
+        "stream": stored.stream.hex(),
         "bytes": size,
         "limit": agent.config.buffer.size,
         "loss_window_s": agent.config.buffer.commit / 1000,
-        "error": keeper.error,
+        "error": keeper.error or stored.error,
         "samples": agent.recorder.samples,
         "committed": counts.committed,
         "commits": counts.commits,

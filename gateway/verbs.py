@@ -2,7 +2,7 @@
 
 import asyncio
 import fnmatch
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
 from ext import Value
@@ -47,14 +47,18 @@ class Verbs:
         await self._agent.keeper.flush()
         return {"committed": self._agent.keeper.counts.committed}
 
-    def tail(self, args: Args) -> AsyncIterator[dict[str, Any]]:
+    def tail(self, args: Args) -> AsyncGenerator[dict[str, Any], None]:
         """Each sample as it is judged; `points` are shell patterns of full point ids."""
         patterns = args.get("points") or ["*"]
-        if not isinstance(patterns, list) or len(patterns) > PATTERNS_MAX or not all(isinstance(p, str) for p in patterns):
+        if (
+            not isinstance(patterns, list)
+            or len(patterns) > PATTERNS_MAX
+            or not all(isinstance(p, str) for p in patterns)
+        ):
             raise BadRequest(f"points: a list of at most {PATTERNS_MAX} patterns")
         return self._tail(patterns)
 
-    async def _tail(self, patterns: list[str]) -> AsyncIterator[dict[str, Any]]:
+    async def _tail(self, patterns: list[str]) -> AsyncGenerator[dict[str, Any], None]:
         queue: asyncio.Queue[tuple[str, int, Value, int]] = asyncio.Queue(TAIL_QUEUE)
         missed = 0
 

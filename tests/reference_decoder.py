@@ -1,4 +1,4 @@
-"""A second decoder of blocks, written from docs/format.md ("Blocks") alone; slow, plain, and shares nothing with `ext`."""
+"""A second decoder of blocks, written from docs/format.md ("Blocks") alone: slow, plain, sharing nothing with `ext`."""
 
 import re
 import struct
@@ -8,8 +8,8 @@ from decimal import Decimal
 from fractions import Fraction
 from math import inf, isinf, isnan
 
-type_value = bool | int | float | Decimal | str | bytes | None
-Sample = tuple[int, int, type_value, int]
+ReferenceValue = bool | int | float | Decimal | str | bytes | None
+Sample = tuple[int, int, ReferenceValue, int]
 
 INT, UINT, FLOAT32, FLOAT64, BOOL, TEXT, BYTES, NUMBER, NONE, QUOTIENT = range(1, 11)
 SCALED = 16
@@ -17,14 +17,14 @@ PARTIAL, QUALITY, SAME = 1, 2, 4
 TWO64 = 1 << 64
 
 
-class ReferenceError_(ValueError):
+class ReferenceFormatError(ValueError):
     """The page calls these blocks an error."""
 
 
 def need(condition: bool, why: str) -> None:
     """Refuse the blocks unless `condition` holds."""
     if not condition:
-        raise ReferenceError_(why)
+        raise ReferenceFormatError(why)
 
 
 @dataclass
@@ -69,7 +69,7 @@ class Bytes:
             if byte < 0x80:
                 need(value < TWO64, "a varint beyond 64 bits")
                 return value
-        raise ReferenceError_("a varint of more than ten bytes")
+        raise ReferenceFormatError("a varint of more than ten bytes")
 
     def svarint(self) -> int:
         """Zigzag of a varint."""
@@ -230,7 +230,7 @@ def changed(source: Bytes, valued: list[int], flags: int) -> dict[int, bool]:
     return dict(zip(valued, source.mask(len(valued)), strict=True))
 
 
-def value_of(source: Bytes, entry: Field, written: bool) -> type_value:
+def value_of(source: Bytes, entry: Field, written: bool) -> ReferenceValue:
     """A sample's value, and the field's state brought up to it."""
     kind = entry.kind & 15
     need(kind != NONE, "a value of a field that has none")
@@ -265,7 +265,7 @@ def text(source: Bytes, kind: int) -> int | str | bytes | Decimal:
     try:
         content = data.decode()
     except UnicodeDecodeError as error:
-        raise ReferenceError_("no UTF-8") from error
+        raise ReferenceFormatError("no UTF-8") from error
     if kind == TEXT:
         return content
     match = re.fullmatch("-?[0-9]{1,512}(E(-?[0-9]{1,4}))?", content)
@@ -282,7 +282,7 @@ def out(entry: Field, kind: int, state: int) -> bool | int | float | Decimal:
         return raw if entry.scale is None else scaled_float(raw, *entry.scale)
     number = state - TWO64 if kind != UINT and state >= TWO64 // 2 else state
     if kind == QUOTIENT:
-        return number / 10**entry.digits
+        return number / int(10**entry.digits)
     return number if entry.scale is None else scaled_decimal(number, *entry.scale)
 
 
@@ -316,7 +316,7 @@ def scaled_float(raw: float, multiplier: int, addend: int, exponent: int) -> flo
 
 
 def decode(blocks: Sequence[bytes]) -> list[Sample]:
-    """The samples of a batch's blocks, in order; ReferenceError_ for what the page calls an error."""
+    """The samples of a batch's blocks, in order; ReferenceFormatError for what the page calls an error."""
     need(sum(map(len, blocks)) <= 1_048_576, "too many bytes")
     decoder = Decoder()
     for index, data in enumerate(blocks):

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from drivers.base import Options
 from ext import Layout
 
-# Core Specification 5.4, Vol 3 Part C, 11: an advertisement carries at most 1650 bytes, its company id included.
+# Core Specification 5.4, Vol 6 Part B, 2.3.4.9: at most 1650 bytes are advertised, the company id included.
 MAX_DATA = 1648
 MAX_HEADER = 16  # bytes; formats in the field tell themselves apart by one to four
 

@@ -89,4 +89,6 @@ async def _stop(scanner: BleakScanner) -> None:
 
 
 def _reason(error: Exception) -> str:
-    return error.dbus_error_details or error.dbus_error if isinstance(error, BleakDBusError) else str(error)
+    if isinstance(error, BleakDBusError):
+        return error.dbus_error_details or error.dbus_error
+    return str(error) or type(error).__name__

@@ -23,7 +23,7 @@ from drivers.modbus.pdu import FrameStream, Request, Table, payload
 
 NEVER = 1 << 62  # silent requests before pymodbus would close the connection
 MAX_CHUNK = 1 << 20  # bytes pymodbus takes at once; asyncio hands over at most 256 KiB
-MIN_UNACKNOWLEDGED = 10_000  # ms until a host that acknowledges nothing is gone; RFC 9293 3.8.3 asks for patience
+MIN_UNACKNOWLEDGED = 10_000  # ms (RFC 5482); TCP's own 100 s (RFC 9293, 3.8.3) would stop all devices that long
 KEEPALIVE = ((socket.TCP_KEEPIDLE, 10), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 3))  # s, s, probes
 
 _QUESTIONS: dict[Table, type[ModbusPDU]] = {

@@ -136,9 +136,11 @@ def _problems(device: DeviceSetup) -> Iterable[tuple[str, str, object]]:
     for point in device.points:
         where = _where(point)
         path = f"devices.{device.device.id}.points.{point.point.name}"
-        hint = where.beyond or ("" if options.high_registers else where.old_notation)
-        if hint:
-            yield f"{path}.register", hint, where.address
+        if where.beyond:
+            yield f"{path}.register", where.beyond, where.address
+        elif where.old_notation and not options.high_registers:
+            message = f"{where.old_notation}; if it is meant as it stands, the device has high_registers = true"
+            yield f"{path}.register", message, where.address
         if where.count > options.cap(where.table):
             message = f"{where.kind} takes {where.count} registers, but max_registers is {options.max_registers}"
             yield f"{path}.type", message, where.kind

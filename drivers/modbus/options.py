@@ -128,5 +128,5 @@ class PointOptions(Options):
             return ""
         return (
             f'the first register is 0; {text} looks like {meant} number {number} counted from 1, '
-            f'which is table = "{meant}", register = {number - 1} (if it is meant as it stands: high_registers = true)'
+            f'which is table = "{meant}", register = {number - 1}'
         )

@@ -16,14 +16,14 @@ from drivers.nmea.port import Port
 from drivers.nmea.sentences import FIELDS, SPEED_UNITS, Field, read
 from ext import Value
 
-DEFAULT_BAUD = 4800  # IEC 61162-1, 5.2
+DEFAULT_BAUD = 4800  # IEC 61162-1, clause 6
 MAX_BAUD = 4_000_000  # the fastest rate that Linux names (B4000000)
 
 _EXACT = Context(prec=60)  # 18 digits of a sentence, times and plus 19 of a scale and an offset
 
 
 class NmeaBus(Options):
-    """`[buses.x]`: a serial port, 8 data bits, no parity, 1 stop bit as IEC 61162-1, 5.2 has it."""
+    """`[buses.x]`: a serial port, 8 data bits, no parity, 1 stop bit as IEC 61162-1, clause 6 has it."""
 
     port: str = Bounds(min_length=1, max_length=4095, pattern="^[^\x00]+$")
     baud: int = Bounds(default=DEFAULT_BAUD, gt=0, le=MAX_BAUD)

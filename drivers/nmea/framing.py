@@ -7,14 +7,15 @@ from enum import StrEnum
 from functools import reduce
 from operator import xor
 
-# IEC 61162-1, 7.3: at most 82 characters with "$" and <CR><LF>. Receivers with centimetre positions send up to 100, a
-# full MDA more than 82: twice the standard is taken, and bounds what a line without an end can occupy.
+# IEC 61162-1, clause 7: at most 82 characters with "$" and <CR><LF>. Receivers with centimetre positions send up to
+# 100, a full MDA more than 82: twice the standard is taken, and bounds what a line without an end can occupy.
 MAX_SENTENCE = 164
 
 START, CR, LF = 0x24, 0x0D, 0x0A
-_PRINTABLE = range(0x20, 0x7F)  # IEC 61162-1, table 1: the characters that a sentence may hold
-_SENTENCE = re.compile(rb"(([A-Z0-9]{2})([A-Z]{3}),[^*$!]*)(?:\*([0-9A-Fa-f]{2}))?")
-_PROPRIETARY = re.compile(rb"(P[A-Z0-9]{3}[^*$!]*)(?:\*([0-9A-Fa-f]{2}))?")
+_PRINTABLE = range(0x20, 0x7F)  # IEC 61162-1, clause 7: the characters that a sentence may hold
+_LINE = re.compile(rb"([^*]+)(?:\*([0-9A-Fa-f]{2}))?")
+# IEC 61162-1, clause 7: talker and formatter. An address that begins with P is a maker's own: $PGRMC is no RMC.
+_ADDRESS = re.compile(r"([A-OQ-Z0-9][A-Z0-9])([A-Z]{3})")
 
 
 class Damage(StrEnum):
@@ -23,7 +24,7 @@ class Damage(StrEnum):
     UNFINISHED = "another sentence began before its end"
     TOO_LONG = f"longer than {MAX_SENTENCE} characters"
     STRANGE_BYTE = "a byte that no sentence may hold"
-    NO_SENTENCE = "not of the form $ttsss,...*hh"
+    NO_SENTENCE = "not of the form $...*hh"
     NO_CHECKSUM = "no checksum"
     CHECKSUM = "wrong checksum"
 
@@ -45,7 +46,7 @@ class Framer:
         self._line: bytearray | None = None
 
     def feed(self, data: bytes) -> Iterator[Sentence | Damage]:
-        """The sentences that `data` completes, and the damage found, in order; proprietary ones are passed over."""
+        """The sentences that `data` completes, and the damage found, in order; makers' own are passed over."""
         for byte in data:
             found = self._take(byte)
             if found is not None:
@@ -55,33 +56,32 @@ class Framer:
         line = self._line
         if byte == START:
             self._line = bytearray()
-            return None if line is None else Damage.UNFINISHED
+            return None if line is None else self._interrupted(bytes(line))
         if line is None:
             return None
         if byte in (CR, LF):
             self._line = None
-            return self._judge(bytes(line))
+            return self._judge(bytes(line), checksum_required=self._checksum_required)
         if byte not in _PRINTABLE or len(line) == MAX_SENTENCE - 3:  # "$", <CR> and <LF> are not in `line`
             self._line = None
             return Damage.TOO_LONG if byte in _PRINTABLE else Damage.STRANGE_BYTE
         line.append(byte)
         return None
 
-    def _judge(self, line: bytes) -> Sentence | Damage | None:
-        match = _SENTENCE.fullmatch(line)
+    def _interrupted(self, line: bytes) -> Sentence | Damage | None:
+        """A line that another began in; when its checksum was there already, it is whole."""
+        found = self._judge(line, checksum_required=True)
+        return Damage.UNFINISHED if isinstance(found, Damage) else found
+
+    def _judge(self, line: bytes, *, checksum_required: bool) -> Sentence | Damage | None:
+        match = _LINE.fullmatch(line)
         if match is None:
-            return self._judge_proprietary(line)
-        damage = self._damage(match[1], match[4])
-        if damage is not None:
-            return damage
-        fields = match[1].decode("ascii").split(",")[1:]
-        return Sentence(match[2].decode("ascii"), match[3].decode("ascii"), tuple(fields))
-
-    def _judge_proprietary(self, line: bytes) -> Damage | None:
-        match = _PROPRIETARY.fullmatch(line)
-        return Damage.NO_SENTENCE if match is None else self._damage(match[1], match[2])
-
-    def _damage(self, body: bytes, checksum: bytes | None) -> Damage | None:
-        if checksum is None:
-            return Damage.NO_CHECKSUM if self._checksum_required else None
-        return None if int(checksum, 16) == reduce(xor, body, 0) else Damage.CHECKSUM
+            return Damage.NO_SENTENCE
+        body, checksum = match[1], match[2]
+        if checksum is None and checksum_required:
+            return Damage.NO_CHECKSUM
+        if checksum is not None and int(checksum, 16) != reduce(xor, body, 0):
+            return Damage.CHECKSUM
+        address, *fields = body.decode("ascii").split(",")
+        known = _ADDRESS.fullmatch(address)
+        return None if known is None else Sentence(known[1], known[2], tuple(fields))

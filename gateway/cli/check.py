@@ -31,7 +31,8 @@ def command(ctx: click.Context, config: Path, as_json: bool) -> None:
         installation.keys(found.config)
     except ConfigErrors as errors:
         problems = [
-            {"file": str(p.file), "path": p.path, "message": p.message, "found": _short(p.found)} for p in errors.problems
+            {"file": str(p.file), "path": p.path, "message": p.message, "found": _short(p.found)}
+            for p in errors.problems
         ]
     except SetupFailed as error:
         path, _, message = str(error).partition(": ")
@@ -73,5 +74,7 @@ def _report(as_json: bool, problems: list[dict[str, str]], summary: dict[str, ob
         click.echo(f"{len(problems)} problem{'s' if len(problems) > 1 else ''}", err=True)
         return
     for bus in summary["buses"]:  # type: ignore[attr-defined]
-        click.echo(f"{bus['id']}: {bus['driver']}, {bus['devices']} devices, {bus['points']} points in {bus['requests']} reads")
+        click.echo(
+            f"{bus['id']}: {bus['driver']}, {bus['devices']} devices, {bus['points']} points in {bus['requests']} reads"
+        )
     click.echo("ok")

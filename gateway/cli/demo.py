@@ -9,9 +9,10 @@ from rich.console import Console
 
 from gateway.cli.output import json_option, plain, print_json, print_table
 from gateway.demo.account import Account
-from gateway.demo.demo import Demo, Plan, State, balance
+from gateway.demo.demo import Demo, Plan
 from gateway.demo.scene import Scene
 from gateway.demo.show import Show
+from gateway.demo.stage import State, balance
 from gateway.errors import AccountError
 
 
@@ -19,7 +20,9 @@ from gateway.errors import AccountError
 @click.option("--seconds", type=click.FloatRange(5, 86_400), default=60, show_default=True, help="How long it samples.")
 @click.option("--outage", type=click.FloatRange(0, 3600), default=0, help="Cut the link for so many seconds.")
 @click.option("--kill", is_flag=True, help="kill -9 the agent in mid-flight.")
-@click.option("--folder", type=click.Path(path_type=Path, file_okay=False), help="Where, instead of a temporary folder.")
+@click.option(
+    "--folder", type=click.Path(path_type=Path, file_okay=False), help="Where, instead of a temporary folder."
+)
 @click.option("--account", "again", is_flag=True, help="Only make the account of a FOLDER again.")
 @json_option
 def command(seconds: float, outage: float, kill: bool, folder: Path | None, again: bool, as_json: bool) -> None:

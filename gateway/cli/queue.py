@@ -6,6 +6,7 @@ import click
 
 from gateway.cli.output import json_option, print_json, print_table, run_dir_option
 from gateway.client import Client
+from gateway.sockets import status_socket
 
 
 @click.command("queue")
@@ -36,7 +37,7 @@ def command(run_dir: Path, save: tuple[int, Path] | None, buffer: Path | None, a
 
 
 def _ask(run_dir: Path) -> list[dict[str, object]]:
-    with Client(run_dir / "status.sock") as client:
+    with Client(status_socket(run_dir)) as client:
         rows: list[dict[str, object]] = client.call("queue")
         return rows
 
@@ -57,7 +58,7 @@ def _save(run_dir: Path, buffer: Path | None, number: int, target: Path) -> None
     from gateway.errors import GatewayError
 
     if buffer is None:
-        with Client(run_dir / "status.sock") as client:
+        with Client(status_socket(run_dir)) as client:
             buffer = Path(client.call("status")["buffer"]["path"])
     for batch in read_batches(buffer, number, number):
         target.write_bytes(batch.message)

@@ -45,8 +45,15 @@ def command(config: Path, run_dir: Path, verbose: bool) -> None:
     start_logging(verbose)
     found = installation.read(config)
     keys = installation.keys(found.config)
-    asyncio.run(_run(Agent, found, keys, run_dir))
+
+    async def life() -> None:
+        await Agent(found, keys, run_dir).run()
+        leave()
+
+    asyncio.run(life())
 
 
-async def _run(agent: type, found: object, keys: object, run_dir: Path) -> None:
-    await agent(found, keys, run_dir).run()
+def leave() -> None:
+    """End the process now: everything is committed, and a look-up of a name may hang in a thread for long."""
+    logging.shutdown()
+    os._exit(0)

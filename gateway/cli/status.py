@@ -7,6 +7,7 @@ import click
 
 from gateway.cli.output import json_option, plain, print_json, print_table, run_dir_option
 from gateway.client import Client
+from gateway.sockets import status_socket
 
 
 @click.command("status")
@@ -14,7 +15,7 @@ from gateway.client import Client
 @json_option
 def command(run_dir: Path, as_json: bool) -> None:
     """Show the running agent: link, buffer, clock, buses, devices, points."""
-    with Client(run_dir / "status.sock") as client:
+    with Client(status_socket(run_dir)) as client:
         status = client.call("status")
     if as_json:
         print_json(status)
@@ -54,15 +55,18 @@ def _link(uplink: dict[str, Any] | None) -> str:
     if uplink is None:
         return "uplink  none configured: everything stays in the buffer"
     state = f"up to {uplink['broker']}" if uplink["up"] else f"DOWN: {uplink['error'] or 'connecting'}"
-    ack = "nothing acknowledged yet" if uplink["last_ack_s"] is None else f"acknowledged {uplink['last_ack_s']:.0f} s ago"
+    ack = (
+        "nothing acknowledged yet" if uplink["last_ack_s"] is None else f"acknowledged {uplink['last_ack_s']:.0f} s ago"
+    )
     return f"uplink  {state} for {uplink['since_s']} s, {ack}, {uplink['in_flight']} in flight"
 
 
 def _buffer(buffer: dict[str, Any]) -> tuple[str, ...]:
     held = buffer["held"]
+    size = f"{buffer['bytes'] / 1e6:.2f} of {buffer['limit'] / 1e6:.0f} MB"
+    waiting = f"{held['batches']} batches ({held['samples']} samples) wait for the platform"
     lines = [
-        f"buffer  {buffer['bytes'] / 1e6:.2f} of {buffer['limit'] / 1e6:.0f} MB, {buffer['committed']} samples committed, "
-        f"{held['batches']} batches ({held['samples']} samples) wait for the platform",
+        f"buffer  {size}, {buffer['committed']} samples committed, {waiting}",
         f"        a power cut loses at most the last {buffer['loss_window_s']:g} s",
     ]
     if held["refused"]:

@@ -8,6 +8,7 @@ import click
 
 from gateway.cli.output import json_option, plain, print_json, run_dir_option
 from gateway.client import Client
+from gateway.sockets import status_socket
 
 
 @click.command("tail")
@@ -17,7 +18,7 @@ from gateway.client import Client
 @json_option
 def command(points: tuple[str, ...], count: int | None, run_dir: Path, as_json: bool) -> None:
     """Show samples as they arrive. POINTS are full ids, or shell patterns such as 'meter1/*'; all by default."""
-    with Client(run_dir / "status.sock") as client:
+    with Client(status_socket(run_dir)) as client:
         for index, sample in enumerate(client.stream("tail", points=list(points))):
             if as_json:
                 print_json(sample)
@@ -33,4 +34,6 @@ def _show(sample: dict[str, Any]) -> None:
     when = datetime.fromtimestamp(sample["utc_ms"] / 1000, UTC).astimezone()
     value = "-" if sample["value"] is None else sample["value"]
     note = "" if sample["quality"] == "good" else f"  [{sample['quality']}]"
-    click.echo(plain(f"{when:%H:%M:%S}.{when.microsecond // 1000:03d}  {sample['point']:<32} {value} {sample['unit']}{note}"))
+    click.echo(
+        plain(f"{when:%H:%M:%S}.{when.microsecond // 1000:03d}  {sample['point']:<32} {value} {sample['unit']}{note}")
+    )

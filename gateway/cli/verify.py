@@ -13,7 +13,7 @@ from gateway.cli.output import json_option, plain, print_json
               help="The gateway's public key: what `lamppost key show` prints.")  # fmt: skip
 @json_option
 def command(file: Path, key_file: Path, as_json: bool) -> None:
-    """Verify FILE, one batch as it is sent or a whole buffer: signatures, chain, contents. Exit code 65 when it does not prove."""
+    """Verify FILE, a batch as it is sent or a whole buffer: signatures, chain, contents. Exit code 65 if it fails."""
     from buffer.chain import verify_file
     from buffer.keys import PublicKey
     from ext import unpack

@@ -1,4 +1,4 @@
-"""The account: the devices' own log, the agent's store and the collector's database, compared by point, time and value."""
+"""The account: devices' own log, agent's store and collector's database, compared by point, time and value."""
 
 import json
 import sqlite3
@@ -92,7 +92,9 @@ def _compare(result: Account, kept: Counter[Key], stored: Counter[Key]) -> None:
     lost, extra = kept - stored, stored - kept
     result.lost, result.duplicated = sum(lost.values()), sum(extra.values())
     for name, rows in (("lost", lost), ("stored more often than committed", extra)):
-        result.faults += [f"{name}: {point} at {ts} = {value} ({count} x)" for (point, ts, value, _), count in list(rows.items())[:5]]
+        result.faults += [
+            f"{name}: {point} at {ts} = {value} ({count} x)" for (point, ts, value, _), count in list(rows.items())[:5]
+        ]
 
 
 def _match(
@@ -143,7 +145,7 @@ def _prove(result: Account, database: Path, key: PublicKey) -> None:
         messages = [row[0] for row in db.execute("SELECT bytes FROM batches ORDER BY number")]
         result.refused = db.execute("SELECT count(*) FROM refused").fetchone()[0]
     report = verify_messages(messages, key, lambda blocks: len(unpack(blocks)))
-    bad = {finding.number for finding in report.findings}
+    bad = {finding.number for finding in report.findings if finding.number is not None}
     result.batches = len(messages)
     result.verified = report.batches - len(bad)
     result.faults += [f"batch {finding.number}: {finding.what}" for finding in report.findings]
@@ -181,7 +183,9 @@ def _kept(store: Path, key: PublicKey, boots: Mapping[str, int]) -> Iterator[Key
             yield from _samples(part.blocks, series, boots, part.clock)
 
 
-def _samples(blocks: Sequence[bytes], series: Mapping[int, str], boots: Mapping[str, int], clock: Clock) -> Iterator[Key]:
+def _samples(
+    blocks: Sequence[bytes], series: Mapping[int, str], boots: Mapping[str, int], clock: Clock
+) -> Iterator[Key]:
     unset = clock.state is ClockState.UNSET
     offset = boots.get(clock.boot.hex(), 0) if unset else clock.clock_ms
     for number, boot_ms, value, quality in unpack(blocks):

@@ -7,10 +7,10 @@ CHUNK = 65536
 
 
 class Link:
-    """Forwards connections on `port` to a broker; while it is cut, nothing passes and nobody connects."""
+    """Forwards connections on `port` to a broker on port `target`; while it is cut, nobody connects."""
 
-    def __init__(self, target: int) -> None:
-        self._target = target
+    def __init__(self) -> None:
+        self.target = 0
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
         self.port = 0
@@ -31,7 +31,7 @@ class Link:
 
     async def _serve(self, near_reader: asyncio.StreamReader, near: asyncio.StreamWriter) -> None:
         try:
-            far_reader, far = await asyncio.open_connection("127.0.0.1", self._target, limit=CHUNK)
+            far_reader, far = await asyncio.open_connection("127.0.0.1", self.target, limit=CHUNK)
         except OSError:
             near.close()
             return

@@ -21,7 +21,7 @@ class Children:
 
     async def start(self, name: str, command: Sequence[str], env: Mapping[str, str] | None = None) -> Process:
         """Start `command`; its stdout is a pipe, its stderr is added to `NAME.log`."""
-        with (self._folder / f"{name}.log").open("ab") as log:
+        with await asyncio.to_thread((self._folder / f"{name}.log").open, "ab") as log:
             process = await asyncio.create_subprocess_exec(
                 *command, stdout=PIPE, stderr=log, stdin=asyncio.subprocess.DEVNULL, env={**os.environ, **(env or {})}
             )

@@ -79,8 +79,8 @@ class Scene:
         return self.folder / "gateway.json"
 
     @property
-    def windows(self) -> Path:
-        """When the agent was killed and back, for an account that is made again."""
+    def history(self) -> Path:
+        """What happened, for an account that is made again."""
         return self.folder / "demo.json"
 
     def prepare(self) -> None:
@@ -100,9 +100,9 @@ class Scene:
         """The devices."""
         return [sys.executable, "-m", "drivers.simulated", "--log", str(self.device_log)]
 
-    def agent(self) -> list[str]:
+    def agent(self, run_dir: Path) -> list[str]:
         """The agent."""
-        return [sys.executable, "-m", "gateway", "run", "--config", str(self.config), "--run-dir", str(self.folder)]
+        return [sys.executable, "-m", "gateway", "run", "--config", str(self.config), "--run-dir", str(run_dir)]
 
     def collector(self, *words: str) -> list[str]:
         """A verb of the collector."""

@@ -52,7 +52,13 @@ class Show:
 
     def _table(self) -> Table:
         table = Table(box=None, header_style="bold", title="as the platform has stored it", title_justify="left")
-        for name, side in (("point", "left"), ("value", "right"), ("unit", "left"), ("age", "right"), ("samples", "right")):
+        for name, side in (
+            ("point", "left"),
+            ("value", "right"),
+            ("unit", "left"),
+            ("age", "right"),
+            ("samples", "right"),
+        ):
             table.add_column(name, justify="right" if side == "right" else "left")
         now = time.time_ns() // 1_000_000
         for point, unit, value, _, ts_ms, count in self._rows():

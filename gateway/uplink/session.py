@@ -107,7 +107,7 @@ class Session:
         return min((flight.due for flight in self._flights.values()), default=None)
 
     def sent_at(self, number: int) -> int | None:
-        """When the batch in flight was sent, if it was sent once only: what its answer says of the time is bound to that."""
+        """When the batch in flight was sent; None if it was sent twice: its answer says nothing of the time then."""
         flight = self._flights.get(number)
         return flight.sent_at if flight is not None and flight.tries == 1 else None
 

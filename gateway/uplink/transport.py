@@ -3,9 +3,8 @@
 import asyncio
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import aiomqtt
@@ -17,6 +16,7 @@ from gateway.errors import LinkError
 
 KEEPALIVE_S = 30
 CONNECT_S = 10.0
+LEAVE_S = 1.0
 PUBLISH_S = 20.0
 """A broker that has not sent PUBACK by then is asked again over a new connection."""
 INCOMING_MAX = 256
@@ -102,8 +102,9 @@ class Connector:
     async def link(self, will: Will) -> AsyncIterator[MqttLink]:
         """A link that is up; raises `LinkError`, and the next try takes the next broker."""
         broker = self.broker
-        client = self._client(broker, will)
         try:
+            secrets = await asyncio.to_thread(self._secrets, broker)
+            client = self._client(broker, will, secrets)
             await client.__aenter__()
         except (aiomqtt.MqttError, OSError, ValueError) as error:
             self._failed(broker, error)
@@ -114,20 +115,28 @@ class Connector:
             await self._leave(client)
 
     def _failed(self, broker: Broker, error: Exception) -> None:
+        """Next time the older protocol, if the broker was reached and did not take the newer; else the next broker."""
         code = getattr(error, "rc", None)
-        value = getattr(code, "value", code)
-        if value in UNSUPPORTED_PROTOCOL and self._uplink.version == "auto" and broker.url not in self._older:
+        refused = getattr(code, "value", code) in UNSUPPORTED_PROTOCOL
+        reached = isinstance(error, aiomqtt.MqttError) and not isinstance(error.__context__, OSError)
+        if self._uplink.version == "auto" and (refused or reached) and broker.url not in self._older:
             self._older.add(broker.url)
         else:
             self._turn += 1
+            self._older.discard(broker.url)
 
     async def _leave(self, client: aiomqtt.Client) -> None:
-        try:
-            await asyncio.wait_for(client.__aexit__(None, None, None), 2)
-        except (aiomqtt.MqttError, TimeoutError):
-            pass  # the link is gone anyway; the broker tells our last will
+        with suppress(aiomqtt.MqttError, TimeoutError):  # the link is gone anyway; the broker tells our last will
+            await asyncio.wait_for(client.__aexit__(None, None, None), LEAVE_S)
 
-    def _client(self, broker: Broker, will: Will) -> aiomqtt.Client:
+    def _secrets(self, broker: Broker) -> tuple[str | None, ssl.SSLContext | None]:
+        """What the files say: password and TLS; raises `OSError` (`ssl.SSLError` is one) or `ValueError`."""
+        uplink = self._uplink
+        password = None if uplink.password_file is None else uplink.password_file.read_text().strip()
+        return password, tls_context(uplink.tls) if broker.tls else None
+
+    def _client(self, broker: Broker, will: Will, secrets: tuple[str | None, ssl.SSLContext | None]) -> aiomqtt.Client:
+        password, tls = secrets
         five = self._uplink.version == "5" or (self._uplink.version == "auto" and broker.url not in self._older)
         properties = None
         if five:
@@ -146,8 +155,8 @@ class Connector:
             keepalive=KEEPALIVE_S,
             max_queued_incoming_messages=INCOMING_MAX,
             username=self._uplink.username,
-            password=_password(self._uplink.password_file),
-            tls_context=tls_context(self._uplink.tls) if broker.tls else None,
+            password=password,
+            tls_context=tls,
         )
 
 
@@ -158,7 +167,3 @@ def tls_context(tls: Tls | None) -> ssl.SSLContext:
     if tls and tls.cert:
         context.load_cert_chain(str(tls.cert), str(tls.key) if tls.key else None)
     return context
-
-
-def _password(path: Path | None) -> str | None:
-    return None if path is None else path.read_text().strip()

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from buffer.ack import Ack
 from buffer.ack import read as read_ack
-from buffer.errors import BufferError_
+from buffer.errors import BufferError_, StoreError
 from buffer.keys import PublicKey
 from buffer.store import Held
 from gateway import VERSION
@@ -112,9 +112,9 @@ class UplinkTask:
         self.session.connected()
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._receive(link))
+                group.create_task(self._receive(link, self._authority))
                 group.create_task(self._send(link, group))
-        except* LinkError as errors:
+        except* (LinkError, StoreError) as errors:
             raise LinkError(str(errors.exceptions[0])) from errors
         finally:
             self.session.disconnected()
@@ -141,14 +141,14 @@ class UplinkTask:
             await self._outbox.acknowledge_numbers([number])
             self._released([number])
 
-    async def _receive(self, link: Link) -> None:
+    async def _receive(self, link: Link, authority: PublicKey | None) -> None:
         async for message in link.messages():
-            if message.topic == self._topic("ack"):
-                await self._answered(message)
+            if authority is not None and message.topic == self._topic("ack"):
+                await self._answered(message, authority)
         raise LinkError("the broker ended the session")
 
-    async def _answered(self, message: Message) -> None:
-        ack = self._read(message)
+    async def _answered(self, message: Message, authority: PublicKey) -> None:
+        ack = self._read(message, authority)
         if ack is None:
             return
         sent_at = self.session.sent_at(ack.answers)
@@ -156,19 +156,17 @@ class UplinkTask:
             self._clock.signed_time(ack.time, sent_at)
         self._released(await self._outbox.acknowledge(ack))
         for number, reason in ack.refused:
-            log.error("batch %d: the platform refuses it: %s", number, reason)
             await self._outbox.refuse(number, reason)
             self.session.release([number])
         for number in await self._outbox.find(ack.want):
             self.session.again(number)
         self._wake.set()
 
-    def _read(self, message: Message) -> Ack | None:
-        assert self._authority is not None
+    def _read(self, message: Message, authority: PublicKey) -> Ack | None:
         try:
             if message.retained or len(message.payload) > ACK_MAX_BYTES:
                 raise ValueError("retained or too long")
-            ack = read_ack(message.payload, self._authority)
+            ack = read_ack(message.payload, authority)
             if ack.gateway != self._gateway:
                 raise ValueError(f"addressed to {ack.gateway!r}")
         except (BufferError_, ValueError) as error:

@@ -1,31 +1,23 @@
 """Keys, stores and blocks for the tests of `buffer`."""
 
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from buffer.catalogue import SeriesDefinition
-from buffer.header import Clock, ClockState
 from buffer.keys import PublicKey, SigningKey
+from buffer.migrate import ensure
 from buffer.store import Store
-
-GATEWAY = "gw-0017"
-BOOT = bytes(range(16))
-OTHER_BOOT = bytes(range(16, 32))
-CLOCK = Clock(BOOT, 1_700_000_000_000, ClockState.SYNCHRONIZED)
-SIZE = 8_000_000
-SERIES = [SeriesDefinition("meter1", "voltage", "V", "float32"), SeriesDefinition("meter1", "energy", "kWh", "uint32")]
-
-Open = Callable[..., Store]
+from tests.buffer.support import BOOT, GATEWAY, SERIES, SIZE, Open
 
 
 @pytest.fixture(scope="session")
 def key() -> SigningKey:
     """The gateway's batch key, of the secret of RFC 8032, 7.1, test 1."""
-    secret = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"
-    return SigningKey(Ed25519PrivateKey.from_private_bytes(bytes.fromhex(secret)))
+    raw = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"
+    return SigningKey(Ed25519PrivateKey.from_private_bytes(bytes.fromhex(raw)))
 
 
 @pytest.fixture(scope="session")
@@ -34,10 +26,18 @@ def public(key: SigningKey) -> PublicKey:
     return key.public(GATEWAY, "nord", "batch")
 
 
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new store file that no life has used."""
+    made = tmp_path_factory.mktemp("template") / "buffer.db"
+    ensure(made)
+    return made
+
+
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Where the store is."""
-    return tmp_path / "buffer.db"
+def path(tmp_path: Path, template: Path) -> Path:
+    """Where the store is: a new file, so that no test waits for the process that makes one."""
+    return Path(shutil.copy(template, tmp_path / "buffer.db"))
 
 
 @pytest.fixture

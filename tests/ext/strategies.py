@@ -150,9 +150,7 @@ def stories(draw: st.DrawFn) -> Story:
     return story
 
 
-def _scan(
-    draw: st.DrawFn, story: Story, plan: ScanPlan, points: list[Point], payloads: list[bytes] | None
-) -> None:
+def _scan(draw: st.DrawFn, story: Story, plan: ScanPlan, points: list[Point], payloads: list[bytes] | None) -> None:
     time = draw(TIMES)
     if payloads is None:
         quality = draw(FAILURES)

@@ -1,4 +1,4 @@
-"""Bytes that no packer wrote: a clear FormatError or samples, the same from both decoders, in bounded time and memory."""
+"""Bytes that no packer wrote: a clear FormatError, or samples, the same from both decoders; bounded time and memory."""
 
 import random
 import time
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ext import MAX_BATCH_BYTES, MAX_SAMPLES, FormatError, unpack
 from tests.ext.strategies import Sample, Story, stories
 from tests.ext.vectors import exact, read_vectors
-from tests.reference_decoder import ReferenceError_, decode
+from tests.reference_decoder import ReferenceFormatError, decode
 
 ROUNDS = 20_000  # mutations of one run: a few seconds
 
@@ -66,7 +66,7 @@ def test_malformed(data: str, message: str) -> None:
     with pytest.raises(FormatError, match=message) as caught:
         unpack([bytes.fromhex(data)])
     assert str(caught.value).startswith("block 0, byte ")
-    with pytest.raises(ReferenceError_):
+    with pytest.raises(ReferenceFormatError):
         decode([bytes.fromhex(data)])
 
 
@@ -117,7 +117,7 @@ def reference(blocks: list[bytes]) -> list[tuple[int, int, str, int]] | None:
     """The same by the other decoder."""
     try:
         samples: list[Sample] = decode(blocks)
-    except ReferenceError_:
+    except ReferenceFormatError:
         return None
     return exact(samples)
 

@@ -1,10 +1,14 @@
 """The page's vectors: both decoders read them, and the packer writes them."""
 
+import ast
 import struct
+import sys
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
+import tests.reference_decoder
 from ext import BAD, NO_ANSWER, Layout, Packer, ScanPlan, Series, unpack
 from tests.ext.vectors import Vector, exact, read_vectors
 from tests.reference_decoder import decode
@@ -78,3 +82,10 @@ def test_vector(vector: Vector) -> None:
     assert exact(unpack(vector.blocks)) == exact(vector.samples)
     assert exact(list(decode(vector.blocks))) == exact(vector.samples)
     assert [block.hex() for block in packed(vector.name)] == [block.hex() for block in vector.blocks]
+
+
+def test_the_reference_decoder_stands_alone() -> None:
+    tree = ast.parse(Path(tests.reference_decoder.__file__).read_text(encoding="utf-8"))
+    imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    imported |= {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
+    assert {str(name).partition(".")[0] for name in imported} <= sys.stdlib_module_names

@@ -3,6 +3,7 @@
 import json
 import re
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -49,7 +50,7 @@ def _sample(line: str) -> tuple[int, int, Value, int]:
 
 def _value(text: str) -> Value:
     kind, _, content = text.partition(":")
-    readers = {
+    readers: dict[str, Callable[[str], Value]] = {
         "none": lambda _: None,
         "bool": lambda c: c == "true",
         "int": int,
@@ -58,5 +59,4 @@ def _value(text: str) -> Value:
         "text": json.loads,
         "bytes": bytes.fromhex,
     }
-    value: Value = readers[kind](content)
-    return value
+    return readers[kind](content)

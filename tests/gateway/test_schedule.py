@@ -45,3 +45,14 @@ def test_in_time_every_read_gets_its_share(periods: list[int]) -> None:
         phase = period * index // len(periods)
         assert counts[f"d{index}"] == -(-(span - phase) // period)
     assert schedule.missed == 0
+
+
+def test_a_read_that_is_split_gives_way_to_its_parts() -> None:
+    whole, other = reads(1000, 1000)
+    schedule = Schedule([whole, other], 0)
+    assert schedule.take(0) is whole
+    parts = reads(1000, 1000)
+    schedule.replace(whole, parts, 10)
+    assert [schedule.take(10) for _ in range(2)] == parts
+    assert schedule.take(500) is other
+    assert [schedule.take(1010) for _ in range(2)] == parts

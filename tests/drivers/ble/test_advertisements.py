@@ -117,7 +117,7 @@ def test_what_is_no_address_is_refused(address: str) -> None:
         lambda: Advertisement.model_validate({"company": 1, "length": 24, "header": 5}),
         lambda: Advertisement.model_validate({"company": 1, "length": 1, "header": "0505"}),
         lambda: Advertisement.model_validate({"company": 1, "length": 100, "header": "05" * (MAX_HEADER + 1)}),
-        lambda: BlePoint(),
+        BlePoint,
         lambda: BlePoint(byte=1, source="rssi"),
         lambda: BlePoint(byte=1, type="int12"),
         lambda: BlePoint(byte=1, order="BCDA"),
@@ -142,6 +142,6 @@ profile = "ruuvi-df5"
 points.late = {{ byte = 23, type = "uint32" }}
 """
     )
-    with pytest.raises(Exception, match="devices.twin.points.late.byte") as caught:
+    with pytest.raises(Exception, match=r"devices\.twin\.points\.late\.byte") as caught:
         make(BleDriver, tmp_path, config)
     assert "devices.twin.address" in str(caught.value)

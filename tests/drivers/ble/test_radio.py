@@ -49,6 +49,14 @@ def listening(driver: BleDriver, sink: Listener) -> Iterator["asyncio.Task[None]
         task.cancel()
 
 
+async def until_heard(bluez: FakeBluez, sink: Listener) -> None:
+    """Wait until the driver hears: BlueZ has said that it scans, and bleak has been told."""
+    await bluez.until_scanning()
+    before = len(sink.samples)
+    bluez.advertise(TAG, {RUUVI: VALID})
+    await sink.until(samples=before + 2)
+
+
 async def test_advertisements_become_samples(driver: BleDriver, bluez: FakeBluez) -> None:
     sink = Listener(driver.setup)
     await driver.open()
@@ -113,9 +121,10 @@ async def test_strangers_are_counted_by_format_only(driver: BleDriver, bluez: Fa
 
 
 async def test_an_adapter_that_is_pulled_out(driver: BleDriver, bluez: FakeBluez) -> None:
+    sink = Listener(driver.setup)
     await driver.open()
-    with listening(driver, Listener(driver.setup)) as task:
-        await bluez.until_scanning()
+    with listening(driver, sink) as task:
+        await until_heard(bluez, sink)
         bluez.remove_adapter()
         with pytest.raises(BusError, match="Bluetooth adapter hci0 went away"):
             await asyncio.wait_for(task, WAIT_SECONDS)
@@ -128,7 +137,7 @@ async def test_an_adapter_that_is_switched_off_and_on(driver: BleDriver, bluez: 
     sink = Listener(driver.setup)
     await driver.open()
     with listening(driver, sink) as task:
-        await bluez.until_scanning()
+        await until_heard(bluez, sink)
         bluez.power(on=False)
         with pytest.raises(BusError, match="hci0 was switched off"):
             await asyncio.wait_for(task, WAIT_SECONDS)
@@ -138,9 +147,7 @@ async def test_an_adapter_that_is_switched_off_and_on(driver: BleDriver, bluez: 
     bluez.power(on=True)
     await driver.open()
     with listening(driver, sink):
-        await bluez.until_scanning()
-        bluez.advertise(TAG, {RUUVI: VALID})
-        await sink.until(samples=2)
+        await until_heard(bluez, sink)
     await driver.close()
 
 
@@ -148,7 +155,7 @@ async def test_bluez_that_crashes_and_comes_back(driver: BleDriver, bluez: FakeB
     sink = Listener(driver.setup)
     await driver.open()
     with listening(driver, sink) as task:
-        await bluez.until_scanning()
+        await until_heard(bluez, sink)
         await bluez.stop()
         with pytest.raises(BusError, match="BlueZ went away"):
             await asyncio.wait_for(task, WAIT_SECONDS)
@@ -159,16 +166,15 @@ async def test_bluez_that_crashes_and_comes_back(driver: BleDriver, bluez: FakeB
     bluez.add_adapter()
     await driver.open()
     with listening(driver, sink):
-        await bluez.until_scanning()
-        bluez.advertise(TAG, {RUUVI: VALID})
-        await sink.until(samples=2)
+        await until_heard(bluez, sink)
     await driver.close()
 
 
 async def test_dbus_that_goes_away(driver: BleDriver, bluez: FakeBluez, daemon: Daemon) -> None:
+    sink = Listener(driver.setup)
     await driver.open()
-    with listening(driver, Listener(driver.setup)) as task:
-        await bluez.until_scanning()
+    with listening(driver, sink) as task:
+        await until_heard(bluez, sink)
         daemon.kill()
         with pytest.raises(BusError, match="D-Bus went away"):
             await asyncio.wait_for(task, WAIT_SECONDS)

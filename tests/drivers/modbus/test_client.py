@@ -245,6 +245,15 @@ async def test_a_host_that_takes_no_connection(tmp_path: Path) -> None:
                 await driver.open()
 
 
+async def test_a_host_that_is_switched_off_is_left_to_tcp_to_notice(tmp_path: Path) -> None:
+    async with opened(tmp_path, _nothing, "5s") as (driver, _):
+        client = driver._client._client
+        assert client is not None
+        connection = client.ctx.transport.get_extra_info("socket")
+        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 15_000
+        assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+
+
 async def test_reading_before_open_and_after_close(tmp_path: Path) -> None:
     async with opened(tmp_path, _nothing) as (driver, _):
         await driver.close()

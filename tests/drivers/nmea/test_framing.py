@@ -78,7 +78,8 @@ def test_what_is_wrong_is_said() -> None:
         b"$WIMWV,\xff": Damage.STRANGE_BYTE,
         b"$WIMWV,\t": Damage.STRANGE_BYTE,
         b"$\r\n": Damage.NO_SENTENCE,
-        b"$wimwv,045,R,011.63,N,A*09\r\n": Damage.NO_SENTENCE,
+        b"$wimwv,045,R,011.63,N,A*09\r\n": Damage.CHECKSUM,
+        b"$GPBOD,,T,,M,,*\r\n": Damage.NO_SENTENCE,
         b"$WIMWV,045,R,011.63,N,A*0\r\n": Damage.NO_SENTENCE,
         b"$WIMWV,045,R,011.63,N,A*0G\r\n": Damage.NO_SENTENCE,
         b"$WIMWV,045,R*011.63,N,A*09\r\n": Damage.NO_SENTENCE,
@@ -92,6 +93,16 @@ def test_what_is_wrong_is_said() -> None:
 
 def test_sentences_of_makers_and_of_ais_are_passed_over() -> None:
     assert found(b"$PSRFTXTBaud rate: 57600 *51\r\n!AIVDO,1,1,,,B3aC3LP00063aj7RNpl03wSUwP06,0*43\r\n") == []
+    assert found(b"$LOG108,1,100,100,0,0,5,0,4,462*61\r\n") == []
+
+
+def test_a_makers_own_sentence_is_not_taken_for_a_standard_one() -> None:
+    assert found(b"$PGRMC,A,545.0,100*3D\r\n$PQGSA,A,3,12,,,,,,,,,,,,1.2,0.9,0.9,4*3C\r\n") == []
+
+
+def test_a_whole_sentence_without_its_terminators_is_whole() -> None:
+    assert found(WIND.rstrip() + PLACE) == found(WIND + PLACE)
+    assert len(found(WIND + PLACE)) == 2
 
 
 def test_the_longest_sentence_is_taken_and_one_more_character_is_not() -> None:

@@ -23,7 +23,7 @@ class Devices:
     log: Path
 
     def served(self) -> list[dict[str, Any]]:
-        """The lines of the account so far."""
+        """The lines of the account: all of them once the devices have ended, for an answer is noted after it went."""
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
 

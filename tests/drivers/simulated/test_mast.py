@@ -89,7 +89,7 @@ def test_the_line_speaks_at_its_pace_only_while_somebody_listens_and_accounts_ex
     with devices(tmp_path, "--meters", "0", "--lights", "0", "--interval", "0.1") as running:
         assert running.served() == []
         heard = _listen(running, 2.5)
-        served = running.served()
+    served = running.served()
     text = b"".join(piece for _, piece in heard)
     # a byte takes 2.08 ms at 4800 baud; the line is never faster, and hardly slower
     length = heard[-1][0] - heard[0][0]

@@ -1,9 +1,7 @@
-"""The golden cases in drivers/modbus/testcases: a configuration, frames from public documents, and what they say."""
+"""The profiles and the sample that come with the driver."""
 
-import json
 import struct
 import tomllib
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -12,31 +10,9 @@ import pytest
 from config import ConfigErrors
 from drivers.modbus import ModbusDriver
 from drivers.modbus.pdu import Request
-from ext import Value
 from tests.drivers.modbus.support import Values, from_file
 
 FOLDER = Path(__file__).parents[3] / "drivers" / "modbus"
-CASES = sorted((FOLDER / "testcases").iterdir())
-
-
-def _json(value: Value) -> object:
-    return str(value) if isinstance(value, Decimal) else value
-
-
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_case(case: Path) -> None:
-    driver = from_file(case / "config.toml")
-    sink = Values(driver)
-    driver.replay((case / "frames.txt").read_text(), sink)
-    expected = json.loads((case / "expected.json").read_text())
-    values = {point: _json(value) for point, value in sink.decoded().items()}
-    assert values == expected["values"]
-    assert {point: type(value) for point, value in values.items()} == {
-        point: type(value) for point, value in expected["values"].items()
-    }
-    errors = [{"device": name, "error": type(e).__name__, "text": str(e)} for name, e in sink.errors]
-    assert errors == expected["errors"]
-    assert len(sink.strangers) == expected["strangers"]
 
 
 def test_the_sample_configuration_is_right() -> None:

@@ -1,0 +1,180 @@
+"""Bytes and speed of the block format on a recording: python bench/codec.py FILE.npz [--batch N] [--json] [--verify].
+
+FILE holds the arrays that the README of the corpora names: series, ts_ms, is_int, int_value, float_value, quality.
+Numbers are for self-contained batches; speeds are samples per CPU-second. "lamppost" packs samples of one time as
+scans of registers (decimals as scaled integers), "lamppost-tuples" value by value. Needs numpy.
+"""
+
+import argparse
+import json
+import struct
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from bench.recording import Sample, Step, load, one_by_one, registers, scans
+from buffer.batch import encode
+from buffer.cose import Kind
+from buffer.header import ClockState, Header, Priority
+from buffer.keys import SigningKey
+from ext import Packer, Value, quality_class, unpack
+from tests.reference_decoder import decode
+
+BATCHES = (500, 5000, 50_000)
+SHOWN = (
+    "batch",
+    "bytes_per_sample",
+    "wire_bytes_per_sample",
+    "pack_scans_per_s",
+    "pack_tuples_per_s",
+    "to_tuples_per_s",
+    "verified",
+)
+
+HEADER = Header(
+    kind=Kind.BATCH,
+    gateway="gw-0017",
+    stream=bytes(16),
+    number=1000,
+    previous=b"\x01" * 32,
+    boot=bytes(16),
+    clock_ms=1_700_000_000_000,
+    clock_state=ClockState.SYNCHRONIZED,
+    catalogue=bytes(32),
+    samples=5000,
+    priority=Priority.NORMAL,
+    first_ms=1_000_000_000,
+    last_ms=1_000_010_000,
+)
+KEY = SigningKey(Ed25519PrivateKey.generate())
+
+
+def pack(steps: Sequence[tuple[int, Step]], batch: int, every: int) -> list[list[bytes]]:
+    """The blocks of each batch: a commit at least every `every` samples."""
+    packer = Packer()
+    batches: list[list[bytes]] = []
+    blocks: list[bytes] = []
+    for count, step in steps:
+        if packer.samples + count > batch and packer.samples:
+            batches.append([*blocks, packer.commit()])
+            blocks = []
+            packer.reset()
+        elif packer.pending + count > every:
+            blocks.append(packer.commit())
+        step(packer)
+    return [[block for block in each if block] for each in (*batches, [*blocks, packer.commit()])]
+
+
+def signed_size(blocks: list[bytes]) -> int:
+    """Bytes of the whole signed batch."""
+    return len(encode(HEADER, blocks, KEY))
+
+
+def timed(work: Callable[[], Any], samples: int) -> tuple[Any, float]:
+    """What the work gives, and samples per CPU-second."""
+    start = time.process_time()
+    result = work()
+    return result, samples / max(time.process_time() - start, 1e-9)
+
+
+def same(got: Sequence[Sample], expected: Sequence[Sample]) -> bool:
+    """Number, time, class of quality, and the value to the bit of its double."""
+    return len(got) == len(expected) and all(
+        a[:2] == b[:2] and quality_class(a[3]) == b[3] and _bits(a[2]) == _bits(b[2])
+        for a, b in zip(got, expected, strict=True)
+    )
+
+
+def _bits(value: Value) -> object:
+    return struct.pack(">d", value) if value is not None and not isinstance(value, (str, bytes)) else value
+
+
+def ours(name: str, samples: Sequence[Sample], batch: int, verify: bool) -> dict[str, object]:
+    """One row for the block format, by scans or value by value."""
+    known = registers(samples)
+    scanned = name == "lamppost"
+    steps = list(scans(samples, known)) if scanned else [(1, one_by_one([sample], known)) for sample in samples]
+    batches, packing = timed(lambda: pack(steps, batch, commit_every(batch)), len(samples))
+    rows, unpacking = timed(lambda: [unpack(blocks) for blocks in batches], len(samples))
+    row = result(name, batch, sum(len(block) for blocks in batches for block in blocks) / len(samples))
+    row["pack_scans_per_s" if scanned else "pack_tuples_per_s"] = round(packing)
+    row["to_tuples_per_s"] = round(unpacking)
+    row["wire_bytes_per_sample"] = round(sum(map(signed_size, batches)) / len(samples), 4)
+    if verify:
+        flat = [sample for each in rows for sample in each]
+        again = [sample for blocks in batches for sample in decode(blocks)]
+        row["verified"] = same(flat, samples) and list(map(repr, flat)) == list(map(repr, again))
+    return row
+
+
+def theirs(name: str, samples: Sequence[Sample], batch: int) -> dict[str, object]:
+    """One row for a general format by the standard library."""
+    form = _senml if name == "senml-json" else list
+    parts = [samples[at : at + batch] for at in range(0, len(samples), batch)]
+    texts, packing = timed(lambda: [json.dumps(form(p), separators=(",", ":")).encode() for p in parts], len(samples))
+    _, unpacking = timed(lambda: [json.loads(text) for text in texts], len(samples))
+    row = result(name, batch, sum(map(len, texts)) / len(samples))
+    return row | {"pack_tuples_per_s": round(packing), "to_tuples_per_s": round(unpacking)}
+
+
+def _senml(samples: Sequence[Sample]) -> list[dict[str, object]]:
+    """RFC 8428 records; the time of a record is relative to the base time of the first."""
+    base = samples[0][1]
+    records: list[dict[str, object]] = [
+        {"n": f"s{number}", "t": (ts - base) / 1000, **({} if value is None else {"v": value})}
+        for number, ts, value, _ in samples
+    ]
+    records[0]["bt"] = base / 1000
+    return records
+
+
+def result(name: str, batch: int, size: float) -> dict[str, object]:
+    """An empty row of the contract."""
+    empty = dict.fromkeys(
+        (
+            "wire_bytes_per_sample",
+            "pack_scans_per_s",
+            "pack_tuples_per_s",
+            "to_columns_per_s",
+            "to_tuples_per_s",
+            "verified",
+        )
+    )
+    return {"codec": name, "batch": batch, "bytes_per_sample": round(size, 4), **empty}
+
+
+def commit_every(batch: int) -> int:
+    """Samples between two commits: 250 in batches of 500, else 1000."""
+    return 250 if batch <= 500 else 1000
+
+
+def main() -> None:
+    """Measure, print a table or one JSON document; exit 1 when something does not verify."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--batch", type=int, action="append", help="samples a batch; may be repeated")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--verify", action="store_true", help="decode all by both decoders and compare")
+    args = parser.parse_args()
+    samples, results = load(args.file), []
+    for batch in args.batch or BATCHES:
+        results += [ours(name, samples, batch, args.verify) for name in ("lamppost", "lamppost-tuples")]
+        results += [theirs(name, samples, batch) for name in ("json", "senml-json")]
+    if args.json:
+        head = {"file": args.file.name, "samples": len(samples), "series": len({s[0] for s in samples})}
+        print(json.dumps({**head, "commit_every": commit_every(max(args.batch or BATCHES)), "results": results}))
+    else:
+        print(f"{'codec':<18}" + "".join(f"{name:>22}" for name in SHOWN))
+        for row in results:
+            print(f"{row['codec']!s:<18}" + "".join(f"{'' if row[n] is None else row[n]!s:>22}" for n in SHOWN))
+    sys.exit(any(row["verified"] is False for row in results))
+
+
+if __name__ == "__main__":
+    main()

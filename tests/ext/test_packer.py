@@ -1,0 +1,155 @@
+"""The packer's own rules: commits, resets, bounds, and nothing appended by what is refused."""
+
+import struct
+import sys
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+import ext.packer
+from ext import BAD, MAX_SAMPLES, MAX_TEXT_BYTES, NO_ANSWER, SENSOR_FAULT, Layout, Packer, ScanPlan, Series, unpack
+
+
+def test_an_empty_packer() -> None:
+    packer = Packer()
+    assert (packer.commit(), packer.pending, packer.samples, packer.size) == (b"", 0, 0, 0)
+    packer.reset()
+    assert unpack([]) == []
+
+
+def test_counts() -> None:
+    packer, series = Packer(), Series(1)
+    packer.append(series, 0, 1)
+    first = packer.size
+    assert (packer.pending, packer.samples) == (1, 1)
+    assert len(packer.commit()) == first
+    packer.append(series, 1, 1)
+    assert (packer.pending, packer.samples) == (1, 2)
+    assert packer.size == first + len(packer.commit())
+
+
+def test_a_reset_forgets_the_codec() -> None:
+    packer, series = Packer(), Series(1)
+    plan = ScanPlan([(Layout(0), Series(2, exponent=-1))], period=1000)
+    for _ in range(3):
+        packer.append(series, 5, 300)
+        packer.append_scan(plan, b"\x01\x02", 6)
+        assert unpack([packer.commit()]) == [(1, 5, 300, 0), (2, 6, Decimal("25.8"), 0)]
+        packer.reset()
+        assert (packer.samples, packer.size) == (0, 0)
+
+
+def test_a_reset_loses_nothing() -> None:
+    packer = Packer()
+    packer.append(Series(1), 0, 1)
+    with pytest.raises(RuntimeError, match="1 samples are not committed"):
+        packer.reset()
+    assert unpack([packer.commit()]) == [(1, 0, 1, 0)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((-1, 5, 0), ValueError, "time -1 ms"),
+        ((2**53, 5, 0), ValueError, "time 9007199254740992 ms"),
+        ((2**64, 5, 0), OverflowError, "int too big|too large"),
+        ((0, 5, 3), ValueError, "3 is no quality"),
+        ((0, 5, 256), ValueError, "256 is no quality"),
+        ((0, 5, -1), ValueError, "-1 is no quality"),
+        ((0, "x" * (MAX_TEXT_BYTES + 1), 0), ValueError, "a value of 32769 bytes"),
+        ((0, b"x" * (MAX_TEXT_BYTES + 1), 0), ValueError, "a value of 32769 bytes"),
+        ((0, "\ud800", 0), ValueError, "surrogates"),
+        ((0, 10**512, 0), ValueError, "a value of 513 bytes"),
+        ((0, Decimal("NaN"), 0), ValueError, "no finite decimal"),
+        ((0, Decimal("sNaN"), 0), ValueError, "no finite decimal"),
+        ((0, Decimal("-Infinity"), 0), ValueError, "no finite decimal"),
+        ((0, Decimal("1E+10000"), 0), ValueError, "exponent 10000 is too large"),
+        ((0, Decimal(10**600), 0), ValueError, "601 digits"),
+        ((0, [], 0), TypeError, "not list"),
+        ((0, 1j, 0), TypeError, "not complex"),
+        ((0, bytearray(2), 0), TypeError, "not bytearray"),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+def test_what_is_refused_leaves_no_trace(arguments: Any, error: type[Exception], message: str) -> None:
+    packer, series = Packer(), Series(1, minimum=0, sentinels=[77])
+    with pytest.raises(error, match=message):
+        packer.append(series, *arguments)
+    assert (series.last, packer.pending, packer.size, packer.commit()) == (None, 0, 0, b"")
+    packer.append(series, 0, 5)
+    assert unpack([packer.commit()]) == [(1, 0, 5, 0)]
+
+
+def test_no_value_is_never_good() -> None:
+    packer, series = Packer(), Series(1)
+    packer.append(series, 0, None)
+    packer.append(series, 1, 5)
+    packer.append(series, 2, None, NO_ANSWER)
+    packer.append(series, 3, float("nan"))
+    samples = unpack([packer.commit()])
+    assert [(value, quality) for _, _, value, quality in samples[:3]] == [(None, BAD), (5, 0), (None, NO_ANSWER)]
+    assert samples[3][3] == SENSOR_FAULT
+
+
+def test_a_failed_scan_is_not_good() -> None:
+    with pytest.raises(ValueError, match="not good"):
+        Packer().fail_scan(ScanPlan([(Layout(0), Series(1))]), 0, 0)
+
+
+def test_a_full_batch_says_so_and_goes_on_after_a_reset() -> None:
+    packer, series = Packer(), Series(2**32 - 1)
+    plan = ScanPlan([(Layout(0, "bool"), Series(1))] * 2048)
+    for time in range(MAX_SAMPLES // 2048):
+        packer.append_scan(plan, b"\x01", time)
+    with pytest.raises(OverflowError, match="the batch is full"):
+        packer.append_scan(plan, b"\x01", 500)
+    with pytest.raises(OverflowError, match="the batch is full"):
+        packer.append(series, 500, 1)
+    assert series.last is None
+    assert len(unpack([packer.commit()])) == MAX_SAMPLES
+    packer.reset()
+    assert packer.append(series, 500, 1)
+
+
+def test_a_batch_full_of_bytes() -> None:
+    packer, series = Packer(), Series(1)
+    for index in range(31):
+        packer.append(series, index, bytes([index]) * MAX_TEXT_BYTES)
+    with pytest.raises(OverflowError, match="of 1048576 bytes"):
+        packer.append(series, 31, b"x" * MAX_TEXT_BYTES)
+    assert packer.pending == len(unpack([packer.commit()])) == 31
+
+
+def test_a_batch_full_of_fields() -> None:
+    packer, plans = Packer(), [ScanPlan([(Layout(0, "bool"), Series(index))] * 2048) for index in range(65)]
+    for plan in plans[:64]:
+        packer.append_scan(plan, b"\x00", 0)
+    with pytest.raises(OverflowError, match="131072 fields"):
+        packer.append_scan(plans[64], b"\x00", 0)
+    assert len(unpack([packer.commit()])) == 64 * 2048
+
+
+def test_plans_and_series_outlive_their_names() -> None:
+    packer = Packer()
+    for number in range(200):
+        plan = ScanPlan([(Layout(0), Series(number, exponent=-2))])
+        packer.append_scan(plan, struct.pack(">H", number), number)
+        del plan
+    samples = unpack([packer.commit()])
+    assert samples == [(n, n, Decimal(n).scaleb(-2), 0) for n in range(200)]
+
+
+def test_no_object_is_kept_per_sample() -> None:
+    packer, series = Packer(), [Series(i, on_change=i % 2 == 0) for i in range(50)]
+    plan = ScanPlan([(Layout(2 * i), each) for i, each in enumerate(series)], period=1000)
+    payloads = [struct.pack(">50H", *(i + n for i in range(50))) for n in range(10)]
+    packer.append_scan(plan, payloads[0], 0)
+    before = sys.getallocatedblocks()
+    for n in range(1, 1000):
+        packer.append_scan(plan, payloads[n % 10], n * 1000)
+    assert sys.getallocatedblocks() - before < 100
+
+
+def test_the_kernels_use_the_stable_abi() -> None:
+    assert ".abi3." in ext.packer.__file__
