@@ -11,6 +11,16 @@ from collector.schema import TABLES, VERSION
 BUSY_TIMEOUT_MS = 5000  # a verb of the command line may hold the write lock for a moment
 CACHE_KIB = 65536  # the index of the samples is written at as many places as there are series
 
+UNSTORABLE = (
+    OverflowError,
+    UnicodeError,
+    sqlite3.DataError,
+    sqlite3.IntegrityError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+)
+"""What SQLite raises for a value that no column takes: the fault of the batch, not of the database."""
+
 _PASSING = {
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_IOERR,

@@ -8,7 +8,7 @@ from buffer.errors import BatchFormatError, SignatureError
 from buffer.header import ClockState, Header
 from collector import boots, chain, ledger
 from collector.chain import Link, Stream
-from collector.database import Database
+from collector.database import UNSTORABLE, Database
 from collector.incoming import Accepted, Identity, Message, Reason, Refusal, parse
 from collector.ledger import Conflict
 from collector.registry import Keys
@@ -25,6 +25,7 @@ class Deriver:
         self._db = database.connection
         self._keys = keys
         self._samples = Samples(self._db)
+        self._database = database
 
     def forget(self) -> None:
         """Drop what was remembered of a transaction that was rolled back."""
@@ -70,11 +71,10 @@ class Deriver:
 
     def _settle(self, at: Stream, number: int) -> None:
         try:
-            accepted = self.read(at, number)
-        except (BatchFormatError, SignatureError, Refusal) as error:
+            with self._database.savepoint():
+                self._samples.enter_again(self.read(at, number))
+        except (BatchFormatError, SignatureError, Refusal, *UNSTORABLE) as error:
             self._samples.fail(at, number, str(error))
-            return
-        self._samples.enter_again(accepted)
 
     def _note_clockless(self, identity: Identity, header: Header) -> None:
         self._db.execute(
@@ -120,7 +120,7 @@ def rebuild(database: Database) -> int:
             try:
                 with database.savepoint():
                     deriver.enter(deriver.read(Stream(gateway, stream), number))
-            except (BatchFormatError, SignatureError, Refusal) as error:
+            except (BatchFormatError, SignatureError, Refusal, *UNSTORABLE) as error:
                 deriver.forget()
                 logger.error("%s %s: batch %d stays out: %s", gateway, stream, number, error)
         while deriver.settle(1000):

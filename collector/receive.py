@@ -10,7 +10,7 @@ from collector import acknowledge
 from collector.acknowledge import Touched
 from collector.aside import Aside
 from collector.chain import Stream
-from collector.database import Database
+from collector.database import UNSTORABLE, Database
 from collector.derive import Deriver
 from collector.errors import Stopped
 from collector.incoming import Accepted, Identity, Message, Reason, Refusal, examine
@@ -105,10 +105,7 @@ class Receiver:
         identity = accepted.identity
         try:
             if not self._is_stored(identity, accepted):
-                with self._database.savepoint():
-                    self._insert(accepted)
-                    self._deriver.enter(accepted)
-                    self._aside.release(identity)
+                self._store_batch(accepted)
         except Refusal as refusal:
             self._deriver.forget()
             self._refuse(accepted.message, refusal, touched)
@@ -116,6 +113,16 @@ class Receiver:
         part = touched.setdefault(identity.at, Touched(accepted.key.site))
         part.answers = identity.number
         part.numbers.add(identity.number)
+
+    def _store_batch(self, accepted: Accepted) -> None:
+        try:
+            with self._database.savepoint():
+                self._insert(accepted)
+                self._deriver.enter(accepted)
+                self._aside.release(accepted.identity)
+        except UNSTORABLE as error:
+            detail = f"it cannot be stored: {error}"
+            raise Refusal(Reason.CONTENT, detail, accepted.key, accepted.identity) from error
 
     def _is_stored(self, identity: Identity, accepted: Accepted) -> bool:
         """Say whether this batch is stored already; raises Refusal when another one has its place."""

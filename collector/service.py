@@ -63,7 +63,6 @@ class Service:
             try:
                 await self._serve(stop, receiver)
             finally:
-                receiver.stop()
                 await self._call(database.close)
         finally:
             self._thread.shutdown(wait=False)
@@ -77,6 +76,7 @@ class Service:
         tasks = {ends, connection, work, watchdog}
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         notify("STOPPING=1")
+        receiver.stop()
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks, timeout=STOP_SECONDS)

@@ -50,7 +50,7 @@ class Problem:
         return f"{place}{printable(self.message)}" + (f" (found {self.shown})" if self.found is not None else "")
 
 
-class ConfigErrors(ConfigError, ValueError):  # noqa: N818 it holds many
+class ConfigErrors(ConfigError, ValueError):
     """All problems of a configuration at once, one a line.
 
     `partial` is the part that is sound, with a stand-in where the gateway is not: good only to look for more problems.

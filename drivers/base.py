@@ -88,7 +88,7 @@ class Driver(ABC):
     DeviceOptions: ClassVar[type[Options]] = Options
     PointOptions: ClassVar[type[Options]] = Options
     profiles: ClassVar[Path | None] = None
-    """A folder of the profiles (TOML) that come with this driver."""
+    """The folder `profiles` beside the driver's module, where it brings any; it is found there without an import."""
 
     def __init__(self, setup: BusSetup) -> None:
         self.setup = setup

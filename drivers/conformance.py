@@ -129,6 +129,8 @@ class _Subject:
     def profiles(self) -> None:
         if self.kind.profiles is None:
             return
+        beside = Path(inspect.getfile(self.kind)).parent / "profiles"
+        _must(self.kind.profiles == beside, f"the agent looks for profiles in {beside}")
         used = "".join(_text(case / "config.toml") for case in self.cases)
         for file in sorted(self.kind.profiles.glob("*.toml")):
             try:

@@ -11,6 +11,7 @@ from drivers import registry
 from drivers.base import Driver
 from drivers.errors import SetupError
 from drivers.setup import prepare
+from gateway import series
 from gateway.errors import SetupFailed
 
 DEFAULT = Path("/etc/lamppost/lamppost.toml")
@@ -40,17 +41,23 @@ def read(path: Path) -> Installation:
         config: Config | None = load(path, profiles=profile_folders())
     except ConfigErrors as errors:
         problems, config = list(errors.problems), errors.partial
-    drivers: list[Driver] = []
-    if config is not None:
-        try:
-            drivers = prepare(config, registry.load)
-        except SetupError as error:
-            problems += [
-                Problem(config.where(where), where, message, found) for where, message, found in error.problems
-            ]
-    if problems or config is None:
+    if config is None:
         raise ConfigErrors(problems)
-    return Installation(config, tuple(drivers))
+    drivers, found = _drivers(config)
+    problems += [Problem(config.where(where), where, message, value) for where, message, value in found]
+    if problems:
+        raise ConfigErrors(problems)
+    return Installation(config, drivers)
+
+
+def _drivers(config: Config) -> tuple[tuple[Driver, ...], list[tuple[str, str, object]]]:
+    """The drivers, and what is wrong with their part of the configuration."""
+    try:
+        drivers = tuple(prepare(config, registry.load))
+    except SetupError as error:
+        return (), list(error.problems)
+    trials = [found for driver in drivers for found in series.trial(driver)]
+    return drivers, [(f"devices.{device}", message, None) for device, message in trials]
 
 
 def profile_folders() -> list[Path]:

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from config import Point
 from drivers.base import Read
 from drivers.errors import DeviceError
-from ext import BAD_ANSWER, GOOD, Packer, ScanPlan, Series, Value
+from ext import BAD_ANSWER, GOOD, MAX_SAMPLES, Packer, ScanPlan, Series, Value
 
 log = logging.getLogger(__name__)
 
 PRIORITIES = ("critical", "normal", "bulk")
 LARGE_BYTES = 60 * 1024
 """An open batch this large is sealed at once, so that with header and signature it stays under 64 kB."""
+LARGE_SAMPLES = MAX_SAMPLES // 2
+"""... and so that its samples stay well under what a batch may hold, however small they pack."""
 PACKED_MAX = 8 * 1024 * 1024
 """Bytes that may wait in memory while the disk takes nothing: 8 MiB of a Pi's 512, hours of a small installation."""
 
@@ -52,9 +54,9 @@ class _Part:
         self.begins = True
 
     def stamp(self, boot_ms: int, before: int) -> None:
-        if self.packer.pending > before:
-            self.first_ms = min(self.first_ms, boot_ms) if before else boot_ms
-            self.last_ms = max(self.last_ms, boot_ms) if before else boot_ms
+        """Samples of `boot_ms` were added to `before` others since the last commit."""
+        self.first_ms = min(self.first_ms, boot_ms) if before else boot_ms
+        self.last_ms = max(self.last_ms, boot_ms) if before else boot_ms
 
 
 class Recorder:
@@ -86,13 +88,8 @@ class Recorder:
         if any(len(payload) < plan.size for _, plan in plans):
             self.fail(read, BAD_ANSWER)
             return
-        if self._full(boot_ms, len(read.points)):
-            return
         for priority, plan in plans:
-            part = self._parts[priority]
-            before = part.packer.pending
-            self.samples += part.packer.append_scan(plan, payload, boot_ms, quality)
-            self._kept(priority, part, boot_ms, before)
+            self._pack(priority, boot_ms, len(read.points), Packer.append_scan, plan, payload, boot_ms, quality)
         self.on_heard(read.device)
         self._tell(name for name, _ in read.points)
 
@@ -103,14 +100,8 @@ class Recorder:
     def values(self, device: str, values: Sequence[tuple[str, Value, int]]) -> None:
         """Keep (point, value, quality) triples that the device said together."""
         boot_ms = self._now()
-        if self._full(boot_ms, len(values)):
-            return
         for name, value, quality in values:
-            priority = self._priority[name]
-            part = self._parts[priority]
-            before = part.packer.pending
-            self.samples += part.packer.append(self._series[name], boot_ms, value, quality)
-            self._kept(priority, part, boot_ms, before)
+            self._append(name, boot_ms, value, quality)
         self.on_heard(device)
         self._tell(name for name, _, _ in values)
 
@@ -128,27 +119,20 @@ class Recorder:
     def fail(self, read: Read, quality: int) -> None:
         """Every point of `read` gets a sample without a value: the device did not deliver it."""
         boot_ms = self._now()
-        if self._full(boot_ms, len(read.points)):
-            return
         for priority, plan in self._compiled(read):
-            part = self._parts[priority]
-            before = part.packer.pending
-            self.samples += part.packer.fail_scan(plan, boot_ms, quality)
-            self._kept(priority, part, boot_ms, before)
+            self._pack(priority, boot_ms, len(read.points), Packer.fail_scan, plan, boot_ms, quality)
         self._tell(name for name, _ in read.points)
 
     def fail_points(self, points: Iterable[str], quality: int) -> None:
         """Each of `points` gets a sample without a value."""
         boot_ms = self._now()
         for name in points:
-            part = self._parts[self._priority[name]]
-            before = part.packer.pending
-            self.samples += part.packer.append(self._series[name], boot_ms, None, quality)
-            self._kept(self._priority[name], part, boot_ms, before)
+            self._append(name, boot_ms, None, quality)
 
     def large(self, priority: str) -> bool:
         """Whether the open batch of `priority` is to be sealed because of its size."""
-        return self._parts[priority].packer.size >= LARGE_BYTES
+        packer = self._parts[priority].packer
+        return packer.size >= LARGE_BYTES or packer.samples >= LARGE_SAMPLES
 
     def commit(self) -> list[Packed]:
         """Take what was packed since the last commit, a block a priority."""
@@ -190,23 +174,36 @@ class Recorder:
         self._plans[id(read)] = (read, tuple(plans))
         return tuple(plans)
 
-    def _full(self, boot_ms: int, samples: int) -> bool:
-        """Whether memory holds all that it may; what is refused is counted for the ledger."""
-        if self.waiting + sum(part.packer.size for part in self._parts.values()) < PACKED_MAX:
-            return False
+    def _append(self, name: str, boot_ms: int, value: Value, quality: int) -> None:
+        self._pack(self._priority[name], boot_ms, 1, Packer.append, self._series[name], boot_ms, value, quality)
+
+    def _pack(self, priority: str, boot_ms: int, most: int, append: Callable[..., int], *args: object) -> None:
+        """Call `append` with the open batch of `priority`; `most` samples are counted as lost when memory is full."""
+        part = self._parts[priority]
+        if self.waiting + part.packer.size >= PACKED_MAX:
+            self._lose(boot_ms, most)
+            return
+        before = part.packer.pending
+        try:
+            count = append(part.packer, *args)
+        except OverflowError:  # the batch is as large as a batch may be, and nobody has sealed it
+            self._lose(boot_ms, most)
+            return
+        self.samples += count
+        if count:
+            part.stamp(boot_ms, before)
+            if priority == "critical":
+                self.on_critical()
+        if self.large(priority):
+            self.on_large()
+
+    def _lose(self, boot_ms: int, samples: int) -> None:
+        """Count what memory cannot hold, for the ledger."""
         if self.lost is None:
             log.error("memory for samples is full because the disk takes nothing: new samples are dropped and counted")
             self.lost = Lost(boot_ms, boot_ms, 0)
         self.lost.to_ms = boot_ms
         self.lost.samples += samples
-        return True
-
-    def _kept(self, priority: str, part: _Part, boot_ms: int, before: int) -> None:
-        part.stamp(boot_ms, before)
-        if priority == "critical" and part.packer.pending > before:
-            self.on_critical()
-        if part.packer.size >= LARGE_BYTES:
-            self.on_large()
 
     def _tell(self, names: Iterable[str]) -> None:
         if not self._listeners:

@@ -1,11 +1,11 @@
 """Turns a configured point into what the kernels judge and pack: a `Series` under its number."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from buffer.catalogue import SeriesDefinition
 from config import Point
 from drivers.base import DeviceSetup, Driver, PointSetup, points_of
-from ext import Series
+from ext import ScanPlan, Series
 
 
 def definitions(drivers: Sequence[Driver]) -> dict[str, SeriesDefinition]:
@@ -18,6 +18,16 @@ def definitions(drivers: Sequence[Driver]) -> dict[str, SeriesDefinition]:
 def compile_series(points: Mapping[str, Point], numbers: Mapping[str, int]) -> dict[str, Series]:
     """A `Series` for each point, by its full id."""
     return {name: _series(point, numbers[name]) for name, point in points.items()}
+
+
+def trial(driver: Driver) -> Iterator[tuple[str, str]]:
+    """(device, message) of each read whose points do not compile: a sentinel that does not fit its type, say."""
+    points = {point.point.id: point.point for _, point in points_of(driver.setup)}
+    for read in driver.reads():
+        try:
+            ScanPlan([(layout, _series(points[name], 1)) for name, layout in read.points], read.every)
+        except (ValueError, OverflowError) as error:
+            yield read.device, str(error)
 
 
 def _definition(device: DeviceSetup, point: PointSetup) -> SeriesDefinition:

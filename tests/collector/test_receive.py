@@ -8,7 +8,7 @@ import pytest
 from buffer import batch as batches
 from buffer.ack import read as read_ack
 from buffer.errors import SignatureError
-from buffer.header import NO_HASH
+from buffer.header import NO_HASH, Replaced
 from collector import receive, registry
 from collector.database import Database
 from collector.errors import Stopped
@@ -207,3 +207,23 @@ def test_a_group_of_many_samples_is_several_transactions_and_one_answer(
     bench.database.connection.set_trace_callback(lambda sql: commits.append(sql) if sql == "COMMIT" else None)
     assert bench.ack(*gateway.hello(9)).cumulative == 10
     assert len(commits) == 3
+
+
+def test_numbers_at_the_end_of_what_a_column_holds_stop_nothing(bench: Bench, gateway: Gateway) -> None:
+    bench.take(*gateway.hello(1))
+    before = bench.tables()
+    last = (1 << 63) - 1
+    ends = [
+        gateway.header(number=last, clock_ms=1 << 48, first_ms=0, last_ms=1 << 48),
+        gateway.header(replaces=(Replaced(last, bytes(32), last),)),
+    ]
+    for header in ends:
+        ack = bench.ack(gateway.make(header, []))
+        assert "cannot be stored" in ack.refused[0][1]
+    assert bench.tables() == before
+    ledgered = gateway.loses(1 << 48, None)
+    huge = gateway.next(
+        gateway.header(ledger=(type(ledgered)(ledgered.boot, 1, 1 << 48, 1 << 48, ledgered.clock_state, last, "x"),)),
+        [],
+    )
+    assert bench.ack(huge).cumulative == 3
