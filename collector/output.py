@@ -6,9 +6,6 @@ import sys
 from collections.abc import Iterable, Sequence
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 MAX_CELL = 200  # characters of a text in a table
 
@@ -37,6 +34,10 @@ def as_json(row: object) -> None:
 
 def as_table(columns: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
     """Print a table; every cell is made harmless. Colours follow NO_COLOR and the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=None, header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")

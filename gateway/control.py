@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,29 +62,26 @@ class ControlServer:
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            while line := await reader.readline():
-                await self._answer(line, writer)
-        except (ConnectionError, ValueError, asyncio.LimitOverrunError):
-            pass  # the client went away, or sent a line that is too long
+            while line := await _line(reader, writer):
+                await self._answer(line, reader, writer)
+        except ConnectionError:
+            pass  # the client went away
+        except Exception:  # a verb's mistake costs the conversation, and not the agent
+            log.exception("%s: a request failed", self.path.name)
         finally:
             writer.close()
 
-    async def _answer(self, line: bytes, writer: asyncio.StreamWriter) -> None:
+    async def _answer(self, line: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request_id: Any = None
         try:
             request_id, verb, args = self._parse(line)
             result = verb(args)
             if isinstance(result, AsyncGenerator):
-                async with contextlib.aclosing(result) as items:
-                    async for item in items:
-                        await _send(writer, {"id": request_id, "ok": True, "result": item})
-                await _send(writer, {"id": request_id, "end": True})
+                await _while_there(reader, _stream(writer, request_id, result))
             else:
                 await _send(writer, {"id": request_id, "ok": True, "result": await result})
         except (GatewayError, BufferError_) as error:
-            remedy = getattr(error, "remedy", "")
-            detail = {"code": type(error).__name__, "message": str(error), "remedy": remedy}
-            await _send(writer, {"id": request_id, "ok": False, "error": detail})
+            await _refuse(writer, request_id, error)
 
     def _parse(self, line: bytes) -> tuple[Any, Verb, Args]:
         try:
@@ -97,6 +94,41 @@ class ControlServer:
         if verb is None:
             raise BadRequest(f"no verb {request.get('verb')!r} here; there are: {', '.join(sorted(self._verbs))}")
         return request.get("id"), verb, request.get("args", {})
+
+
+async def _line(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+    """The next line; nothing when the client is gone, or was told that its line is too long."""
+    try:
+        return await reader.readline()
+    except ValueError:
+        await _refuse(writer, None, BadRequest(f"a request has at most {REQUEST_MAX} bytes"))
+        return b""
+
+
+async def _while_there(reader: asyncio.StreamReader, sending: Coroutine[Any, Any, None]) -> None:
+    """Do `sending` until its end; a client that goes away, or says anything more, ends the conversation."""
+    work, heard = asyncio.ensure_future(sending), asyncio.ensure_future(reader.read(1))
+    try:
+        await asyncio.wait([work, heard], return_when=asyncio.FIRST_COMPLETED)
+        if heard.done():
+            raise ConnectionAbortedError
+        await work
+    finally:
+        work.cancel()
+        heard.cancel()
+        await asyncio.gather(work, heard, return_exceptions=True)
+
+
+async def _stream(writer: asyncio.StreamWriter, request_id: object, result: AsyncGenerator[Any, None]) -> None:
+    async with contextlib.aclosing(result) as items:
+        async for item in items:
+            await _send(writer, {"id": request_id, "ok": True, "result": item})
+    await _send(writer, {"id": request_id, "end": True})
+
+
+async def _refuse(writer: asyncio.StreamWriter, request_id: object, error: Exception) -> None:
+    detail = {"code": type(error).__name__, "message": str(error), "remedy": getattr(error, "remedy", "")}
+    await _send(writer, {"id": request_id, "ok": False, "error": detail})
 
 
 async def _send(writer: asyncio.StreamWriter, answer: dict[str, Any]) -> None:

@@ -59,7 +59,7 @@ class Keeper:
         self._open: dict[str, Clock] = {}
         self._wake = asyncio.Event()
         self._work_waits = asyncio.Event()
-        self._lock = asyncio.Lock()
+        self._working: asyncio.Task[None] | None = None
         self._critical = False
         self._remembered: Clock | None = None
         self.counts = Counts()
@@ -211,17 +211,24 @@ class Keeper:
             self.error = ""
 
     async def _work(self) -> None:
-        """Do every step that waits; raises `StoreError` at the first that the disk does not take, which stays."""
-        async with self._lock:
-            while self._steps:
-                step, samples, size = self._steps[0]
-                sealed = await self._thread.call(step)
-                self._steps.popleft()
-                self._recorder.waiting -= size
-                if samples:
-                    self.counts.commits += 1
-                    self.counts.committed += samples
-                    self.counts.last_commit_at = self._clock.now()
-                if sealed:
-                    self.counts.sealed += len(sealed)
-                    self.on_sealed(sealed)
+        """Do every step that waits; raises `StoreError` at the first that the disk does not take, which stays.
+
+        Whoever waits here may be cancelled: a step that the disk has begun is finished all the same, and done once.
+        """
+        if self._working is None or self._working.done():
+            self._working = asyncio.create_task(self._work_off())
+        await asyncio.shield(self._working)
+
+    async def _work_off(self) -> None:
+        while self._steps:
+            step, samples, size = self._steps[0]
+            sealed = await self._thread.call(step)
+            self._steps.popleft()
+            self._recorder.waiting -= size
+            if samples:
+                self.counts.commits += 1
+                self.counts.committed += samples
+                self.counts.last_commit_at = self._clock.now()
+            if sealed:
+                self.counts.sealed += len(sealed)
+                self.on_sealed(sealed)

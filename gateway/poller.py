@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 REOPEN_FIRST_S = 0.5
 REOPEN_MAX_S = 15.0
+SETTLED_MS = 5_000
+"""A bus that was open this long works: what breaks it then is news, and opened again at once."""
 SILENT_PERIODS = 3
 """A listening device that misses this many of its expected periods counts as gone."""
 SILENT_DEFAULT_MS = 300_000
@@ -37,6 +39,8 @@ class BusTask(ABC):
         self.up = False
         self.error = ""
         self.progress_at = now()
+        self._opened_at = 0
+        self._told_down = False
 
     async def run(self) -> None:
         """Serve the bus until cancelled; a bus that breaks is opened again, with back-off."""
@@ -45,16 +49,15 @@ class BusTask(ABC):
             try:
                 await self.driver.open()
                 self._opened()
-                backoff.reset()
                 await self.serve()
             except BusError as error:
-                self._broke(error)
+                self._broke(error, backoff)
             except Exception as error:  # a driver's mistake costs its own bus, and no other
-                if not self.error:
+                if not self._told_down:
                     log.exception("bus %s: the driver failed", self.bus.id)
-                self._broke(BusError(f"the driver failed: {error!r}"))
+                self._broke(BusError(f"the driver failed: {error!r}"), backoff)
             finally:
-                await self.driver.close()
+                await self._close()
             await self._wait(backoff.next())
 
     @abstractmethod
@@ -64,6 +67,9 @@ class BusTask(ABC):
     def alive(self) -> None:
         """The task made progress: the watchdog may be fed."""
         self.progress_at = self.now()
+        if self.up and self._told_down and self.progress_at - self._opened_at >= SETTLED_MS:
+            self._told_down = False
+            log.info("bus %s: open again", self.bus.id)
 
     async def _wait(self, seconds: float) -> None:
         self.alive()
@@ -71,19 +77,26 @@ class BusTask(ABC):
         self.alive()
 
     def _opened(self) -> None:
-        self.alive()
-        if not self.up:
-            log.info("bus %s: open", self.bus.id)
         self.up, self.error = True, ""
+        self._opened_at = self.now()
+        self.alive()
 
-    def _broke(self, error: BusError) -> None:
-        if self.up or not self.error:
+    def _broke(self, error: BusError, backoff: Backoff) -> None:
+        if not self._told_down:
             log.warning("bus %s: %s", self.bus.id, error)
+            backoff.reset()
+        self._told_down = True
         self.up, self.error = False, str(error)
         for device, health in self.health.items():
             if health.state is not State.OFFLINE:
                 health.lost(self.now(), f"bus {self.bus.id} is down")
                 self.recorder.fail_points(self.points[device], NO_ANSWER)
+
+    async def _close(self) -> None:
+        try:
+            await self.driver.close()
+        except Exception:  # as above
+            log.exception("bus %s: the driver failed to close", self.bus.id)
 
 
 class PollingTask(BusTask):

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from buffer.catalogue import SeriesDefinition
 from config import Point
-from drivers.base import DeviceSetup, Driver, PointSetup, points_of
+from drivers.base import DeviceSetup, Driver, Options, PointSetup, points_of
 from ext import ScanPlan, Series
 
 
@@ -35,12 +35,17 @@ def _definition(device: DeviceSetup, point: PointSetup) -> SeriesDefinition:
         device=device.device.id,
         point=point.point.name,
         unit=point.point.unit,
-        type=str(getattr(point.options, "type", "")),
+        type=_type(point.options),
         asset_id=device.device.asset_id or "",
         location=device.device.location,
         labels=tuple(device.device.labels.items()),
         public=point.point.public,
     )
+
+
+def _type(options: Options) -> str:
+    """What the driver reads the point as, a default of its own included; "" where it has no types."""
+    return str(getattr(options, "kind", None) or getattr(options, "type", None) or "")
 
 
 def _series(point: Point, number: int) -> Series:

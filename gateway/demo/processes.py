@@ -28,6 +28,10 @@ class Children:
         self._running[name] = process
         return process
 
+    def pid(self, name: str) -> int:
+        """The id of a process that was started."""
+        return self._running[name].pid
+
     def running(self, name: str) -> bool:
         """Whether the process is there."""
         return name in self._running and self._running[name].returncode is None

@@ -45,7 +45,7 @@ class Stage:
         self.state = State()
         self.children = Children(folder)
         self.run_dir = folder
-        self._link = Link()
+        self.link = Link()
         self._broker = 0
         self._killed = 0
 
@@ -54,19 +54,19 @@ class Stage:
         # a socket's path is at most 107 bytes, unix(7), and the folder's may be longer
         self.run_dir = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="lamppost-"))
         await asyncio.to_thread(self.scene.prepare)
-        self._broker = self._link.target = free_port()
+        self._broker = self.link.target = free_port()
         await self.start_broker()
-        await self._link.start()
+        await self.link.start()
         await self._done("register", self.scene.add_gateway())
         await self.start_collector()
         ready = await self._first_line("devices", self.scene.simulators())
-        await asyncio.to_thread(self.scene.configure, ready["modbus"], ready["mast"], self._link.port)
+        await asyncio.to_thread(self.scene.configure, ready["modbus"], ready["mast"], self.link.port)
         await self.start_agent()
 
     async def close(self) -> None:
         """End whatever runs, and write down what the account must know."""
         await self.children.stop_all()
-        await self._link.cut()
+        await self.link.cut()
         if self.run_dir != self.scene.folder:
             await asyncio.to_thread(shutil.rmtree, self.run_dir, ignore_errors=True)
         state = {
@@ -113,11 +113,11 @@ class Stage:
     async def cut(self) -> None:
         """Cut the agent off from the broker."""
         self.state.link, self.state.outages = "CUT", self.state.outages + 1
-        await self._link.cut()
+        await self.link.cut()
 
     async def restore(self) -> None:
         """Give the agent its link back."""
-        await self._link.start()
+        await self.link.start()
         self.state.link = "up"
 
     async def drain(self) -> None:

@@ -214,21 +214,23 @@ def test_the_watchdog_is_fed(process: Process) -> None:
 def test_kill_9_loses_nothing_acknowledged_and_doubles_nothing(process: Process, link: Link, gateway: Gateway) -> None:
     rng = random.Random(11)
     link.add(*gateway.hello(0))
+    interrupted = 0
     for _ in range(KILLS):
         process.start()
         link.add(
             *(gateway.send([(1 + n % 3, gateway.number * 1000 + n, n + 0.5, 0) for n in range(30)]) for _ in range(60))
         )
         link.send_held()
-        end = time.monotonic() + rng.uniform(0.0, 0.4)
+        end = time.monotonic() + rng.uniform(0.0, 0.15)
         while time.monotonic() < end:
             link.hear()
         process.kill()
         link.hear()
         stored = {number for (number,) in rows(process.database, "SELECT number FROM batches")}
         assert link.acked <= stored
+        interrupted += bool(link.held)
     assert link.acked, "no kill came after an acknowledgement"
-    assert link.held, "no kill came before an acknowledgement"
+    assert interrupted, "no kill came before an acknowledgement"
     process.start()
     link.deliver()
     assert process.stop()[0] == 0
