@@ -43,7 +43,9 @@ check: $(READY)
 	@.venv/bin/lint-imports
 
 bench: $(READY)
-	@for file in bench/[!_]*.py; do .venv/bin/python "$$file" $(BENCH); done
+	@.venv/bin/python -c 'import numpy' 2>/dev/null || .venv/bin/python -m pip install --quiet --editable '.[dev,bench]' >&2
+	@.venv/bin/python bench/codec.py --batch 5000 $(BENCH)
+	@.venv/bin/python bench/agent.py $(BENCH)
 
 .venv/bin/pip:
 	@tools/debian build "$(PYTHON)"

@@ -1,4 +1,5 @@
-"""Bytes and speed of the block format on a recording: python bench/codec.py FILE.npz [--batch N] [--json] [--verify].
+"""Bytes and speed of the block format on a recording: python bench/codec.py [FILE.npz ...] [--batch N] [--json].
+
 
 FILE holds the arrays that the README of the corpora names: series, ts_ms, is_int, int_value, float_value, quality.
 Numbers are for self-contained batches; speeds are samples per CPU-second. "lamppost" packs samples of one time as
@@ -10,7 +11,7 @@ import json
 import struct
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench.recording import Sample, Step, load, one_by_one, registers, scans
+from bench.simulated import record
 from buffer.batch import encode
 from buffer.cose import Kind
 from buffer.header import ClockState, Header, Priority
@@ -154,26 +156,44 @@ def commit_every(batch: int) -> int:
     return 250 if batch <= 500 else 1000
 
 
+def recordings(files: Sequence[Path]) -> Iterator[tuple[str, list[Sample]]]:
+    """The recordings asked for; else the corpora beside the checkout; else a simulated one."""
+    if not files:
+        files = sorted((Path(__file__).parents[2] / "shared" / "corpus").glob("*.npz"))
+    for file in files:
+        yield file.name, load(file)
+    if not files:
+        yield "simulated", record()
+
+
+def measure(name: str, samples: Sequence[Sample], args: argparse.Namespace) -> bool:
+    """Print what is found for one recording; whether all that was verified agrees."""
+    batches, results = args.batch or BATCHES, []
+    for batch in batches:
+        results += [ours(codec, samples, batch, args.verify) for codec in ("lamppost", "lamppost-tuples")]
+        results += [theirs(codec, samples, batch) for codec in ("json", "senml-json")]
+    series = len({sample[0] for sample in samples})
+    if args.json:
+        head = {"file": name, "samples": len(samples), "series": series}
+        print(json.dumps({**head, "commit_every": commit_every(max(batches)), "results": results}))
+    else:
+        print(f"{name}: {len(samples)} samples of {series} series")
+        print(f"{'codec':<16}" + "".join(f"{shown:>22}" for shown in SHOWN))
+        for row in results:
+            print(f"{row['codec']!s:<16}" + "".join(f"{'' if row[n] is None else row[n]!s:>22}" for n in SHOWN))
+    return not any(row["verified"] is False for row in results)
+
+
 def main() -> None:
-    """Measure, print a table or one JSON document; exit 1 when something does not verify."""
+    """Measure, print a table or a JSON document a recording; exit 1 when something does not verify."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("file", type=Path)
+    parser.add_argument("files", type=Path, nargs="*")
     parser.add_argument("--batch", type=int, action="append", help="samples a batch; may be repeated")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--verify", action="store_true", help="decode all by both decoders and compare")
     args = parser.parse_args()
-    samples, results = load(args.file), []
-    for batch in args.batch or BATCHES:
-        results += [ours(name, samples, batch, args.verify) for name in ("lamppost", "lamppost-tuples")]
-        results += [theirs(name, samples, batch) for name in ("json", "senml-json")]
-    if args.json:
-        head = {"file": args.file.name, "samples": len(samples), "series": len({s[0] for s in samples})}
-        print(json.dumps({**head, "commit_every": commit_every(max(args.batch or BATCHES)), "results": results}))
-    else:
-        print(f"{'codec':<18}" + "".join(f"{name:>22}" for name in SHOWN))
-        for row in results:
-            print(f"{row['codec']!s:<18}" + "".join(f"{'' if row[n] is None else row[n]!s:>22}" for n in SHOWN))
-    sys.exit(any(row["verified"] is False for row in results))
+    agreed = [measure(name, samples, args) for name, samples in recordings(args.files)]
+    sys.exit(not all(agreed))
 
 
 if __name__ == "__main__":

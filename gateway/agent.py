@@ -31,6 +31,7 @@ BATCH_MS = 10_000
 """How often batches are sealed when no uplink says otherwise."""
 STOP_S = 4.0
 """SIGTERM to exit takes at most 5 s; the disk gets the last word within this."""
+CLOSE_S = 0.5
 STORE_ANSWER_S = 2.0
 """Status does not wait longer than this for a disk that stalls."""
 STUCK_MS = 60_000
@@ -202,13 +203,13 @@ class Agent:
 
     async def _close(self, tasks: list[asyncio.Future[object]]) -> None:
         """Stop asking, commit and seal everything, close the store."""
-        for server in self.sockets:
-            await server.stop()
+        deadline = asyncio.get_running_loop().time() + STOP_S
         for task in tasks:
             task.cancel()
-        await asyncio.wait(tasks, timeout=STOP_S / 2)
+        ends = [asyncio.ensure_future(server.stop()) for server in self.sockets]
+        await asyncio.wait([*tasks, *ends], timeout=STOP_S / 2)
         try:
-            async with asyncio.timeout(STOP_S):
+            async with asyncio.timeout_at(deadline):
                 await self.keeper.flush()
         except (StoreError, TimeoutError) as error:
             log.critical("buffer: the last samples are not committed: %s", error)
@@ -218,7 +219,7 @@ class Agent:
     async def _close_store(self) -> None:
         """Give the file up, marked as stopped cleanly when everything is in it."""
         try:
-            async with asyncio.timeout(1):
+            async with asyncio.timeout(CLOSE_S):
                 await self.store.close(clean=not self.keeper.waiting)
         except (StoreError, TimeoutError) as error:
             log.critical("buffer: not closed: %s", error)

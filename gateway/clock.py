@@ -119,7 +119,9 @@ class AgentClock:
         return self.now() + estimate.clock_ms
 
     def signed_time(self, utc_ms: int, sent_at: int) -> None:
-        """Learn from a verified time that answers what was sent at `sent_at` (boot ms)."""
+        """Learn from a verified time that answers what was sent at `sent_at` (boot ms); an old one teaches nothing."""
+        if utc_ms < self.floor_ms:
+            return
         self.floor_ms = max(self.floor_ms, utc_ms)
         now = self.now()
         error = (now - sent_at) // 2

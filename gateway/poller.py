@@ -40,7 +40,7 @@ class BusTask(ABC):
         self.error = ""
         self.progress_at = now()
         self._opened_at = 0
-        self._told_down = False
+        self._told_down = self._told_close = False
 
     async def run(self) -> None:
         """Serve the bus until cancelled; a bus that breaks is opened again, with back-off."""
@@ -77,6 +77,8 @@ class BusTask(ABC):
         self.alive()
 
     def _opened(self) -> None:
+        if not self.up and not self._told_down:
+            log.info("bus %s: open", self.bus.id)
         self.up, self.error = True, ""
         self._opened_at = self.now()
         self.alive()
@@ -95,8 +97,10 @@ class BusTask(ABC):
     async def _close(self) -> None:
         try:
             await self.driver.close()
-        except Exception:  # as above
-            log.exception("bus %s: the driver failed to close", self.bus.id)
+        except Exception:  # as above; and who cancels this task must not be kept from it
+            if not self._told_close:
+                log.exception("bus %s: the driver failed to close", self.bus.id)
+            self._told_close = True
 
 
 class PollingTask(BusTask):

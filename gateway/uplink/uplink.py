@@ -4,12 +4,13 @@ import asyncio
 import json
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 from buffer.ack import Ack
 from buffer.ack import read as read_ack
-from buffer.errors import BufferError_, StoreError
+from buffer.errors import BufferError_, StoreCorrupt, StoreError, UnknownBatch
 from buffer.keys import PublicKey
 from buffer.store import Held
 from gateway import VERSION
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 
 RECONNECT_FIRST_S = 0.5
 RECONNECT_MAX_S = 30.0
+FAREWELL_S = 0.5
 ACK_MAX_BYTES = 64 * 1024
 """An acknowledgement is under a hundred bytes; ranges of a torn backlog make it longer, never this long."""
 
@@ -35,7 +37,7 @@ class Outbox(Protocol):
         """Every batch that is sealed and neither acknowledged nor refused."""
 
     async def message(self, number: int) -> bytes:
-        """The bytes of a batch, the same every time."""
+        """The bytes of a batch, the same every time; raises `UnknownBatch`, `StoreCorrupt` for one damaged on disk."""
 
     async def acknowledge(self, ack: Ack) -> Sequence[int]:
         """Free what `ack` proves stored; the numbers freed."""
@@ -92,7 +94,7 @@ class UplinkTask:
         while True:
             try:
                 async with self._connector.link(Will(self._topic("status"), self._status(online=False))) as link:
-                    await self._serve(link, backoff)
+                    await self._converse(link, backoff)
             except LinkError as error:
                 self._down(str(error))
             self.progress_at = self._clock.now()
@@ -102,6 +104,13 @@ class UplinkTask:
         """Batches of samples were sealed: send them when there is a link."""
         self.session.hold((number, False) for number in numbers)
         self._wake.set()
+
+    async def _converse(self, link: Link, backoff: Backoff) -> None:
+        try:
+            await self._serve(link, backoff)
+        except asyncio.CancelledError:
+            await self._farewell(link)
+            raise
 
     async def _serve(self, link: Link, backoff: Backoff) -> None:
         if self._authority is not None:
@@ -119,6 +128,12 @@ class UplinkTask:
         finally:
             self.session.disconnected()
 
+    async def _farewell(self, link: Link) -> None:
+        """Say that we go, as the last will would; a broker that does not take it in time learns it by our silence."""
+        with suppress(LinkError, TimeoutError):
+            async with asyncio.timeout(FAREWELL_S):
+                await link.publish(self._topic("status"), self._status(online=False), retain=True)
+
     async def _send(self, link: Link, group: asyncio.TaskGroup) -> None:
         while True:
             now = self._clock.now()
@@ -133,7 +148,15 @@ class UplinkTask:
             await wait_for_event(self._wake, wait)
 
     async def _send_one(self, link: Link, number: int) -> None:
-        data = await self._outbox.message(number)
+        try:
+            data = await self._outbox.message(number)
+        except UnknownBatch:  # acknowledged and dropped meanwhile
+            self.session.release([number])
+            return
+        except StoreCorrupt as error:  # the others must not wait for it
+            log.error("buffer: batch %d is not sent: %s", number, error)
+            self.session.release([number])
+            return
         await link.publish(self._topic("batch"), data)
         self.state.sent += 1
         self.state.sent_bytes += len(data)

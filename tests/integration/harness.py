@@ -17,6 +17,7 @@ import pytest
 from buffer.batch import decode
 from buffer.catalogue import decode as decode_catalogue
 from buffer.cose import Kind
+from buffer.header import ClockState
 from buffer.keys import PublicKey, SigningKey
 from ext import Value, unpack
 from gateway.client import Client
@@ -200,7 +201,9 @@ class Rig:
     def samples(self) -> list[Sample]:
         """All samples, decoded from the batches that the collector keeps and not from its tables. Blocks."""
         key = PublicKey.from_json(self.public_key.read_text())
-        return list(_decoded([row[0] for row in self.query("SELECT bytes FROM batches ORDER BY number")], key))
+        messages = [row[0] for row in self.query("SELECT bytes FROM batches ORDER BY number")]
+        boots = dict(self.query("SELECT boot, offset_ms FROM boots WHERE offset_ms IS NOT NULL"))
+        return list(_decoded(messages, key, boots))
 
     # waiting -----------------------------------------------------------------------------------------------------
 
@@ -275,8 +278,8 @@ def _quietly(condition: Callable[[], T]) -> T | None:
         return None
 
 
-def _decoded(messages: list[bytes], key: PublicKey) -> Iterator[Sample]:
-    """The catalogues first: a batch may be stored before the one that explains it."""
+def _decoded(messages: list[bytes], key: PublicKey, boots: Mapping[str, int]) -> Iterator[Sample]:
+    """The catalogues first: a batch may be stored before the one that explains it. `boots` dates unset clocks."""
     batches = [decode(message, key) for message in messages]
     names = {
         entry.number: f"{entry.device}/{entry.point}"
@@ -284,7 +287,9 @@ def _decoded(messages: list[bytes], key: PublicKey) -> Iterator[Sample]:
         for entry in decode_catalogue(batch.blocks)
     }  # fmt: skip
     for batch in batches:
-        if batch.header.kind is Kind.BATCH:
+        header = batch.header
+        if header.kind is Kind.BATCH:
+            unset = header.clock_state is ClockState.UNSET
+            clock_ms = boots.get(header.boot.hex(), 0) if unset else header.clock_ms
             for number, boot_ms, value, quality in unpack(batch.blocks):
-                clock = batch.header.clock_ms
-                yield Sample(names[number], boot_ms, value, quality, batch.header.number, boot_ms + clock)
+                yield Sample(names[number], boot_ms, value, quality, header.number, boot_ms + clock_ms)
