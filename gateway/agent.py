@@ -206,7 +206,7 @@ class Agent:
         deadline = asyncio.get_running_loop().time() + STOP_S
         for task in tasks:
             task.cancel()
-        ends = [asyncio.ensure_future(server.stop()) for server in self.sockets]
+        ends: list[asyncio.Future[object]] = [asyncio.ensure_future(server.stop()) for server in self.sockets]
         await asyncio.wait([*tasks, *ends], timeout=STOP_S / 2)
         try:
             async with asyncio.timeout_at(deadline):

@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 RETRY_S = 1.0
 PRUNE_MS = 60_000
+STEP_BYTES = 512
+"""What a step that waits takes in memory beside its blocks: many small commits fill it as well."""
 
 Step = Callable[[Store], list[int] | None]
 
@@ -86,6 +88,9 @@ class Keeper:
         """Commit and seal everything; raises `StoreError` when the disk does not take it."""
         self._collect(seal_all=True)
         await self._work()
+        if self._recorder.lost is not None:  # the disk takes samples again: what it cost can be accounted for
+            self._collect(seal_all=True)
+            await self._work()
 
     async def run(self) -> None:
         """Commit and seal at their intervals until cancelled; a slow disk holds up nothing but itself."""
@@ -130,6 +135,7 @@ class Keeper:
     def _collect(self, *, seal_all: bool = False, seal_critical: bool = False) -> None:
         """Turn what was recorded into steps for the store."""
         clock = self._clock.estimate()
+        behind = bool(self._steps)
         packed = self._recorder.commit()
         blocks = []
         for part in packed:
@@ -149,7 +155,7 @@ class Keeper:
             self._remembered is None or not same_clock(self._remembered, clock)
         ):
             self._remember(clock)
-        if self._recorder.lost is not None and not self.error:
+        if self._recorder.lost is not None and not behind:  # one entry for as long as the disk takes nothing
             self._add(self._ledger(self._recorder.lost, clock))
             self._recorder.lost = None
         for name in PRIORITIES:
@@ -192,6 +198,7 @@ class Keeper:
         store.prune(self._clock.utc_ms() - self._history_ms)
 
     def _add(self, step: Step, samples: int = 0, size: int = 0) -> None:
+        size += STEP_BYTES
         self._steps.append((step, samples, size))
         self._recorder.waiting += size
         self._work_waits.set()

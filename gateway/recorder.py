@@ -19,6 +19,8 @@ LARGE_SAMPLES = MAX_SAMPLES // 2
 PACKED_MAX = 8 * 1024 * 1024
 """Bytes that may wait in memory while the disk takes nothing: 8 MiB of a Pi's 512, hours of a small installation."""
 
+Plans = tuple[tuple[str, ScanPlan, int], ...]
+"""Priority, plan and number of points: one of each priority that the points of a read have."""
 Listener = Callable[[str, int, Value, int], None]
 """Called with (point, boot_ms, value, quality) of each sample as it is judged."""
 
@@ -67,7 +69,7 @@ class Recorder:
         self._series = series
         self._priority: dict[str, str] = {name: point.priority for name, point in points.items()}
         self._parts = {name: _Part() for name in PRIORITIES}
-        self._plans: dict[int, tuple[Read, tuple[tuple[str, ScanPlan], ...]]] = {}
+        self._plans: dict[int, tuple[Read, Plans]] = {}
         self._listeners: set[Listener] = set()
         self.on_critical: Callable[[], None] = lambda: None
         self.on_large: Callable[[], None] = lambda: None
@@ -85,11 +87,11 @@ class Recorder:
         """Decode, judge and keep the points of `payload`, which arrived just now."""
         boot_ms = self._now()
         plans = self._compiled(read)
-        if any(len(payload) < plan.size for _, plan in plans):
+        if any(len(payload) < plan.size for _, plan, _ in plans):
             self.fail(read, BAD_ANSWER)
             return
-        for priority, plan in plans:
-            self._pack(priority, boot_ms, len(read.points), Packer.append_scan, plan, payload, boot_ms, quality)
+        for priority, plan, points in plans:
+            self._pack(priority, boot_ms, points, Packer.append_scan, plan, payload, boot_ms, quality)
         self.on_heard(read.device)
         self._tell(name for name, _ in read.points)
 
@@ -119,8 +121,8 @@ class Recorder:
     def fail(self, read: Read, quality: int) -> None:
         """Every point of `read` gets a sample without a value: the device did not deliver it."""
         boot_ms = self._now()
-        for priority, plan in self._compiled(read):
-            self._pack(priority, boot_ms, len(read.points), Packer.fail_scan, plan, boot_ms, quality)
+        for priority, plan, points in self._compiled(read):
+            self._pack(priority, boot_ms, points, Packer.fail_scan, plan, boot_ms, quality)
         self._tell(name for name, _ in read.points)
 
     def fail_points(self, points: Iterable[str], quality: int) -> None:
@@ -161,8 +163,8 @@ class Recorder:
 
     # ----------------------------------------------------------------------------------------------------------------
 
-    def _compiled(self, read: Read) -> tuple[tuple[str, ScanPlan], ...]:
-        """The scan plans of `read`, one a priority; compiled when it is first seen."""
+    def _compiled(self, read: Read) -> Plans:
+        """The scan plans of `read`; compiled when it is first seen."""
         known = self._plans.get(id(read))
         if known is not None:
             return known[1]
@@ -170,7 +172,7 @@ class Recorder:
         for priority in PRIORITIES:
             fields = [(layout, self._series[name]) for name, layout in read.points if self._priority[name] == priority]
             if fields:
-                plans.append((priority, ScanPlan(fields, read.every)))
+                plans.append((priority, ScanPlan(fields, read.every), len(fields)))
         self._plans[id(read)] = (read, tuple(plans))
         return tuple(plans)
 

@@ -45,7 +45,6 @@ class Demo:
             await self._play()
             self._event("the devices fall silent; what is on its way arrives")
             await self.stage.drain()
-            self._refresh(self.stage.state)
         finally:
             await self.stage.close()
         result = await asyncio.to_thread(balance, self.stage.scene)

@@ -2,7 +2,8 @@
 
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console, Group
@@ -10,10 +11,20 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from ext import describe
+
 NEWEST = """
 SELECT series.device || '/' || series.point, series.unit, coalesce(text, exact, value), quality, max(ts_ms), count(*)
 FROM samples JOIN series ON series.id = samples.series GROUP BY series.device, series.point ORDER BY 1
 """
+
+
+OTHER_LINES = 12
+"""Lines of the picture that are not points."""
+EVENTS = 6
+
+Row = tuple[str, str, object, int, int, int]
+"""point, unit, value, quality, ts_ms, count"""
 
 
 class Show:
@@ -36,7 +47,7 @@ class Show:
     def refresh(self, state: Mapping[str, str]) -> None:
         """Draw the table; `state` is shown above it."""
         if self._live is not None:
-            self._live.update(Group(self._head(state), self._table(), *map(Text, self._events[-6:])), refresh=True)
+            self._live.update(Group(self._head(state), self._table(), *map(Text, self._events[-EVENTS:])), refresh=True)
 
     def close(self) -> None:
         """The last picture stays."""
@@ -52,23 +63,40 @@ class Show:
 
     def _table(self) -> Table:
         table = Table(box=None, header_style="bold", title="as the platform has stored it", title_justify="left")
-        for name, side in (
-            ("point", "left"),
-            ("value", "right"),
-            ("unit", "left"),
-            ("age", "right"),
-            ("samples", "right"),
-        ):
-            table.add_column(name, justify="right" if side == "right" else "left")
+        for name in ("point", "value", "unit", "quality", "age", "samples"):
+            table.add_column(name, justify="right" if name in {"value", "age", "samples"} else "left")
         now = time.time_ns() // 1_000_000
-        for point, unit, value, _, ts_ms, count in self._rows():
-            shown = f"{value:.6g}" if isinstance(value, float) else str(value)
-            table.add_row(point, shown, unit, f"{(now - ts_ms) / 1000:.0f} s", str(count))
+        rows = self._rows()
+        room = max(self._console.height - OTHER_LINES, 5)
+        for point, unit, value, quality, ts_ms, count in sorted(_spread(rows)[:room]):
+            age = f"{(now - ts_ms) / 1000:.0f} s"
+            table.add_row(Text(point), Text(_shown(value)), Text(unit), describe(quality), age, str(count))
+        if len(rows) > room:
+            table.add_row(f"and {len(rows) - room} points more")
         return table
 
-    def _rows(self) -> list[tuple[str, str, object, int, int, int]]:
+    def _rows(self) -> list[Row]:
         try:
             with sqlite3.connect(f"file:{self._database}?mode=ro", uri=True, timeout=1) as db:
                 return db.execute(NEWEST).fetchall()
         except sqlite3.OperationalError:  # not there yet
             return []
+
+
+def _spread(rows: Sequence[Row]) -> list[Row]:
+    """The rows in an order that begins with the first point of each device."""
+    seen: Counter[str] = Counter()
+    turns = []
+    for row in rows:
+        device = row[0].partition("/")[0]
+        turns.append((seen[device], row))
+        seen[device] += 1
+    return [row for _, row in sorted(turns, key=lambda turn: turn[0])]
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.0f}" if value.is_integer() else f"{value:.6g}"
+    return str(value)

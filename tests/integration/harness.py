@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import sqlite3
+import struct
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -269,6 +270,32 @@ FROM samples JOIN series ON series.id = samples.series
 WHERE :point IS NULL OR series.device || '/' || series.point = :point
 ORDER BY ts_ms, samples.rowid
 """
+
+
+def same(found: object, expected: object) -> bool:
+    """Of one type and equal to the bit; decimals with the same digits behind the point."""
+    if type(found) is not type(expected):
+        return False
+    if isinstance(found, float) and isinstance(expected, float):
+        return struct.pack(">d", found) == struct.pack(">d", expected)
+    if isinstance(found, Decimal) and isinstance(expected, Decimal):
+        return found.as_tuple() == expected.as_tuple()
+    return found == expected
+
+
+def columns(expected: object) -> tuple[float | None, str | None]:
+    """(value, what `exact` says, where it says something) of docs/collector.md."""
+    if expected is None:
+        return None, None
+    if isinstance(expected, float):
+        bits = struct.pack(">d", expected).hex()
+        if expected != expected:
+            return None, f"nan:{bits}"
+        if bits == "8000000000000000":
+            return 0.0, "-0.0"
+        return (None, repr(expected)) if expected in (float("inf"), float("-inf")) else (expected, None)
+    assert isinstance(expected, int | Decimal)
+    return float(expected), None if Decimal(repr(float(expected))) == expected else str(expected)
 
 
 def _quietly(condition: Callable[[], T]) -> T | None:

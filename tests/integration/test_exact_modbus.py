@@ -20,12 +20,13 @@ import pytest
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
-from tests.integration.harness import Rig, Row, Sample
+from tests.integration.harness import Rig, Row, Sample, columns, same
 
 GOOD, LIMITS, NO_ANSWER, EXCEPTION, SENTINEL, SENSOR_FAULT = 0, 13, 6, 10, 14, 18  # docs/format.md
 PERIOD_MS = 250
 ROUNDS = 12
 FIRST = 7  # the first register is not 0
+TYPES = {"bool", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64"}
 MUTE = 9  # the unit whose answers the server throws away
 
 
@@ -292,32 +293,6 @@ def buses(north: int, south: int) -> str:
     )
 
 
-def same(found: object, expected: object) -> bool:
-    """Of one type and equal to the bit; decimals with the same digits behind the point."""
-    if type(found) is not type(expected):
-        return False
-    if isinstance(found, float) and isinstance(expected, float):
-        return struct.pack(">d", found) == struct.pack(">d", expected)
-    if isinstance(found, Decimal) and isinstance(expected, Decimal):
-        return found.as_tuple() == expected.as_tuple()
-    return found == expected
-
-
-def columns(expected: object) -> tuple[float | None, str | None]:
-    """(value, what `exact` says, where it says something) of docs/collector.md."""
-    if expected is None:
-        return None, None
-    if isinstance(expected, float):
-        bits = struct.pack(">d", expected).hex()
-        if expected != expected:
-            return None, f"nan:{bits}"
-        if bits == "8000000000000000":
-            return 0.0, "-0.0"
-        return (None, repr(expected)) if expected in (float("inf"), float("-inf")) else (expected, None)
-    assert isinstance(expected, int | Decimal)
-    return float(expected), None if Decimal(repr(float(expected))) == expected else str(expected)
-
-
 def wrong(plant: Plant, rows: Sequence[Row], samples: Sequence[Sample]) -> list[str]:
     """What differs from the registers."""
     found = []
@@ -359,6 +334,7 @@ async def test_registers_arrive_exactly_beside_a_silent_and_a_refusing_unit(tmp_
         rows, samples = await asyncio.to_thread(rig.rows), await asyncio.to_thread(rig.samples)
     assert wrong(made, rows, samples)[:10] == []
     assert {row.point for row in rows} == set(made.expected)
+    assert {row.type for row in rows} == TYPES
     assert Counter((r.point, r.utc_ms, r.batch) for r in rows) == Counter((s.point, s.utc_ms, s.batch) for s in samples)
     assert (mute["state"], refusing["state"]) == ("offline", "online")
     for name in lively:

@@ -1,0 +1,408 @@
+"""From memory to the disk: in order, each sample once, whatever the clock and the disk do meanwhile."""
+
+import asyncio
+import errno
+import itertools
+import logging
+import tempfile
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from buffer.block import Block
+from buffer.errors import StoreFull
+from buffer.header import Clock, ClockState, LedgerEntry, Priority
+from buffer.store import Store
+from ext import NO_ANSWER, Value
+from gateway import keeper as module
+from gateway import recorder as recorder_module
+from tests.gateway.support import BOOT, TRUTH, Parts, bus, by_series, device, samples, until
+
+TEXT = bus() + device("d", "a", "b") + device("e", "alarm priority = 'critical'", "trend priority = 'bulk'", "note")
+MIN_STORE = 1_000_000
+
+
+class Stubborn(Store):
+    """A store on a disk that takes nothing while `refuses`, and that waits for `gate` in a commit."""
+
+    refuses: ClassVar[bool] = False
+    gate: ClassVar[threading.Event] = threading.Event()
+    entered: ClassVar[threading.Event] = threading.Event()
+
+    def commit(self, blocks: Sequence[Block], *, seal: bool = False) -> list[int]:
+        self._ask()
+        Stubborn.entered.set()
+        Stubborn.gate.wait(20)
+        return super().commit(blocks, seal=seal)
+
+    def seal(self, priority: Priority | None = None) -> list[int]:
+        self._ask()
+        return super().seal(priority)
+
+    def note(self, entry: LedgerEntry) -> None:
+        self._ask()
+        super().note(entry)
+
+    def _ask(self) -> None:
+        if Stubborn.refuses:
+            raise StoreFull(errno.ENOSPC, "No space left on device", "buffer.db")
+
+
+@pytest.fixture(autouse=True)
+def willing() -> None:
+    """The disk takes everything at first."""
+    Stubborn.refuses = False
+    Stubborn.gate.set()
+    Stubborn.entered.clear()
+
+
+@asynccontextmanager
+async def parts(folder: Path, **options: Any) -> AsyncIterator[Parts]:
+    """Recorder, keeper and store, closed afterwards."""
+    made = await asyncio.to_thread(lambda: Parts(folder, TEXT, **options))
+    await made.open()
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+@asynccontextmanager
+async def running(made: Parts) -> AsyncIterator[None]:
+    """The keeper at its work."""
+    task = asyncio.ensure_future(made.keeper.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def test_samples_are_committed_at_their_interval_and_batches_sealed_at_theirs(tmp_path: Path) -> None:
+    async with parts(tmp_path, commit_ms=30, batch_ms=200) as made:
+        sealed: list[list[int]] = []
+        made.keeper.on_sealed = sealed.append
+
+        async def pass_time() -> None:
+            for value in itertools.count():
+                made.hand.boot += 10
+                made.recorder.value("d/a", value)
+                await asyncio.sleep(0.005)
+
+        ticking = asyncio.ensure_future(pass_time())
+        async with running(made):
+            await until(lambda: made.keeper.counts.sealed >= 3)
+            ticking.cancel()
+        await made.keeper.flush()
+        assert made.keeper.counts.committed == made.recorder.samples
+        assert made.keeper.counts.commits > made.keeper.counts.sealed >= 3
+        assert not made.keeper.waiting
+        batches = await asyncio.to_thread(made.batches)
+        assert [batch.header.number for batch in batches] == [number for part in sealed for number in part]
+        values = by_series(batches)[made.numbers["d/a"]]
+        assert [value for _, value, _ in values] == list(range(made.recorder.samples))
+
+
+async def test_a_critical_sample_commits_everything_at_once_and_seals_what_is_critical(tmp_path: Path) -> None:
+    async with parts(tmp_path, commit_ms=600_000, batch_ms=600_000) as made, running(made):
+        made.recorder.value("d/a", 1)
+        await asyncio.sleep(0)
+        made.recorder.value("e/alarm", 2)
+        await until(lambda: made.keeper.counts.sealed)
+        assert made.keeper.counts.committed == 2
+        assert await made.thread.call(lambda store: store.open_samples) == 1
+        (batch,) = await asyncio.to_thread(made.batches)
+        assert batch.header.priority is Priority.CRITICAL
+        assert samples(batch) == [(made.numbers["e/alarm"], 1_000, 2, 0)]
+
+
+async def test_a_batch_that_grows_large_is_sealed_at_once(tmp_path: Path) -> None:
+    async with parts(tmp_path, commit_ms=600_000, batch_ms=600_000) as made, running(made):
+        for number in range(200):
+            made.recorder.value("e/note", number.to_bytes(1_000, "big"))
+            await asyncio.sleep(0.001)
+        await until(lambda: made.keeper.counts.sealed >= 3)
+        batches = await asyncio.to_thread(made.batches)
+        assert all(sum(len(block) for block in batch.blocks) < 64_000 for batch in batches)
+
+
+CHANGES: dict[str, Callable[[Parts], None]] = {
+    "step": lambda made: setattr(made.hand, "wall", TRUTH + 101),
+    "step back": lambda made: setattr(made.hand, "wall", TRUTH - 5_000),
+    "state": lambda made: setattr(made.hand, "sync", False),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+async def test_a_change_of_the_clock_ends_the_batch_and_the_next_one_decodes_alone(tmp_path: Path, name: str) -> None:
+    async with parts(tmp_path) as made:
+        for value in (7, 7, 8):
+            made.recorder.value("d/a", value)
+            await made.commit()
+        CHANGES[name](made)
+        await made.commit()
+        for value in (8, 9):
+            made.recorder.value("d/a", value)
+            await made.commit()
+        await made.keeper.flush()
+        first, second = await asyncio.to_thread(made.batches)
+        number = made.numbers["d/a"]
+        assert [value for _, _, value, _ in samples(first)] == [7, 7, 8]
+        assert samples(second) == [(number, 1_000, 8, 0), (number, 1_000, 9, 0)]
+        assert (first.header.clock_ms, first.header.clock_state) == (TRUTH, ClockState.SYNCHRONIZED)
+        now = made.clock.estimate()
+        assert (second.header.clock_ms, second.header.clock_state) == (now.clock_ms, now.state)
+        assert first.header.boot == second.header.boot == BOOT
+
+
+async def test_jitter_of_the_clock_ends_nothing(tmp_path: Path) -> None:
+    async with parts(tmp_path) as made:
+        for value in range(5):
+            made.hand.wall = TRUTH + 20 * value
+            made.recorder.value("d/a", value)
+            await made.commit()
+        await made.keeper.flush()
+        assert len(await asyncio.to_thread(made.batches)) == 1
+
+
+async def test_a_known_clock_is_kept_for_a_restart_in_the_same_boot(tmp_path: Path) -> None:
+    async with parts(tmp_path) as made:
+        made.recorder.value("d/a", 1)
+        await made.commit()
+        kept = await made.thread.call(lambda store: store.boot_clock)
+        assert kept == Clock(BOOT, TRUTH, ClockState.SYNCHRONIZED)
+
+
+async def test_a_disk_that_takes_nothing_is_told_of_once_and_nothing_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "RETRY_S", 0.02)
+    async with parts(tmp_path, kind=Stubborn, commit_ms=20, batch_ms=100) as made, running(made):
+        expected: list[Value] = []
+
+        async def record(count: int) -> None:
+            for _ in range(count):
+                made.hand.boot += 10
+                expected.append(len(expected))
+                made.recorder.value("d/a", len(expected) - 1)
+                await asyncio.sleep(0.002)
+
+        await record(30)
+        Stubborn.refuses = True
+        await record(100)
+        await until(lambda: made.keeper.error)
+        assert "No space left" in made.keeper.error
+        assert made.keeper.waiting
+        Stubborn.refuses = False
+        await record(30)
+        await until(lambda: not made.keeper.error)
+        await made.keeper.flush()
+        values = by_series(await asyncio.to_thread(made.batches))[made.numbers["d/a"]]
+        assert [value for _, value, _ in values] == expected
+        assert made.recorder.waiting == 0
+        told = [record for record in caplog.records if record.name == "gateway.keeper"]
+        assert [record.levelno for record in told] == [logging.ERROR, logging.WARNING]
+
+
+async def test_what_memory_could_not_hold_is_in_the_ledger_by_time_and_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "PACKED_MAX", 6_000)
+    async with parts(tmp_path, kind=Stubborn) as made:
+        Stubborn.refuses = True
+        for value in range(500):
+            made.hand.boot += 10
+            made.recorder.value("d/a", value)
+            if value % 20 == 0:
+                with pytest.raises(StoreFull):
+                    await made.commit()
+        lost = made.recorder.lost
+        assert lost is not None
+        assert lost.samples > 0
+        assert made.recorder.waiting < 6_000 + 1_000 + 64 * module.STEP_BYTES
+        Stubborn.refuses = False
+        await made.keeper.flush()
+        made.recorder.value("d/a", 1_000)
+        await made.keeper.flush()
+        batches = await asyncio.to_thread(made.batches)
+        entries = [entry for batch in batches for entry in batch.header.ledger]
+        kept = by_series(batches)[made.numbers["d/a"]]
+        assert [value for _, value, _ in kept] == [*range(500 - lost.samples), 1_000]
+        assert [(e.samples, e.from_ms, e.to_ms, e.boot) for e in entries] == [
+            (lost.samples, kept[-2][0] + 10, 1_000 + 5_000, BOOT)
+        ]
+        assert not made.keeper.waiting
+
+
+async def test_a_store_that_is_full_goes_on_in_order_when_there_is_room_again(tmp_path: Path) -> None:
+    """A real store of the smallest size; what is acknowledged makes room."""
+    async with parts(tmp_path, size=MIN_STORE) as made:
+        expected: list[Value] = []
+        found: dict[int, list[Value]] = {}
+
+        def record(count: int) -> None:
+            for _ in range(count):
+                made.hand.boot += 1
+                expected.append(len(expected).to_bytes(2_000, "big"))
+                made.recorder.value("e/note", expected[-1])
+                if made.recorder.large("normal"):
+                    made.keeper._collect()
+
+        def deliver() -> list[int]:
+            batches = {batch.header.number: batch for batch in made.batches()}
+            found.update((number, [value for _, _, value, _ in samples(batch)]) for number, batch in batches.items())
+            return list(batches)
+
+        with pytest.raises(StoreFull):
+            await fill(made, record)
+        record(200)
+        assert await takes_all(made) is False
+        while not await takes_all(made):
+            numbers = await asyncio.to_thread(deliver)
+            await made.thread.call(lambda store: store.acknowledge_numbers(numbers))  # noqa: B023 - awaited here
+        await asyncio.to_thread(deliver)
+        assert [value for number in sorted(found) for value in found[number]] == expected
+
+
+async def fill(made: Parts, record: Callable[[int], None]) -> None:
+    """Record until the store takes no more; raises `StoreFull`."""
+    while True:
+        record(20)
+        await made.commit()
+
+
+async def takes_all(made: Parts) -> bool:
+    """Whether the store takes what waits."""
+    try:
+        await made.keeper.flush()
+    except StoreFull:
+        return False
+    return True
+
+
+async def test_a_commit_that_the_disk_has_begun_is_done_once_though_the_agent_stops(tmp_path: Path) -> None:
+    async with parts(tmp_path, kind=Stubborn, commit_ms=10) as made:
+        Stubborn.gate.clear()
+        made.recorder.value("d/a", 1)
+        async with running(made):
+            made.hand.boot += 20
+            made.keeper.critical()
+            await until(Stubborn.entered.is_set)
+            made.recorder.value("d/a", 2)
+        flushing = asyncio.ensure_future(made.keeper.flush())
+        await asyncio.sleep(0)
+        Stubborn.gate.set()
+        await flushing
+        values = by_series(await asyncio.to_thread(made.batches))[made.numbers["d/a"]]
+        assert values == [(1_000, 1, 0), (1_020, 2, 0)]
+        assert made.keeper.counts.committed == made.recorder.samples == 2
+
+
+async def test_two_that_flush_at_once_commit_once(tmp_path: Path) -> None:
+    async with parts(tmp_path) as made:
+        made.recorder.value("d/a", 1)
+        await asyncio.gather(made.keeper.flush(), made.keeper.flush())
+        assert by_series(await asyncio.to_thread(made.batches)) == {made.numbers["d/a"]: [(1_000, 1, 0)]}
+
+
+async def test_a_disk_that_stalls_holds_up_nobody_and_shows_as_no_progress(tmp_path: Path) -> None:
+    async with parts(tmp_path, kind=Stubborn, commit_ms=10) as made, running(made):
+        Stubborn.gate.clear()
+        made.recorder.value("d/a", 1)
+        made.hand.boot += 20
+        made.keeper.critical()
+        await until(Stubborn.entered.is_set)
+        stalled_at = made.keeper.progress_at
+        made.hand.boot += 400_000
+        await asyncio.sleep(0.05)
+        assert made.keeper.progress_at == stalled_at
+        Stubborn.gate.set()
+        await until(lambda: made.keeper.progress_at > stalled_at)
+
+
+# Whatever happens -----------------------------------------------------------------------------------------------------
+
+WORDS = st.binary(max_size=40) | st.text(max_size=10) | st.integers(-(2**40), 2**40) | st.floats(allow_nan=False)
+STEPS = st.one_of(
+    st.tuples(st.just("scan"), st.lists(st.integers(-(2**15), 2**15 - 1), min_size=3, max_size=3)),
+    st.tuples(st.just("value"), st.sampled_from(["d/a", "e/note", "e/alarm", "e/trend"]), WORDS),
+    st.tuples(st.just("fail"), st.integers(0, 1)),
+    st.tuples(st.just("wait"), st.integers(0, 5_000)),
+    st.tuples(st.just("wall"), st.sampled_from([-10_000, -101, -50, 50, 101, 10_000])),
+    st.tuples(st.just("sync"), st.booleans()),
+    st.tuples(st.just("refuse"), st.booleans()),
+    st.tuples(st.just("commit")),
+    st.tuples(st.just("flush")),
+)
+
+
+class Play:
+    """Does steps, and keeps its own book of what was recorded."""
+
+    def __init__(self, made: Parts) -> None:
+        self.made = made
+        self.book: dict[int, list[tuple[int, Value, int]]] = {}
+
+    def enter(self, point: str, value: Value, quality: int = 0) -> None:
+        """A sample that must be found again."""
+        self.book.setdefault(self.made.numbers[point], []).append((self.made.hand.boot, value, quality))
+
+    async def do(self, what: str, *words: Any) -> None:
+        """One step."""
+        made, read = self.made, self.made.reads()
+        if what == "scan":
+            values = words[0]
+            names = [name for name, _ in read[1].points]
+            made.recorder.scan(read[1], b"".join(value.to_bytes(2, "big", signed=True) for value in values))
+            for name, value in zip(names, values, strict=True):
+                self.enter(name, value)
+        elif what == "value":
+            made.recorder.value(*words)
+            self.enter(*words)
+        elif what == "fail":
+            made.recorder.fail(read[words[0]], NO_ANSWER)
+            for name, _ in read[words[0]].points:
+                self.enter(name, None, NO_ANSWER)
+        elif what == "wait":
+            made.hand.boot += words[0]
+        elif what == "wall":
+            made.hand.wall += words[0]
+        elif what == "sync":
+            made.hand.sync = words[0]
+        elif what == "refuse":
+            Stubborn.refuses = words[0]
+        else:
+            await self.ask(made.keeper.flush() if what == "flush" else made.commit())
+
+    async def ask(self, work: Coroutine[Any, Any, None]) -> None:
+        """Work that the disk may refuse."""
+        try:
+            await work
+        except StoreFull:
+            assert Stubborn.refuses
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(STEPS, max_size=25))
+def test_whatever_happens_the_batches_hold_what_was_recorded(steps: list[tuple[Any, ...]]) -> None:
+    async def play(folder: Path) -> None:
+        async with parts(folder, kind=Stubborn) as made:
+            scene = Play(made)
+            for step in steps:
+                await scene.do(*step)
+            Stubborn.refuses = False
+            await made.keeper.flush()
+            assert not made.keeper.waiting
+            assert made.recorder.waiting == 0
+            assert made.keeper.counts.committed == made.recorder.samples == sum(map(len, scene.book.values()))
+            assert by_series(made.batches()) == scene.book
+
+    Stubborn.refuses = False
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(play(Path(folder)))
