@@ -56,12 +56,17 @@ class Demo:
         plan = self.plan
         cut_at = plan.seconds / 4
         up_at = cut_at + plan.outage
-        async with asyncio.TaskGroup() as group:
-            if plan.outage:
-                group.create_task(self._later(cut_at, self._outage))
-            if plan.kill:
-                group.create_task(self._later(up_at + (plan.seconds - up_at) / 3, self._kill))
+        acts = []
+        if plan.outage:
+            acts.append(asyncio.create_task(self._later(cut_at, self._outage)))
+        if plan.kill:
+            acts.append(asyncio.create_task(self._later(up_at + (plan.seconds - up_at) / 3, self._kill)))
+        try:
             await self._watch(plan.seconds)
+            await asyncio.gather(*acts)
+        finally:
+            for act in acts:
+                act.cancel()
 
     async def _later(self, seconds: float, act: Callable[[], Awaitable[None]]) -> None:
         await asyncio.sleep(seconds)
@@ -85,7 +90,8 @@ class Demo:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             self._refresh(self.stage.state)
-            for name in ("broker", "collector", "devices"):
+            agent = ("agent",) if self.stage.state.agent == "up" else ()
+            for name in ("broker", "collector", "devices", *agent):
                 if not self.stage.children.running(name):
                     raise GatewayError(f"the demo's {name} ended: see {name}.log in {self.stage.scene.folder}")
             await asyncio.sleep(REFRESH_S)

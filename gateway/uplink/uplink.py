@@ -119,14 +119,17 @@ class UplinkTask:
         self._up()
         backoff.reset()
         self.session.connected()
+        lost: ExceptionGroup | None = None
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._receive(link, self._authority))
                 group.create_task(self._send(link, group))
         except* (LinkError, StoreError) as errors:
-            raise LinkError(str(errors.exceptions[0])) from errors
+            lost = errors  # raised here, CPython 3.11.2 would wrap it in a group once more
         finally:
             self.session.disconnected()
+        if lost is not None:
+            raise LinkError(str(lost.exceptions[0])) from lost
 
     async def _farewell(self, link: Link) -> None:
         """Say that we go, as the last will would; a broker that does not take it in time learns it by our silence."""

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import itertools
 import logging
+import shutil
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
@@ -22,7 +23,7 @@ from buffer.store import Store
 from ext import NO_ANSWER, Value
 from gateway import keeper as module
 from gateway import recorder as recorder_module
-from tests.gateway.support import BOOT, TRUTH, Parts, bus, by_series, device, samples, until
+from tests.gateway.support import BOOT, GATEWAY, KEY, STORE_BYTES, TRUTH, Parts, bus, by_series, device, samples, until
 
 TEXT = bus() + device("d", "a", "b") + device("e", "alarm priority = 'critical'", "trend priority = 'bulk'", "note")
 MIN_STORE = 1_000_000
@@ -388,9 +389,17 @@ class Play:
             assert Stubborn.refuses
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.lists(STEPS, max_size=25))
-def test_whatever_happens_the_batches_hold_what_was_recorded(steps: list[tuple[Any, ...]]) -> None:
+@pytest.fixture(scope="module")
+def new_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty store to copy: making one takes a process."""
+    path = tmp_path_factory.mktemp("store") / "buffer.db"
+    Store.open(path, GATEWAY, KEY, BOOT, size_limit=STORE_BYTES).close()
+    return path
+
+
+@settings(max_examples=80, deadline=None)
+@given(steps=st.lists(STEPS, max_size=25))
+def test_whatever_happens_the_batches_hold_what_was_recorded(new_store: Path, steps: list[tuple[Any, ...]]) -> None:
     async def play(folder: Path) -> None:
         async with parts(folder, kind=Stubborn) as made:
             scene = Play(made)
@@ -405,4 +414,5 @@ def test_whatever_happens_the_batches_hold_what_was_recorded(steps: list[tuple[A
 
     Stubborn.refuses = False
     with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(new_store, folder)
         asyncio.run(play(Path(folder)))

@@ -222,11 +222,17 @@ class Rig:
     async def until_rows(self, enough: Callable[[list[Row]], bool], what: str, seconds: float = WAIT_S) -> list[Row]:
         """Wait until the stored rows are `enough`; all of them."""
 
-        def asked() -> list[Row] | None:
-            rows = self.rows()
-            return rows if rows and enough(rows) else None
+        rows: list[Row] = []
 
-        return await self.until(asked, what, seconds) or []
+        def asked() -> bool:
+            rows[:] = self.rows()
+            return bool(rows) and enough(rows)
+
+        try:
+            await self.until(asked, what, seconds)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n--- {len(rows)} rows, the last of them {rows[-12:]}") from error
+        return rows
 
     def logs(self) -> str:
         """The ends of the logs. Blocks."""
