@@ -26,14 +26,32 @@ class Held:
     refused: str | None
 
 
-def held(connection: sqlite3.Connection, start: int) -> list[Held]:
-    """What is not acknowledged from number `start` on, in order."""
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """How much is not acknowledged; `refused` counts the batches that the collector does not take."""
+
+    batches: int
+    samples: int
+    bytes: int
+    refused: int
+
+
+def backlog(connection: sqlite3.Connection) -> Backlog:
+    """What is not acknowledged, in sum."""
     query = (
-        "SELECT number, kind, part, samples, size, refused FROM batches"
-        " WHERE number >= ? AND acked_utc_ms = 0 ORDER BY number"
+        "SELECT count(*), coalesce(sum(samples), 0), coalesce(sum(size), 0), coalesce(sum(refused != ''), 0)"
+        " FROM batches WHERE acked_utc_ms = 0"
+    )
+    return Backlog(*connection.execute(query).fetchone())
+
+
+def held(connection: sqlite3.Connection, limit: int = -1) -> list[Held]:
+    """What is not acknowledged, by number, at most `limit` of it (-1: all)."""
+    query = (
+        "SELECT number, kind, part, samples, size, refused FROM batches WHERE acked_utc_ms = 0 ORDER BY number LIMIT ?"
     )
     found = []
-    for number, code, part, samples, size, refused in connection.execute(query, (start,)):
+    for number, code, part, samples, size, refused in connection.execute(query, (limit,)):
         found.append(Held(number, KINDS[code], priority_of(KINDS[code], part), samples, size, refused or None))
     return found
 
@@ -60,12 +78,12 @@ def check_ack(connection: sqlite3.Connection, memory: Memory, gateway: str, ack:
             raise AckRefused(AckReason.HASH, f"batch {number} is {row[0].hex()}, not {digest.hex()}")
 
 
-def acked_numbers(connection: sqlite3.Connection, memory: Memory, ack: Ack) -> list[int]:
+def acked_numbers(connection: sqlite3.Connection, ack: Ack) -> list[int]:
     """The held numbers that it frees: the union of the cumulative number and the ranges."""
     query = "SELECT number FROM batches WHERE number BETWEEN ? AND ? AND acked_utc_ms = 0"
     freed: set[int] = set()
     for first, last in [(1, ack.cumulative), *((first, last) for first, last, _ in ack.ranges)]:
-        freed.update(row[0] for row in connection.execute(query, (max(first, memory.lowest_held), last)))
+        freed.update(row[0] for row in connection.execute(query, (first, last)))
     return sorted(freed)
 
 

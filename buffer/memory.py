@@ -56,8 +56,11 @@ def read_memory(connection: sqlite3.Connection, boot: bytes) -> Memory:
 
 
 def lowest_held(connection: sqlite3.Connection, start: int) -> int:
-    """The lowest unacknowledged number from `start` on; one past the newest when there is none."""
-    query = "SELECT number FROM batches WHERE number >= ? AND acked_utc_ms = 0 ORDER BY number LIMIT 1"
+    """The lowest number from `start` on that waits for its acknowledgement; one past the newest when there is none.
+
+    A batch that the collector refused waits for nothing: the rows behind it need not stay for its sake.
+    """
+    query = "SELECT number FROM batches WHERE number >= ? AND acked_utc_ms = 0 AND refused = '' ORDER BY number LIMIT 1"
     if row := connection.execute(query, (start,)).fetchone():
         return int(row[0])
     return int(connection.execute("SELECT coalesce(max(number), 0) + 1 FROM batches").fetchone()[0])

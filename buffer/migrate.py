@@ -9,8 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from buffer.database import APPLICATION_ID, REMEDY, connect, translate, translated
-from buffer.errors import StoreCorrupt, StoreError, StoreMismatch
+from buffer.database import APPLICATION_ID, connect, translate, translated
+from buffer.errors import StoreError, StoreMismatch
 
 VERSION = 1  # of the tables, in PRAGMA user_version
 TIMEOUT_S = 600  # rewriting a full store on a slow card
@@ -38,7 +38,8 @@ def version_of(path: Path, *, read_only: bool = False) -> int:
     finally:
         connection.close()
     if application != APPLICATION_ID and (version or tables):
-        raise StoreCorrupt(errno.EINVAL, f"an SQLite file, but no store of this program; {REMEDY}", str(path))
+        message = "an SQLite file, but no store of this program; remedy: name another path in [buffer]"
+        raise StoreMismatch(errno.EINVAL, message, str(path))
     return version
 
 

@@ -87,7 +87,7 @@ class Reader:
     def held(self) -> list[Held]:
         """What is sealed and not acknowledged, by number."""
         with self._transaction():
-            return held(self._connection, 1)
+            return held(self._connection)
 
     def batches(self, first: int = 1, last: int | None = None) -> Iterator[StoredBatch]:
         """Batches whose bytes are kept, by number, those sealed meanwhile included; pruned ones are left out."""

@@ -34,6 +34,7 @@ def _create(database: Database) -> None:
     for name, (key, columns) in TABLES.items():
         database.table(name).create(columns, pk=key)
     database.table("series").create_index(["definition"], unique=True)
+    database.execute("CREATE INDEX held ON batches (number) WHERE acked_utc_ms = 0")
     database.table("parts").insert_all({"part": part, "sealed_to": 0} for part in range(4))
     state: dict[str, object] = dict.fromkeys(TABLES["state"][1], 0)
     state |= {"id": 1, "gateway": "", "stream": os.urandom(STREAM_BYTES), "boot": b"", "clean": 1}

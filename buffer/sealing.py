@@ -36,7 +36,7 @@ class Sealer:
         return [self.seal(memory, part) for part in sorted(memory.open)]
 
     def seal_account(self, memory: Memory, clock: Clock) -> int:
-        """A batch without samples that carries ledger entries; its number."""
+        """A batch without samples that carries a clock, and ledger entries if there are any; its number."""
         return self._put(memory, Kind.BATCH, CATALOGUE_PART, OpenBatch(clock, 0, 0, 0, 0, 0, 0, 0), ())
 
     def seal_catalogue(self, memory: Memory, clock: Clock, block: bytes) -> int:

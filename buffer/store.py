@@ -14,7 +14,7 @@ from buffer.ack import Ack
 from buffer.block import CATALOGUE_PART, Block, OpenBatch
 from buffer.catalogue import SeriesDefinition
 from buffer.database import PAGE_BYTES, REMEDY, connect, transaction, translated
-from buffer.delivery import Held
+from buffer.delivery import Backlog, Held
 from buffer.errors import BatchBoundary, BatchFormatError, StoreCorrupt, StoreFull
 from buffer.header import (
     BOOT_BYTES,
@@ -32,7 +32,7 @@ from buffer.memory import Memory, lowest_held, read_memory
 from buffer.migrate import ensure
 from buffer.recovery import set_aside
 
-__all__ = ["MIN_SIZE", "Block", "Clock", "Held", "Store", "set_aside"]
+__all__ = ["MIN_SIZE", "Backlog", "Block", "Clock", "Held", "Store", "set_aside"]
 
 T = TypeVar("T")
 
@@ -123,7 +123,7 @@ class Store:
         When the set differs from the newest catalogue, the open batches are sealed and a new catalogue is: blocks
         committed afterwards must be `fresh`.
         """
-        return self._with_room(lambda: self._assign(definitions))
+        return self._with_room(lambda: self._assign(definitions), admin=True)
 
     def commit(self, blocks: Sequence[Block], *, seal: bool = False) -> list[int]:
         """Put blocks on the disk, all or none, by one fsync; the numbers of the batches sealed by it.
@@ -149,15 +149,24 @@ class Store:
             return []
         return self._with_room(lambda: self._seal(part), admin=True)
 
+    def tell_clock(self) -> list[int]:
+        """Seal a batch without samples, for the clock in its header; its number."""
+        return self._with_room(lambda: [self._sealer.seal_account(self._memory, self._clock())], admin=True)
+
     def message(self, number: int) -> bytes:
         """The COSE bytes of a sealed batch, the same at every call; raises `UnknownBatch` or `StoreCorrupt`."""
         with translated(self._path):
             return sealing.read_message(self._connection, number)
 
-    def held(self) -> list[Held]:
-        """What is sealed and not acknowledged, by number."""
+    def held(self, limit: int = -1) -> list[Held]:
+        """What is sealed and not acknowledged, by number, at most `limit` of it (-1: all)."""
         with translated(self._path):
-            return delivery.held(self._connection, self._memory.lowest_held)
+            return delivery.held(self._connection, limit)
+
+    def backlog(self) -> Backlog:
+        """What is sealed and not acknowledged, in sum."""
+        with translated(self._path):
+            return delivery.backlog(self._connection)
 
     def find(self, digest: bytes) -> int | None:
         """The number of the batch of that hash, when its bytes are kept."""
@@ -170,18 +179,24 @@ class Store:
         """The numbers that a verified acknowledgement frees now, freed; raises `AckRefused`, then nothing is."""
         with translated(self._path):
             delivery.check_ack(self._connection, self._memory, self._gateway, ack)
-            numbers = delivery.acked_numbers(self._connection, self._memory, ack)
-        return self.acknowledge_numbers(numbers, ack.time)
+            numbers = delivery.acked_numbers(self._connection, ack)
+        return self._free(numbers, ack.time, floor_ms=ack.time)
 
     def acknowledge_numbers(self, numbers: Sequence[int], utc_ms: int | None = None) -> list[int]:
         """Free batches on another's word (a broker's PUBACK), dated `utc_ms` or now; those that were held."""
-        when = max(1, time.time_ns() // 1_000_000 if utc_ms is None else utc_ms)
+        return self._free(numbers, time.time_ns() // 1_000_000 if utc_ms is None else utc_ms)
+
+    def _free(self, numbers: Sequence[int], utc_ms: int, *, floor_ms: int = 0) -> list[int]:
+        when = max(1, utc_ms)
         query = "UPDATE batches SET acked_utc_ms = ? WHERE number = ? AND acked_utc_ms = 0"
         freed: list[int] = []
         if not numbers:
             return freed
         with self._change():
             freed += [number for number in numbers if self._connection.execute(query, (when, number)).rowcount]
+            if floor_ms > self._memory.floor_ms:
+                self._connection.execute("UPDATE state SET floor_ms = ?", (floor_ms,))
+                self._memory.floor_ms = floor_ms
             self._memory.lowest_held = lowest_held(self._connection, self._memory.lowest_held)
         return freed
 
@@ -189,6 +204,7 @@ class Store:
         """Mark a held batch as refused by the collector; it stays held."""
         with self._change():
             self._connection.execute("UPDATE batches SET refused = ? WHERE number = ?", (reason, number))
+            self._memory.lowest_held = lowest_held(self._connection, self._memory.lowest_held)
 
     def prune(self, before_utc_ms: int) -> int:
         """Drop the bytes of batches acknowledged before then; how many. Catalogues in use stay."""

@@ -7,7 +7,8 @@ from collections.abc import Callable
 async def wait_for_event(event: asyncio.Event, seconds: float) -> bool:
     """Wait until `event` is set or the time is over; whether it is set."""
     try:
-        await asyncio.wait_for(event.wait(), seconds)
+        async with asyncio.timeout(seconds):  # wait_for loses a cancellation that comes with the event (before 3.12)
+            await event.wait()
     except TimeoutError:
         return False
     return True

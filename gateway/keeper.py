@@ -64,6 +64,7 @@ class Keeper:
         self._working: asyncio.Task[None] | None = None
         self._critical = False
         self._remembered: Clock | None = None
+        self._undated = False
         self.counts = Counts()
         self.error = ""
         """Why the disk takes nothing; empty when it does."""
@@ -163,6 +164,15 @@ class Keeper:
                 seal_all or self._closing(name, clock) or (seal_critical and name == "critical")
             ):
                 self._seal(name)
+        self._date({block.clock.state for block in blocks}, clock.state, sealing=seal_all)
+
+    def _date(self, states: set[ClockState], state: ClockState, *, sealing: bool) -> None:
+        """Have what went out before the time was known dated by a later batch, by one without samples if need be."""
+        if states & {ClockState.UNSET, ClockState.SYNCHRONIZED}:
+            self._undated = ClockState.SYNCHRONIZED not in states
+        if sealing and self._undated and state is ClockState.SYNCHRONIZED:
+            self._undated = False
+            self._add(lambda store: store.tell_clock())
 
     def _closing(self, priority: str, clock: Clock) -> bool:
         """Whether the open batch must end: it is large, or the clock has stepped since it began."""

@@ -18,22 +18,25 @@ class StoreOutbox:
     def __init__(self, thread: StoreThread, clock: AgentClock) -> None:
         self._thread = thread
         self._clock = clock
+        self._told = ""
 
     async def held(self) -> Sequence[Held]:
-        """Every batch that is sealed and neither acknowledged nor refused."""
-        held = await self._thread.call(lambda store: store.held())
-        return [batch for batch in held if batch.refused is None]
+        """Every batch that is not acknowledged; one that was refused is tried again in each life: platforms are mended."""
+        return await self._thread.call(lambda store: store.held())
 
     async def message(self, number: int) -> bytes:
         """The bytes of a batch."""
         return await self._thread.call(lambda store: store.message(number))
 
-    async def acknowledge(self, ack: Ack) -> Sequence[int]:
-        """Free what `ack` proves stored; one that is about another store frees nothing, and is told of."""
+    async def acknowledge(self, ack: Ack) -> Sequence[int] | None:
+        """Free what `ack` proves stored; None for one that is about another store, which is told of once."""
         try:
             return await self._thread.call(lambda store: store.acknowledge(ack))
         except AckRefused as error:
-            log.error("uplink: %s", error)
+            if str(error) != self._told:
+                log.error("uplink: %s", error)
+            self._told = str(error)
+            return None
         except StoreError as error:  # a later acknowledgement says it again
             log.error("buffer: an acknowledgement is not noted: %s", error)
         return ()

@@ -1,4 +1,4 @@
-"""A second decoder of blocks, written from docs/format.md ("Blocks") alone: slow, plain, sharing nothing with `ext`."""
+"""A second decoder of blocks, written by a stranger from docs/format.md alone: plain, slow, strict as the page."""
 
 import re
 import struct
@@ -6,319 +6,344 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
-from math import inf, isinf, isnan
+from typing import TypeAlias
 
-ReferenceValue = bool | int | float | Decimal | str | bytes | None
-Sample = tuple[int, int, ReferenceValue, int]
+Value: TypeAlias = int | float | Decimal | bool | str | bytes | None
+Sample: TypeAlias = tuple[int, int, Value, int]
 
 INT, UINT, FLOAT32, FLOAT64, BOOL, TEXT, BYTES, NUMBER, NONE, QUOTIENT = range(1, 11)
-SCALED = 16
+SCALED = 16  # what the kinds 17 to 20 are above 1 to 4
 PARTIAL, QUALITY, SAME = 1, 2, 4
-TWO64 = 1 << 64
+
+MAX_BYTES = 1_048_576
+MAX_SAMPLES = 262_144
+MAX_SHAPE = 2_048
+MAX_FIELDS = 131_072
+MAX_TEXT = 32_768
+MAX_NUMBER = 512
+
+NUMBER_TEXT = re.compile(rb"-?[0-9]{1,512}(E-?[0-9]{1,4})?")
 
 
 class ReferenceFormatError(ValueError):
-    """The page calls these blocks an error."""
+    """The bytes are not blocks of a batch."""
 
 
-def need(condition: bool, why: str) -> None:
-    """Refuse the blocks unless `condition` holds."""
+def check(condition: bool, what: str) -> None:
+    """Refuse the input unless the condition holds."""
     if not condition:
-        raise ReferenceFormatError(why)
+        raise ReferenceFormatError(what)
 
 
-@dataclass
-class Field:
-    """A field of a shape and its state."""
-
-    number: int
-    kind: int
-    scale: tuple[int, int, int] | None
-    digits: int
-    state: int | str | bytes | Decimal | None
-
-
-@dataclass
-class Shape:
-    """A list of fields sampled at one time."""
-
-    period: int
-    fields: list[Field]
-    times: list[int] = field(default_factory=list)
-
-
-class Bytes:
-    """The primitives of the page over one block."""
+class Cursor:
+    """Reads the primitives from one block (or message), and never beyond its end."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.at = 0
 
-    def take(self, size: int) -> bytes:
-        """The next `size` bytes."""
-        need(self.at + size <= len(self.data), "the block ends inside a record")
-        self.at += size
-        return self.data[self.at - size : self.at]
+    @property
+    def left(self) -> int:
+        """How many bytes are still unread."""
+        return len(self.data) - self.at
+
+    def take(self, n: int) -> bytes:
+        """The next n bytes."""
+        check(n <= self.left, "ends too early")
+        self.at += n
+        return self.data[self.at - n : self.at]
+
+    def byte(self) -> int:
+        """One byte."""
+        return self.take(1)[0]
 
     def varint(self) -> int:
-        """LEB128 below 2**64."""
+        """An unsigned integer below 2^64, at most ten bytes."""
         value = 0
-        for index in range(10):
-            byte = self.take(1)[0]
-            value |= (byte & 0x7F) << (7 * index)
+        for shift in range(0, 70, 7):
+            byte = self.byte()
+            value |= (byte & 0x7F) << shift
             if byte < 0x80:
-                need(value < TWO64, "a varint beyond 64 bits")
+                check(value < 1 << 64, "varint of more than 64 bits")
                 return value
-        raise ReferenceFormatError("a varint of more than ten bytes")
+        raise ValueError("varint of more than ten bytes")
 
     def svarint(self) -> int:
-        """Zigzag of a varint."""
+        """A signed integer in the zigzag code."""
         code = self.varint()
-        return code // 2 if code % 2 == 0 else -(code + 1) // 2
+        return -(code >> 1) - 1 if code & 1 else code >> 1
 
-    def mask(self, size: int) -> list[bool]:
-        """A bit each, low bits first, with nothing beyond them."""
-        number = int.from_bytes(self.take((size + 7) // 8), "little")
-        need(number < 1 << size, "bits beyond a mask")
-        return [bool(number >> index & 1) for index in range(size)]
+    def mask(self, n: int) -> list[bool]:
+        """Bits for n things."""
+        bits = int.from_bytes(self.take((n + 7) // 8), "little")
+        check(bits >> n == 0, "bits beyond the end of a mask")
+        return [bool(bits >> i & 1) for i in range(n)]
+
+    def gap(self, before: int, count: int) -> int:
+        """The index, below count, of the field named next after the field `before` (-1: none)."""
+        index = before + 1 + self.varint()
+        check(index < count, "names a field beyond the shape")
+        return index
 
     def xor(self, width: int) -> int:
-        """The significant bytes of a float's difference."""
-        count, zeros = divmod(self.take(1)[0], 16)
-        need(count + zeros <= width, "too many bytes for a float")
-        return int.from_bytes(self.take(count), "little") << (8 * zeros)
+        """The bits that differ between two floats of width bytes."""
+        n, z = divmod(self.byte(), 16)
+        check(n + z <= width, "more bytes than the float has")
+        return int.from_bytes(self.take(n), "little") << 8 * z
 
 
-class Decoder:
-    """The state of one batch."""
-
-    def __init__(self) -> None:
-        self.shapes: list[Shape] = []
-        self.samples: list[Sample] = []
-        self.last_field: Field | None = None
-        self.last_time = 0
-
-    def block(self, data: bytes, first: bool) -> None:
-        """One block, all its records."""
-        need(data != b"", "an empty block")
-        source = Bytes(data)
-        if first:
-            need(source.varint() == 1, "a version other than 1")
-        while source.at < len(data):
-            self.record(source)
-
-    def record(self, source: Bytes) -> None:
-        """One record: its shape, its time, and a sample for each field present."""
-        number, flags = divmod(source.varint(), 8)
-        need(number <= len(self.shapes), "a shape that is not declared")
-        if number == len(self.shapes):
-            self.shapes.append(self.declaration(source))
-        shape = self.shapes[number]
-        time = self.time(source, shape)
-        count = len(shape.fields)
-        present = presence(source, count) if flags & PARTIAL else list(range(count))
-        need(len(self.samples) + len(present) <= 262_144, "too many samples")
-        codes = qualities(source, count, present) if flags & QUALITY else dict.fromkeys(present, 0)
-        written = changed(source, [index for index in present if not codes[index] & 1], flags)
-        for index in present:
-            entry = shape.fields[index]
-            value = value_of(source, entry, written[index]) if index in written else None
-            self.samples.append((entry.number, time, value, codes[index] >> 1))
-
-    def declaration(self, source: Bytes) -> Shape:
-        """A shape's period and fields."""
-        period, count = source.varint(), source.varint()
-        need(period < 1 << 53, "a period out of bounds")
-        need(1 <= count <= 2048, "a shape of no or too many fields")
-        need(sum(len(shape.fields) for shape in self.shapes) + count <= 131_072, "too many fields")
-        return Shape(period, [self.field(source) for _ in range(count)])
-
-    def field(self, source: Bytes) -> Field:
-        """A field's series number and kind."""
-        before = self.last_field
-        number = (before.number if before else -1) + 1 + source.svarint()
-        need(0 <= number < 1 << 32, "a series number out of bounds")
-        kind, scale, digits = source.take(1)[0], None, 0
-        if kind == 0:
-            need(before is not None, "the first field is as none before")
-            assert before is not None
-            kind, scale, digits = before.kind, before.scale, before.digits
-        elif kind in (17, 18, 19, 20):
-            scale = (source.svarint(), source.svarint(), source.svarint())
-            need(scale[0] != 0 and -127 <= scale[2] <= 127, "a scale out of bounds")
-        else:
-            need(1 <= kind <= 10, "an unknown kind")
-            digits = source.varint() if kind == QUOTIENT else 0
-            need(digits <= 9, "too many digits")
-        at_first: dict[int, int | str | bytes | None] = {TEXT: "", BYTES: b"", NUMBER: None, NONE: None}
-        self.last_field = Field(number, kind, scale, digits, at_first.get(kind, 0))
-        return self.last_field
-
-    def time(self, source: Bytes, shape: Shape) -> int:
-        """The time of a record."""
-        residual = source.svarint()
-        need(-(1 << 56) < residual < 1 << 56, "a residual out of bounds")
-        if not shape.times:
-            base = self.last_time
-        elif shape.period:
-            base = shape.times[-1] + shape.period
-        elif len(shape.times) == 1:
-            base = shape.times[-1]
-        else:
-            base = 2 * shape.times[-1] - shape.times[-2]
-        need(0 <= base + residual < 1 << 53, "a time out of bounds")
-        shape.times = [*shape.times[-1:], base + residual]
-        self.last_time = base + residual
-        return self.last_time
-
-
-def listed(source: Bytes, number: int, count: int) -> list[int]:
-    """The fields named by `number` gaps; only for lists without anything between."""
-    names: list[int] = []
-    for _ in range(number):
-        names.append(next_name(source, names[-1] if names else -1, count))
-    return names
-
-
-def next_name(source: Bytes, before: int, count: int) -> int:
-    """The field that the next gap names."""
-    name = before + 1 + source.varint()
-    need(name < count, "a field beyond the shape")
-    return name
-
-
-def presence(source: Bytes, count: int) -> list[int]:
-    """The fields that a partial record has."""
-    number = source.varint() if count > 8 else 0
-    need(number <= count, "more samples than fields")
-    if number:
-        return listed(source, number, count)
-    names = [index for index, bit in enumerate(source.mask(count)) if bit]
-    need(names != [], "a record without samples")
-    return names
-
-
-def qualities(source: Bytes, count: int, present: list[int]) -> dict[int, int]:
-    """The code of each field present."""
-    number = source.varint()
-    need(number <= count, "more qualities than fields")
-    if number == 0:
-        return dict.fromkeys(present, code(source))
-    codes = dict.fromkeys(present, 0)
-    name = -1
-    for _ in range(number):
-        name = next_name(source, name, count)
-        need(name in codes, "a quality without a sample")
-        codes[name] = code(source)
-    return codes
-
-
-def code(source: Bytes) -> int:
-    """One quality, and whether the sample is without a value."""
-    value = source.varint()
-    need(value < 512 and value >> 1 & 3 != 3, "no quality")
+def double(bits: int) -> float:
+    """The binary64 of these bits."""
+    value: float = struct.unpack("<d", bits.to_bytes(8, "little"))[0]
     return value
 
 
-def changed(source: Bytes, valued: list[int], flags: int) -> dict[int, bool]:
-    """For each field with a value, whether that is written."""
-    if not flags & SAME:
-        return dict.fromkeys(valued, True)
-    need(valued != [], "unchanged values where there are none")
-    if len(valued) == 1:
-        return {valued[0]: False}
-    return dict(zip(valued, source.mask(len(valued)), strict=True))
+def widened(bits: int) -> float:
+    """The binary64 equal to the binary32 of these bits; of a NaN, with its sign, quiet bit and payload."""
+    if bits >> 23 & 0xFF == 0xFF:
+        return double(bits >> 31 << 63 | 0x7FF << 52 | (bits & 0x7FFFFF) << 29)
+    value: float = struct.unpack("<f", bits.to_bytes(4, "little"))[0]
+    return value
 
 
-def value_of(source: Bytes, entry: Field, written: bool) -> ReferenceValue:
-    """A sample's value, and the field's state brought up to it."""
-    kind = entry.kind & 15
-    need(kind != NONE, "a value of a field that has none")
-    if written:
-        entry.state = next_state(source, kind, entry.state)
-    need(entry.state is not None, "the last value of a field that had none")
-    if kind in (TEXT, BYTES, NUMBER):
-        return entry.state
-    assert isinstance(entry.state, int)
-    return out(entry, kind, entry.state)
+@dataclass(frozen=True)
+class Scale:
+    """(raw * multiplier + addend) * 10^exponent."""
+
+    multiplier: int
+    addend: int
+    exponent: int
+
+    def of_integer(self, raw: int) -> Decimal:
+        """The exact decimal, with the exponent of the scale."""
+        return Decimal(f"{raw * self.multiplier + self.addend}E{self.exponent}")
+
+    def of_float(self, raw: float) -> float:
+        """The binary64 nearest to the exact result."""
+        if raw != raw:
+            return raw
+        if raw in (float("inf"), float("-inf")):
+            return raw if self.multiplier > 0 else -raw
+        exact = (Fraction(raw) * self.multiplier + self.addend) * Fraction(10) ** self.exponent
+        try:
+            # The quotient of two ints is rounded once, ties to even; it is -0.0 only for what is rounded to zero.
+            return exact.numerator / exact.denominator
+        except OverflowError:
+            return float("inf") if exact > 0 else float("-inf")
 
 
-def next_state(source: Bytes, kind: int, state: int | str | bytes | Decimal | None) -> int | str | bytes | Decimal:
-    """The state after a value that is written."""
-    if kind in (TEXT, BYTES, NUMBER):
-        return text(source, kind)
-    assert isinstance(state, int)
-    if kind in (INT, UINT, QUOTIENT):
-        return (state + source.svarint()) % TWO64
-    if kind == BOOL:
-        return 1 - state
-    return state ^ source.xor(4 if kind == FLOAT32 else 8)
+@dataclass(frozen=True)
+class Format:
+    """How the values of a field are written."""
+
+    kind: int
+    scale: Scale | None = None
+    digits: int = 0
 
 
-def text(source: Bytes, kind: int) -> int | str | bytes | Decimal:
-    """A text, bytes, or a number that travels as text."""
-    size = source.varint()
-    need(size <= (512 if kind == NUMBER else 32_768), "a value too long")
-    data = source.take(size)
-    if kind == BYTES:
-        return data
-    try:
-        content = data.decode()
-    except UnicodeDecodeError as error:
-        raise ReferenceFormatError("no UTF-8") from error
-    if kind == TEXT:
-        return content
-    match = re.fullmatch("-?[0-9]{1,512}(E(-?[0-9]{1,4}))?", content)
-    need(match is not None, "no number")
-    return Decimal(content) if "E" in content else int(content)
+@dataclass
+class Field:
+    """One series in one shape, and its state: integers, bits and booleans in `number`, the rest in `text`."""
+
+    series: int
+    format: Format
+    number: int = 0
+    text: bytes | None = None
+
+    def read(self, cursor: Cursor) -> None:
+        """Read a value that is written; it becomes the state."""
+        match self.format.kind:
+            case 1 | 10:  # INT, QUOTIENT
+                self.number = (self.number + cursor.svarint() + (1 << 63)) % (1 << 64) - (1 << 63)
+            case 2:  # UINT
+                self.number = (self.number + cursor.svarint()) % (1 << 64)
+            case 3:  # FLOAT32
+                self.number ^= cursor.xor(4)
+            case 4:  # FLOAT64
+                self.number ^= cursor.xor(8)
+            case 5:  # BOOL
+                self.number ^= 1
+            case 9:  # NONE
+                raise ValueError("a value of a field that has none")
+            case kind:
+                size = cursor.varint()
+                check(size <= (MAX_NUMBER if kind == NUMBER else MAX_TEXT), "text or bytes too long")
+                self.text = cursor.take(size)
+
+    def value(self) -> Value:
+        """The value that the state stands for."""
+        kind, scale = self.format.kind, self.format.scale
+        if kind in (INT, UINT):
+            return self.number if scale is None else scale.of_integer(self.number)
+        if kind in (FLOAT32, FLOAT64):
+            raw = widened(self.number) if kind == FLOAT32 else double(self.number)
+            return raw if scale is None else scale.of_float(raw)
+        if kind == QUOTIENT:
+            quotient: float = float(self.number) / 10**self.format.digits
+            return quotient
+        if kind == BOOL:
+            return bool(self.number)
+        if kind == TEXT:
+            return (self.text or b"").decode("utf-8")
+        if kind == BYTES:
+            return self.text or b""
+        if self.text is None:
+            raise ValueError("the last value of a field that never had one")
+        match = NUMBER_TEXT.fullmatch(self.text)
+        if match is None:
+            raise ValueError("not a number")
+        return int(self.text) if match[1] is None else Decimal(self.text.decode("ascii"))
 
 
-def out(entry: Field, kind: int, state: int) -> bool | int | float | Decimal:
-    """The value that a state stands for."""
-    if kind == BOOL:
-        return state == 1
-    if kind in (FLOAT32, FLOAT64):
-        raw = float_of(state, kind)
-        return raw if entry.scale is None else scaled_float(raw, *entry.scale)
-    number = state - TWO64 if kind != UINT and state >= TWO64 // 2 else state
-    if kind == QUOTIENT:
-        return number / int(10**entry.digits)
-    return number if entry.scale is None else scaled_decimal(number, *entry.scale)
+@dataclass
+class Shape:
+    """Fields that are sampled at one time, and the times of the shape's last two records."""
+
+    period: int
+    fields: list[Field]
+    times: list[int] = field(default_factory=list)
+
+    def base(self, before: int) -> int:
+        """The time expected of the next record, when the record before it in the batch has the time `before`."""
+        if not self.times:
+            return before
+        return self.times[-1] + (self.period or self.times[-1] - self.times[0])
 
 
-def float_of(bits: int, kind: int) -> float:
-    """A binary64 with these bits, or equal to the binary32 with these bits."""
-    if kind == FLOAT32:
-        exponent, fraction = bits >> 23 & 0xFF, bits & 0x7FFFFF
-        if exponent != 0xFF or fraction == 0:
-            return float(struct.unpack("<f", bits.to_bytes(4, "little"))[0])
-        bits = (bits >> 31) << 63 | 0x7FF << 52 | fraction << 29
-    return float(struct.unpack("<d", bits.to_bytes(8, "little"))[0])
+class Decoder:
+    """Decodes the blocks of one batch, in order."""
 
+    def __init__(self) -> None:
+        self.started = False
+        self.bytes = 0
+        self.samples = 0
+        self.fields = 0
+        self.time = 0
+        self.series = -1
+        self.format: Format | None = None
+        self.shapes: list[Shape] = []
 
-def scaled_decimal(raw: int, multiplier: int, addend: int, exponent: int) -> Decimal:
-    """The exact decimal with that exponent."""
-    number = raw * multiplier + addend
-    return Decimal((int(number < 0), tuple(map(int, str(abs(number)))), exponent))
+    def block(self, block: bytes) -> list[Sample]:
+        """The samples of the next block."""
+        cursor = Cursor(block)
+        self.bytes += len(block)
+        check(len(block) > 0 and self.bytes <= MAX_BYTES, "an empty block, or too many bytes")
+        if not self.started:
+            check(cursor.varint() == 1, "unknown version")
+            self.started = True
+        samples: list[Sample] = []
+        while cursor.left:
+            samples += self.record(cursor)
+        return samples
 
+    def record(self, cursor: Cursor) -> list[Sample]:
+        """The samples of one record."""
+        number, flags = divmod(cursor.varint(), 8)
+        check(number <= len(self.shapes), "a shape not declared")
+        if number == len(self.shapes):
+            self.shapes.append(self.declaration(cursor))
+        shape = self.shapes[number]
 
-def scaled_float(raw: float, multiplier: int, addend: int, exponent: int) -> float:
-    """The nearest binary64."""
-    if isnan(raw):
-        return raw
-    if isinf(raw):
-        return raw if multiplier > 0 else -raw
-    exact = (Fraction(raw) * multiplier + addend) * Fraction(10) ** exponent
-    try:
-        return exact.numerator / exact.denominator
-    except OverflowError:
-        return inf if exact > 0 else -inf
+        residual = cursor.svarint()
+        check(abs(residual) < 1 << 56, "residual out of range")
+        self.time = shape.base(self.time) + residual
+        check(0 <= self.time < 1 << 53, "time out of range")
+        shape.times = [*shape.times[-1:], self.time]
+
+        count = len(shape.fields)
+        present = self.presence(cursor, count) if flags & PARTIAL else list(range(count))
+        self.samples += len(present)
+        check(self.samples <= MAX_SAMPLES, "too many samples")
+        codes = self.qualities(cursor, present, count) if flags & QUALITY else {}
+        valued = [i for i in present if not codes.get(i, 0) & 1]
+        written = self.changed(cursor, valued) if flags & SAME else valued
+
+        for i in written:
+            shape.fields[i].read(cursor)
+        values = {i: shape.fields[i].value() for i in valued}
+        return [(shape.fields[i].series, self.time, values.get(i), codes.get(i, 0) >> 1) for i in present]
+
+    def declaration(self, cursor: Cursor) -> Shape:
+        """A new shape."""
+        period, count = cursor.varint(), cursor.varint()
+        check(period < 1 << 53, "period out of range")
+        check(1 <= count <= MAX_SHAPE, "a shape of no fields, or of too many")
+        self.fields += count
+        check(self.fields <= MAX_FIELDS, "too many fields")
+        fields = []
+        for _ in range(count):
+            self.series += 1 + cursor.svarint()
+            check(0 <= self.series < 1 << 32, "series number out of range")
+            self.format = self.kind(cursor)
+            fields.append(Field(self.series, self.format))
+        return Shape(period, fields)
+
+    def kind(self, cursor: Cursor) -> Format:
+        """The kind of a field, and what it asks for."""
+        kind = cursor.byte()
+        if kind == 0 and self.format is not None:
+            return self.format
+        if kind == QUOTIENT:
+            digits = cursor.varint()
+            check(digits <= 9, "too many digits")
+            return Format(kind, digits=digits)
+        if SCALED + INT <= kind <= SCALED + FLOAT64:
+            scale = Scale(cursor.svarint(), cursor.svarint(), cursor.svarint())
+            check(scale.multiplier != 0 and abs(scale.exponent) <= 127, "not a scale")
+            return Format(kind - SCALED, scale)
+        check(INT <= kind <= NONE, "unknown kind")
+        return Format(kind)
+
+    @staticmethod
+    def presence(cursor: Cursor, count: int) -> list[int]:
+        """The indices of the fields that have a sample."""
+        n = cursor.varint() if count > 8 else 0
+        check(n <= count, "names too many fields")
+        if n == 0:
+            present = [i for i, bit in enumerate(cursor.mask(count)) if bit]
+            check(bool(present), "a record without samples")
+            return present
+        present = [cursor.gap(-1, count)]
+        while len(present) < n:
+            present.append(cursor.gap(present[-1], count))
+        return present
+
+    @staticmethod
+    def qualities(cursor: Cursor, present: list[int], count: int) -> dict[int, int]:
+        """The codes of the fields whose code is not 0, by index."""
+
+        def code() -> int:
+            code = cursor.varint()
+            check(code < 512 and code >> 1 & 3 != 3, "not a quality")
+            return code
+
+        n = cursor.varint()
+        check(n <= count, "names too many fields")
+        if n == 0:
+            return dict.fromkeys(present, code())
+        codes: dict[int, int] = {}
+        index, among = -1, set(present)
+        for _ in range(n):
+            index = cursor.gap(index, count)
+            check(index in among, "quality of a field that is not present")
+            codes[index] = code()
+        return codes
+
+    @staticmethod
+    def changed(cursor: Cursor, valued: list[int]) -> list[int]:
+        """The indices of the fields whose values are written, of those that have a value."""
+        check(bool(valued), "SAME without a value")
+        if len(valued) == 1:
+            return []
+        return [i for i, bit in zip(valued, cursor.mask(len(valued)), strict=True) if bit]
 
 
 def decode(blocks: Sequence[bytes]) -> list[Sample]:
-    """The samples of a batch's blocks, in order; ReferenceFormatError for what the page calls an error."""
-    need(sum(map(len, blocks)) <= 1_048_576, "too many bytes")
+    """The samples (series, boot_ms, value, quality) of a batch's first blocks, or a `ReferenceFormatError`."""
     decoder = Decoder()
-    for index, data in enumerate(blocks):
-        decoder.block(data, index == 0)
-    return decoder.samples
+    try:
+        return [sample for block in blocks for sample in decoder.block(block)]
+    except ReferenceFormatError:
+        raise
+    except ValueError as error:
+        raise ReferenceFormatError(str(error)) from error

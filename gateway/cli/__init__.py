@@ -48,7 +48,7 @@ def lamppost() -> None:
 def main() -> None:
     """Run the command line; each error's class says the exit code (sysexits.h)."""
     try:
-        lamppost(standalone_mode=False)
+        sys.exit(lamppost(standalone_mode=False))  # None, or what a verb left with
     except click.exceptions.Abort:
         sys.exit(EX_INTERRUPTED)
     except click.ClickException as error:

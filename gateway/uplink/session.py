@@ -24,6 +24,8 @@ class Session:
 
     `catalogue` batches go before everything; then the newest first, with a share for the oldest. Without an
     acknowledgement a batch is sent again after 15 s, then at doubled intervals, and all of them after a reconnection.
+    What has been in flight for longer than the first 15 s does not fill the window: a platform that answers nothing
+    must not keep new batches from the broker.
     """
 
     def __init__(self, window: int = WINDOW) -> None:
@@ -35,6 +37,7 @@ class Session:
         self._waiting: set[int] = set()
         self._flights: dict[int, _Flight] = {}
         self._tries: dict[int, int] = {}
+        self._doubtful: set[int] = set()
         self._turn = 0
         self._connected = False
 
@@ -51,6 +54,7 @@ class Session:
     def connected(self) -> None:
         """A link is up: everything held is in doubt."""
         self._connected = True
+        self._doubtful |= self._tries.keys() & self._held.keys()
         self._flights.clear()
         self._tries.clear()
         self._first, self._live, self._backlog = [], [], []
@@ -66,11 +70,13 @@ class Session:
         self._connected = False
         self._flights.clear()
 
-    def hold(self, numbers: Iterable[tuple[int, bool]]) -> None:
-        """Batches (number, is a catalogue) that have been sealed, or were there at the start."""
+    def hold(self, numbers: Iterable[tuple[int, bool]], *, doubtful: bool = False) -> None:
+        """Batches (number, is a catalogue) that have been sealed; `doubtful` ones may have been sent in another life."""
         for number, catalogue in numbers:
             if number not in self._held:
                 self._held[number] = catalogue
+                if doubtful:
+                    self._doubtful.add(number)
                 self._queue(number, catalogue, self._live, sign=-1)
 
     def release(self, numbers: Iterable[int]) -> None:
@@ -80,6 +86,7 @@ class Session:
             self._waiting.discard(number)
             self._flights.pop(number, None)
             self._tries.pop(number, None)
+            self._doubtful.discard(number)
 
     def again(self, number: int) -> None:
         """The platform asks for a batch that it lacks, delivered before or not: sent once, ahead of everything."""
@@ -92,7 +99,7 @@ class Session:
         if not self._connected:
             return None
         self._expire(now)
-        if len(self._flights) >= self._window:
+        if sum(now - flight.sent_at < RESEND_FIRST_MS for flight in self._flights.values()) >= self._window:
             return None
         number = self._pick()
         if number is not None:
@@ -107,9 +114,10 @@ class Session:
         return min((flight.due for flight in self._flights.values()), default=None)
 
     def sent_at(self, number: int) -> int | None:
-        """When the batch in flight was sent; None if it was sent twice: its answer says nothing of the time then."""
+        """When the batch in flight was sent; None if it may have been sent before: an answer may then be an old one."""
         flight = self._flights.get(number)
-        return flight.sent_at if flight is not None and flight.tries == 1 else None
+        once = flight is not None and flight.tries == 1 and number not in self._doubtful
+        return flight.sent_at if flight is not None and once else None
 
     def _expire(self, now: int) -> None:
         for number in [n for n, flight in self._flights.items() if flight.due <= now]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import aiomqtt
+from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
@@ -23,6 +24,8 @@ INCOMING_MAX = 256
 """Messages that may wait unread: acknowledgements are small, and unions make up for a lost one."""
 MESSAGE_MAX = 1024 * 1024
 """Maximum Packet Size that we ask an MQTT 5 broker to keep to (MQTT 5.0, 3.1.2.11.4)."""
+FAILURE = 0x80
+"""SUBACK return codes from here on are refusals (MQTT 3.1.1, 3.9.3; MQTT 5.0, 3.9.3)."""
 UNSUPPORTED_PROTOCOL = frozenset({1, 0x84})
 """CONNACK return code 1 (MQTT 3.1.1, 3.2.2.3) and reason code 0x84 (MQTT 5.0, 3.2.2.2)."""
 
@@ -71,9 +74,12 @@ class MqttLink:
 
     async def subscribe(self, topic: str) -> None:
         try:
-            await self._client.subscribe(topic, qos=1)
+            codes = await self._client.subscribe(topic, qos=1)
         except aiomqtt.MqttError as error:
             raise LinkError(f"subscribe: {error}") from error
+        for code in codes:
+            if getattr(code, "value", code) >= FAILURE:
+                raise LinkError(f"subscribe: the broker refuses {topic}: {code}")
 
     async def messages(self) -> AsyncIterator[Message]:
         try:
@@ -118,7 +124,8 @@ class Connector:
         """Next time the older protocol, if the broker was reached and did not take the newer; else the next broker."""
         code = getattr(error, "rc", None)
         refused = getattr(code, "value", code) in UNSUPPORTED_PROTOCOL
-        reached = isinstance(error, aiomqtt.MqttError) and not isinstance(error.__context__, OSError)
+        unreachable = isinstance(error.__context__, OSError) and not isinstance(error.__context__, TimeoutError)
+        reached = isinstance(error, aiomqtt.MqttError) and not unreachable  # some never answer a newer CONNECT
         if self._uplink.version == "auto" and (refused or reached) and broker.url not in self._older:
             self._older.add(broker.url)
         else:
@@ -127,7 +134,8 @@ class Connector:
 
     async def _leave(self, client: aiomqtt.Client) -> None:
         with suppress(aiomqtt.MqttError, TimeoutError):  # the link is gone anyway; the broker tells our last will
-            await asyncio.wait_for(client.__aexit__(None, None, None), LEAVE_S)
+            async with asyncio.timeout(LEAVE_S):
+                await client.__aexit__(None, None, None)
 
     def _secrets(self, broker: Broker) -> tuple[str | None, ssl.SSLContext | None]:
         """What the files say: password and TLS; raises `OSError` (`ssl.SSLError` is one) or `ValueError`."""
@@ -148,7 +156,7 @@ class Connector:
             identifier=self._client_id,
             protocol=aiomqtt.ProtocolVersion.V5 if five else aiomqtt.ProtocolVersion.V311,
             clean_session=None if five else True,
-            clean_start=True,
+            clean_start=True if five else MQTT_CLEAN_START_FIRST_ONLY,  # 3.1.1 knows no other
             properties=properties,
             will=aiomqtt.Will(will.topic, will.payload, qos=1, retain=True),
             timeout=CONNECT_S,

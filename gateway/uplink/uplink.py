@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 RECONNECT_FIRST_S = 0.5
 RECONNECT_MAX_S = 30.0
 FAREWELL_S = 0.5
+SETTLED_S = 10.0
+"""A link that lasts so long is a good one: the next try after it comes at once."""
 ACK_MAX_BYTES = 64 * 1024
 """An acknowledgement is under a hundred bytes; ranges of a torn backlog make it longer, never this long."""
 
@@ -34,13 +36,13 @@ class Outbox(Protocol):
     """What the uplink sees of the store."""
 
     async def held(self) -> Sequence[Held]:
-        """Every batch that is sealed and neither acknowledged nor refused."""
+        """Every batch that is sealed and not acknowledged."""
 
     async def message(self, number: int) -> bytes:
         """The bytes of a batch, the same every time; raises `UnknownBatch`, `StoreCorrupt` for one damaged on disk."""
 
-    async def acknowledge(self, ack: Ack) -> Sequence[int]:
-        """Free what `ack` proves stored; the numbers freed."""
+    async def acknowledge(self, ack: Ack) -> Sequence[int] | None:
+        """Free what `ack` proves stored; the numbers freed. None: it is not about this store, nothing in it counts."""
 
     async def acknowledge_numbers(self, numbers: Sequence[int]) -> None:
         """Free `numbers` on the broker's word."""
@@ -89,7 +91,8 @@ class UplinkTask:
 
     async def run(self) -> None:
         """Connect, serve, and connect again, until cancelled."""
-        self.session.hold((held.number, held.kind == "catalogue") for held in await self._outbox.held())
+        held = await self._outbox.held()
+        self.session.hold(((batch.number, batch.kind == "catalogue") for batch in held), doubtful=True)
         backoff = Backoff(RECONNECT_FIRST_S, RECONNECT_MAX_S)
         while True:
             try:
@@ -117,8 +120,8 @@ class UplinkTask:
             await link.subscribe(self._topic("ack"))
         await link.publish(self._topic("status"), self._status(online=True), retain=True)
         self._up()
-        backoff.reset()
         self.session.connected()
+        settled = asyncio.get_running_loop().call_later(SETTLED_S, backoff.reset)
         lost: ExceptionGroup | None = None
         try:
             async with asyncio.TaskGroup() as group:
@@ -127,6 +130,7 @@ class UplinkTask:
         except* (LinkError, StoreError) as errors:
             lost = errors  # raised here, CPython 3.11.2 would wrap it in a group once more
         finally:
+            settled.cancel()
             self.session.disconnected()
         if lost is not None:
             raise LinkError(str(lost.exceptions[0])) from lost
@@ -178,9 +182,12 @@ class UplinkTask:
         if ack is None:
             return
         sent_at = self.session.sent_at(ack.answers)
+        freed = await self._outbox.acknowledge(ack)
+        if freed is None:
+            return
         if sent_at is not None:
             self._clock.signed_time(ack.time, sent_at)
-        self._released(await self._outbox.acknowledge(ack))
+        self._released(freed)
         for number, reason in ack.refused:
             await self._outbox.refuse(number, reason)
             self.session.release([number])

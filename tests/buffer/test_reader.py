@@ -31,7 +31,7 @@ def test_reader_sees_sealed_and_unsealed(store: Store, path: Path) -> None:
     assert [one.refused for one in found[2:5]] == [None, "why", None]
     assert (found[0].kind, found[0].priority, found[1].samples) == (Kind.CATALOGUE, Priority.CRITICAL, 1)
     assert (snapshot.gateway, snapshot.stream) == (GATEWAY, store.stream)
-    assert (snapshot.last_number, snapshot.delivered) == (2 * PAGE_BATCHES + 1, 3)
+    assert (snapshot.last_number, snapshot.delivered) == (2 * PAGE_BATCHES + 1, 4)
     critical, normal = snapshot.unsealed
     assert (critical.priority, critical.blocks) == (Priority.CRITICAL, (b"c",))
     assert (normal.clock, normal.samples, normal.blocks) == (CLOCK, 2, (b"a", b"b"))

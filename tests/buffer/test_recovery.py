@@ -148,7 +148,7 @@ def foreign(path: Path) -> None:
 def test_another_programs_file_is_refused_and_left_alone(path: Path, open_store: Open) -> None:
     foreign(path)
     before = path.read_bytes()
-    with pytest.raises(StoreCorrupt, match=r"no store of this program; remedy: set the file aside"):
+    with pytest.raises(StoreMismatch, match=r"no store of this program; remedy: name another path"):
         open_store()
     assert path.read_bytes() == before
 

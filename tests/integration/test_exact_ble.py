@@ -122,5 +122,26 @@ async def test_ruuvi_s_vectors_arrive_and_bluez_may_go_and_come(tmp_path: Path, 
     assert STRANGER.lower() not in told.lower()
 
 
+async def test_what_was_heard_before_the_time_was_known_is_dated_without_waiting_for_more(
+    tmp_path: Path, system_bus: None
+) -> None:
+    """An agent that reaches no time server learns the time from the collector; a sensor may speak once a day."""
+    async with Rig(tmp_path) as rig:
+        await rig.children.stop("collector")
+        bluez = await bluetoothd()
+        await rig.start_agent(CONFIG)
+        await asyncio.wait_for(bluez.until_scanning(), 20)
+        bluez.advertise(TAG, {RUUVI: bytes.fromhex(VALID.data)}, rssi=-60)
+        await rig.until(lambda: rig.status()["buffer"]["held"]["samples"] == 11, "the samples are sealed")
+        before = await asyncio.to_thread(rig.status)
+        await rig.start_collector()
+        rows = await rig.until_rows(lambda rows: len(rows) == 11, "they are dated and stored")
+        await rig.settle()
+        assert await rig.stop_agent() == 0
+        await bluez.stop()
+    assert max(row.utc_ms for row in rows) <= before["utc_ms"] + 1000
+    assert {row.quality for row in rows} == {GOOD}
+
+
 def shown(row: Row) -> tuple[float | None, str | None, int]:
     return row.value, row.exact, row.quality

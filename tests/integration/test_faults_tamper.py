@@ -1,6 +1,5 @@
-"""Batches that were altered, signed by another or sent as another: refused, reported, and nothing is changed by them."""
+"""Batches altered, signed by another or sent as another: refused, reported, and nothing is changed by them."""
 
-import asyncio
 import json
 import subprocess
 import sys
