@@ -30,10 +30,10 @@ class Held:
 class Backlog:
     """How much is not acknowledged; `refused` counts the batches that the collector does not take."""
 
-    batches: int
-    samples: int
-    bytes: int
-    refused: int
+    batches: int = 0
+    samples: int = 0
+    bytes: int = 0
+    refused: int = 0
 
 
 def backlog(connection: sqlite3.Connection) -> Backlog:

@@ -63,7 +63,9 @@ def _logging(level: int) -> Iterator[None]:
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
     lines: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
     listener = QueueListener(lines, handler)
-    logging.basicConfig(level=level, handlers=[QueueHandler(lines)])
+    queued = QueueHandler(lines)
+    queued.setFormatter(logging.Formatter("%(message)s"))  # the listener's handler adds the rest
+    logging.basicConfig(level=level, handlers=[queued])
     listener.start()
     try:
         yield

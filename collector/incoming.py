@@ -88,7 +88,7 @@ class Refusal(Exception):
 
 def examine(message: Message, root: str, keys: Keys) -> Accepted:
     """Verify a message, then parse it; raises Refusal."""
-    gateway = _gateway_of(message.topic, root)
+    site, gateway = _place_of(message.topic, root)
     if len(message.payload) > MAX_BATCH_BYTES:
         raise Refusal(Reason.OVERSIZE, f"{len(message.payload)} bytes are over {MAX_BATCH_BYTES}")
     try:
@@ -104,6 +104,8 @@ def examine(message: Message, root: str, keys: Keys) -> Accepted:
         raise Refusal(Reason.CONTENT, str(error), key, _identity(message.payload, envelope, key)) from error
     if gateway != key.gateway:
         raise Refusal(Reason.TOPIC, f"{key.gateway} sent on the topic of {gateway}")
+    if site != key.site:  # the answer goes to the site of the registry, where this gateway does not listen
+        raise Refusal(Reason.TOPIC, f"{key.gateway} sent as of site {site}, and is known as of site {key.site}")
     return parse(message, key, batch)
 
 
@@ -126,13 +128,13 @@ def parse(message: Message, key: PublicKey, batch: Batch) -> Accepted:
     return Accepted(message, key, batch, samples, ())
 
 
-def _gateway_of(topic: str, root: str) -> str:
-    """The gateway in `<root>/v1/<site>/<gateway>/batch`."""
+def _place_of(topic: str, root: str) -> tuple[str, str]:
+    """Site and gateway in `<root>/v1/<site>/<gateway>/batch`."""
     start = f"{root}/v1/"
     parts = topic[len(start) :].split("/")
     if len(topic) > MAX_TOPIC or not topic.startswith(start) or len(parts) != 3 or parts[2] != "batch":
         raise Refusal(Reason.TOPIC, "not one of batches")
-    return parts[1]
+    return parts[0], parts[1]
 
 
 def _valid_key(kid: bytes, keys: Keys) -> PublicKey:

@@ -3,17 +3,19 @@
 import asyncio
 import logging
 import signal
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from buffer.errors import StoreCorrupt, StoreError
-from buffer.store import Held, Store, set_aside
+from buffer.header import ClockState, LedgerEntry
+from buffer.store import Backlog, Store, set_aside
 from buffer.thread import StoreThread
 from config import Config
 from drivers.errors import DeviceError
 from gateway import series
-from gateway.clock import AgentClock, boot_id
+from gateway.clock import AgentClock, System, boot_id
 from gateway.control import ControlServer
+from gateway.errors import GatewayError
 from gateway.installation import Installation, Keys
 from gateway.keeper import Keeper
 from gateway.notify import notify, watchdog_interval
@@ -44,7 +46,7 @@ DISK_STUCK_MS = 300_000
 class Stored:
     """What the store last said of itself."""
 
-    held: tuple[Held, ...] = ()
+    held: Backlog = field(default_factory=Backlog)
     stream: bytes = b""
     error: str = ""
 
@@ -81,9 +83,11 @@ class Agent:
         for task in tasks:
             if task.done() and not task.cancelled() and (error := task.exception()) is not None:
                 raise error
+        if not self.stopping.is_set():
+            raise GatewayError("a part of the agent ended by itself")
 
     async def _open(self) -> None:
-        boot = boot_id()
+        boot = await asyncio.to_thread(boot_id)
         self.store = StoreThread(lambda: self._open_store(boot))
         await self.store.start()
         held, floor = await self.store.call(lambda store: (store.boot_clock, store.floor_ms))
@@ -109,7 +113,10 @@ class Agent:
         except StoreCorrupt as error:
             aside = set_aside(buffer.path)
             log.critical("buffer: %s; set aside as %s, a new one begins", error, aside)
-            return opened()
+            store = opened()
+            now, reason = System().boot_ms(), f"the buffer was damaged and set aside as {aside.name}"
+            store.note(LedgerEntry(boot, 0, now, 0, ClockState.UNSET, None, reason))
+            return store
 
     def _keeper(self) -> Keeper:
         buffer, uplink = self.config.buffer, self.config.uplink
@@ -193,12 +200,12 @@ class Agent:
         """What the store holds; what it held when it last answered, if the disk does not answer now."""
         try:
             async with asyncio.timeout(STORE_ANSWER_S):
-                held, stream = await self.store.call(lambda store: (store.held(), store.stream))
+                backlog, stream = await self.store.call(lambda store: (store.backlog(), store.stream))
         except TimeoutError:
             return replace(self._stored, error=f"the disk has not answered for {STORE_ANSWER_S:g} s")
         except StoreError as error:
             return replace(self._stored, error=str(error))
-        self._stored = Stored(tuple(held), stream)
+        self._stored = Stored(backlog, stream)
         return self._stored
 
     async def _close(self, tasks: list[asyncio.Future[object]]) -> None:

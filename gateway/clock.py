@@ -22,6 +22,10 @@ ROUND_TRIP_MAX_MS = 10_000
 """A platform's time that took longer than this says too little about now."""
 HOLDOVER_AFTER_MS = 3_600_000
 """A quartz drifts by up to 50 ppm, 180 ms in an hour: after that an estimate is held over, not synchronized."""
+FLOOR_TOLERANCE_MS = 60_000
+"""A platform's clock may run ahead of a time server's by so much before the box's own is called wrong."""
+TIMESYNC_FRESH_S = 3 * 3600
+"""timesyncd asks every 2048 s at the longest (timesyncd.conf(5)): five misses in a row are a server that is gone."""
 ADJTIMEX_ERROR = 5  # TIME_ERROR of adjtimex(2): the clock is not synchronized
 
 
@@ -48,7 +52,11 @@ class System:
         return time.time_ns() // 1_000_000
 
     def synchronized(self) -> bool:
-        return TIMESYNC.exists() or _kernel_synchronized()
+        try:
+            fresh = time.time() - TIMESYNC.stat().st_mtime < TIMESYNC_FRESH_S
+        except OSError:
+            fresh = False
+        return fresh or _kernel_synchronized()
 
 
 def _kernel_synchronized() -> bool:
@@ -100,7 +108,7 @@ class AgentClock:
         now = self.now()
         if self._source.synchronized():
             offset = self._source.utc_ms() - now
-            if offset + now >= self.floor_ms:
+            if offset + now >= self.floor_ms - FLOOR_TOLERANCE_MS:
                 self._held = Clock(self.boot, offset, ClockState.SYNCHRONIZED)
                 return self._held
         if self._platform is not None:

@@ -46,7 +46,7 @@ class ControlServer:
         if self._clients:
             await asyncio.wait(self._clients, timeout=1)
         with contextlib.suppress(OSError):
-            self.path.unlink()
+            await asyncio.to_thread(self.path.unlink)
 
     def _clear(self) -> None:
         self.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)

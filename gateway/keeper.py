@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from buffer.block import Block, same_clock
-from buffer.errors import StoreError
+from buffer.errors import StoreCorrupt, StoreError
 from buffer.header import Clock, ClockState, LedgerEntry, Priority
 from buffer.store import Store
 from buffer.thread import StoreThread
@@ -217,6 +217,8 @@ class Keeper:
         """Do what is waiting; a disk that does not take it is told of once, and tried again at the next round."""
         try:
             await self._work()
+        except StoreCorrupt:  # trying again does not mend a file: the next life sets it aside
+            raise
         except StoreError as error:
             if not self.error:
                 log.error("buffer: %s; samples wait in memory", error)

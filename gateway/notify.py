@@ -11,7 +11,7 @@ def notify(state: str) -> bool:
         return False
     if address.startswith("@"):  # an abstract socket begins with a zero byte
         address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK) as sock:
         try:
             sock.sendto(state.encode(), address)
         except OSError:

@@ -21,7 +21,7 @@ class StoreOutbox:
         self._told = ""
 
     async def held(self) -> Sequence[Held]:
-        """Every batch that is not acknowledged; one that was refused is tried again in each life: platforms are mended."""
+        """Every batch that is not acknowledged; refused ones are tried again in each life: platforms are mended."""
         return await self._thread.call(lambda store: store.held())
 
     async def message(self, number: int) -> bytes:

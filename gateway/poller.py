@@ -52,6 +52,10 @@ class BusTask(ABC):
                 await self.serve()
             except BusError as error:
                 self._broke(error, backoff)
+            except asyncio.CancelledError:
+                if asyncio.current_task().cancelling():  # type: ignore[union-attr]
+                    raise
+                self._broke(BusError("the driver cancelled itself"), backoff)
             except Exception as error:  # a driver's mistake costs its own bus, and no other
                 if not self._told_down:
                     log.exception("bus %s: the driver failed", self.bus.id)
@@ -115,28 +119,34 @@ class PollingTask(BusTask):
     async def serve(self) -> None:
         self.schedule = Schedule(self.polled.reads(), self.now())
         while True:
-            due = self.schedule.next_due()
-            if due is None:
-                await self._wait(SILENCE_CHECK_S)
-                continue
-            if due > self.now():
-                await self._wait(min((due - self.now()) / 1000, SILENCE_CHECK_S))
-                continue
-            read = self.schedule.take(self.now())
-            if self._worth_asking(read):
-                await self._ask(read)
+            due, now = self.schedule.next_due(), self.now()
+            if due is not None and due <= now:
+                await self._ask_due(now)
+            elif (probe := self._probe(now)) is not None:
+                await self._ask(probe)
+            else:
+                await self._wait(SILENCE_CHECK_S if due is None else min((due - now) / 1000, SILENCE_CHECK_S))
             self.alive()
 
-    def _worth_asking(self, read: Read) -> bool:
-        """A device that is gone gets a probe now and then, and all of them together one part in twenty of the bus."""
+    async def _ask_due(self, now: int) -> None:
+        """The earliest read; one of a device that is gone is only counted."""
+        read = self.schedule.take(now)
         health = self.health[read.device]
         if health.state is not State.OFFLINE:
-            return True
-        now = self.now()
-        if now >= health.probe_at and now >= self._dead_until:
-            return True
-        health.skipped += 1
-        return False
+            await self._ask(read)
+        elif (probe := self._probe(now)) is not None:
+            await self._ask(probe)
+        health.skipped += health.state is State.OFFLINE
+
+    def _probe(self, now: int) -> Read | None:
+        """A read of the device that is gone and has waited longest; all of them have one part in twenty of the bus."""
+        if now < self._dead_until:
+            return None
+        gone = [h for h in self.health.values() if h.state is State.OFFLINE and h.probe_at <= now]
+        if not gone:
+            return None
+        longest = min(gone, key=lambda health: health.probe_at)
+        return next((read for read in self.polled.reads() if read.device == longest.device), None)
 
     async def _ask(self, read: Read) -> None:
         health = self.health[read.device]
@@ -150,9 +160,13 @@ class PollingTask(BusTask):
             self._refused(read, error)
         except DeviceError as error:
             now = self.now()
+            before = health.state
             health.failed(now, error, now - began)
             self._dead_until = now + (now - began) * DEAD_SHARE
-            self.recorder.fail(read, error.quality)
+            if health.state is State.OFFLINE and before is not State.OFFLINE:
+                self.recorder.fail_points(self.points[read.device], error.quality)
+            else:
+                self.recorder.fail(read, error.quality)
         else:
             health.heard(self.now())
             self.recorder.scan(read, payload)

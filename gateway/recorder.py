@@ -21,6 +21,9 @@ PACKED_MAX = 8 * 1024 * 1024
 
 Plans = tuple[tuple[str, ScanPlan, int], ...]
 """Priority, plan and number of points: one of each priority that the points of a read have."""
+PLANS_MAX = 16_384
+"""Compiled reads that are remembered."""
+
 Listener = Callable[[str, int, Value, int], None]
 """Called with (point, boot_ms, value, quality) of each sample as it is judged."""
 
@@ -173,11 +176,17 @@ class Recorder:
             fields = [(layout, self._series[name]) for name, layout in read.points if self._priority[name] == priority]
             if fields:
                 plans.append((priority, ScanPlan(fields, read.every), len(fields)))
+        if len(self._plans) >= PLANS_MAX:  # a driver that makes its reads anew at each opening
+            self._plans.clear()
         self._plans[id(read)] = (read, tuple(plans))
         return tuple(plans)
 
     def _append(self, name: str, boot_ms: int, value: Value, quality: int) -> None:
-        self._pack(self._priority[name], boot_ms, 1, Packer.append, self._series[name], boot_ms, value, quality)
+        priority, series = self._priority[name], self._series[name]
+        try:
+            self._pack(priority, boot_ms, 1, Packer.append, series, boot_ms, value, quality)
+        except ValueError:  # too long or no text at all: what a device says is its own affair
+            self._pack(priority, boot_ms, 1, Packer.append, series, boot_ms, None, BAD_ANSWER)
 
     def _pack(self, priority: str, boot_ms: int, most: int, append: Callable[..., int], *args: object) -> None:
         """Call `append` with the open batch of `priority`; `most` samples are counted as lost when memory is full."""

@@ -101,10 +101,10 @@ async def _buffer(agent: "Agent") -> dict[str, Any]:
         "commits": counts.commits,
         "sealed": counts.sealed,
         "held": {
-            "batches": len(held),
-            "samples": sum(batch.samples for batch in held),
-            "bytes": sum(batch.bytes for batch in held),
-            "refused": sum(batch.refused is not None for batch in held),
+            "batches": held.batches,
+            "samples": held.samples,
+            "bytes": held.bytes,
+            "refused": held.refused,
         },
     }
 

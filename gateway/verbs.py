@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 TAIL_QUEUE = 10_000
 """Samples that may wait for a slow reader; what does not fit is counted and told."""
+QUEUE_MAX = 1_000
 PATTERNS_MAX = 64
 
 
@@ -32,8 +33,8 @@ class Verbs:
         return await status(self._agent)
 
     async def queue(self, _: Args) -> list[dict[str, Any]]:
-        """The batches that are sealed and not acknowledged, oldest first."""
-        held = await self._agent.store.call(lambda store: store.held())
+        """The batches that are sealed and not acknowledged, the oldest thousand of them."""
+        held = await self._agent.store.call(lambda store: store.held(QUEUE_MAX))
         return [
             {
                 "number": batch.number, "kind": batch.kind, "priority": batch.priority,

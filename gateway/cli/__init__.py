@@ -18,7 +18,7 @@ VERBS = {
     "demo": "Show the whole way, with simulated devices.",
 }
 
-EX_SOFTWARE = 70
+EX_IOERR = 74
 EX_INTERRUPTED = 130
 
 
@@ -59,10 +59,10 @@ def main() -> None:
         sys.exit(0)
     except Exception as error:  # the boundary of the process: known errors become a line, others a traceback
         code = getattr(error, "exit_code", None)
-        if code is None:
+        if code is None and not isinstance(error, OSError):
             raise
         _tell(error)
-        sys.exit(code)
+        sys.exit(EX_IOERR if code is None else code)
 
 
 def _tell(error: Exception) -> None:

@@ -39,7 +39,9 @@ def command(seconds: float, outage: float, kill: bool, folder: Path | None, agai
         raise click.UsageError("the outage must end before the demo does: --outage < 3/4 of --seconds")
     plan = Plan(seconds, outage, kill)
     if folder is not None:
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise click.UsageError(f"{folder} is not empty")
         _close(_run(folder, plan, as_json), as_json)
         return
     with tempfile.TemporaryDirectory(prefix="lamppost-demo-") as made:

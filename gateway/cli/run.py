@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from gateway.cli.output import config_option, run_dir_option
+from gateway.cli.output import config_option, plain, run_dir_option
 
 LOG_FORMAT = "%(levelname)s %(name)s: %(message)s"
 JOURNAL_PRIORITIES = {"DEBUG": 7, "INFO": 6, "WARNING": 4, "ERROR": 3, "CRITICAL": 2}
@@ -17,8 +17,8 @@ class JournalFormatter(logging.Formatter):
     """Puts the priority in front, as sd-daemon(3) has it, when the journal reads our stderr."""
 
     def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record).replace("\n", "\n<7>")
-        return f"<{JOURNAL_PRIORITIES.get(record.levelname, 6)}>{text}"
+        mark = f"<{JOURNAL_PRIORITIES.get(record.levelname, 6)}>"
+        return "\n".join(mark + plain(line) for line in super().format(record).splitlines())
 
 
 def start_logging(verbose: bool) -> None:
@@ -41,6 +41,7 @@ def command(config: Path, run_dir: Path, verbose: bool) -> None:
 
     from gateway import installation
     from gateway.agent import Agent
+    from gateway.loop import AgentLoop
 
     start_logging(verbose)
     found = installation.read(config)
@@ -50,7 +51,8 @@ def command(config: Path, run_dir: Path, verbose: bool) -> None:
         await Agent(found, keys, run_dir).run()
         leave()
 
-    asyncio.run(life())
+    with asyncio.Runner(loop_factory=AgentLoop) as runner:
+        runner.run(life())
 
 
 def leave() -> None:

@@ -19,7 +19,7 @@ def command(file: Path, key_file: Path, as_json: bool) -> None:
     from ext import unpack
     from gateway.errors import NotVerified
 
-    report = verify_file(file, PublicKey.from_json(key_file.read_text()), lambda blocks: len(unpack(blocks)))
+    report = verify_file(file, PublicKey.load(key_file), lambda blocks: len(unpack(blocks)))
     summary = {
         "gateway": report.gateway,
         "streams": [stream.hex() for stream in report.streams],

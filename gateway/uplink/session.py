@@ -71,7 +71,7 @@ class Session:
         self._flights.clear()
 
     def hold(self, numbers: Iterable[tuple[int, bool]], *, doubtful: bool = False) -> None:
-        """Batches (number, is a catalogue) that have been sealed; `doubtful` ones may have been sent in another life."""
+        """Batches (number, is a catalogue) that are sealed; `doubtful` ones may have been sent in another life."""
         for number, catalogue in numbers:
             if number not in self._held:
                 self._held[number] = catalogue

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -34,7 +34,7 @@ THREE = bus() + device("a", "p") + device("dead", "p") + device("c", "p")
 class Scene:
     """The buses of an installation, run in virtual time; nothing reaches a disk."""
 
-    def __init__(self, loop: VirtualLoop, drivers: list[Asked] | list[Heard]) -> None:
+    def __init__(self, loop: VirtualLoop, drivers: Sequence[Driver]) -> None:
         self.loop = loop
         found = [p.point for driver in drivers for v in driver.setup.devices for p in v.points]
         self.points = {point.id: point for point in found}
@@ -280,14 +280,16 @@ async def _fail(_: Read) -> bytes:
     raise KeyError("a mistake")
 
 
+def _break_close(driver: Asked) -> None:
+    driver.closing = lambda: _raise(KeyError("a mistake"))
+    driver.answer = _fail
+
+
 BREAK: dict[str, Callable[[Asked], None]] = {
     "read": lambda driver: setattr(driver, "answer", _fail),
     "open": lambda driver: setattr(driver, "opening", lambda: _raise(KeyError("a mistake"))),
     "reads": lambda driver: setattr(driver, "reads", lambda: _raise(KeyError("a mistake"))),
-    "close": lambda driver: (
-        setattr(driver, "closing", lambda: _raise(KeyError("a mistake"))),
-        setattr(driver, "answer", _fail),
-    )[0],
+    "close": _break_close,
 }
 
 
@@ -509,8 +511,8 @@ def test_a_driver_that_neither_asks_nor_listens_is_none(tmp_path: Path) -> None:
     _, (driver,) = make(tmp_path, ONE, Asked)
 
     class Neither(Driver):
-        reads, open, close, replay = Asked.reads, Asked.open, Asked.close, Asked.replay  # type: ignore[assignment]
+        reads, open, close, replay = Asked.reads, Asked.open, Asked.close, Asked.replay
 
-    neither = Neither(driver.setup)  # type: ignore[abstract]
+    neither = Neither(driver.setup)
     with pytest.raises(TypeError, match="neither asks nor listens"):
         bus_task(neither, Recorder(lambda: 0, {}, {}), lambda: 0)

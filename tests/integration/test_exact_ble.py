@@ -2,7 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -66,12 +67,16 @@ def system_bus(
     made.kill()
 
 
-async def bluetoothd() -> FakeBluez:
+@asynccontextmanager
+async def bluetoothd() -> AsyncIterator[FakeBluez]:
     """A BlueZ that has just started, with an adapter and without memories."""
     made = FakeBluez()
     await made.start()
     made.add_adapter()
-    return made
+    try:
+        yield made
+    finally:
+        await made.stop()
 
 
 def expected(sent: Sequence[tuple[Vector, int]]) -> dict[str, list[tuple[object, int]]]:
@@ -86,25 +91,22 @@ def expected(sent: Sequence[tuple[Vector, int]]) -> dict[str, list[tuple[object,
 async def test_ruuvi_s_vectors_arrive_and_bluez_may_go_and_come(tmp_path: Path, system_bus: None) -> None:
     heard = [(vector, -60 - turn) for turn, vector in enumerate(SENT)]
     async with Rig(tmp_path) as rig:
-        bluez = await bluetoothd()
-        await rig.start_agent(CONFIG)
-        await asyncio.wait_for(bluez.until_scanning(), 20)
-        for vector, rssi in heard:
-            bluez.advertise(TAG, {RUUVI: bytes.fromhex(vector.data)}, rssi=rssi, name="Ruuvi 884F")
-            bluez.advertise(STRANGER, {RUUVI: bytes.fromhex(vector.data)}, rssi=rssi, name="stranger's")
-        await rig.until_rows(lambda rows: len(rows) == len(heard) * 11, "all that was advertised")
-        assert sum((await asyncio.to_thread(rig.status))["strangers"].values()) == len(heard)
-
-        await bluez.stop()
+        async with bluetoothd() as bluez:
+            await rig.start_agent(CONFIG)
+            await asyncio.wait_for(bluez.until_scanning(), 20)
+            for vector, rssi in heard:
+                bluez.advertise(TAG, {RUUVI: bytes.fromhex(vector.data)}, rssi=rssi, name="Ruuvi 884F")
+                bluez.advertise(STRANGER, {RUUVI: bytes.fromhex(vector.data)}, rssi=rssi, name="stranger's")
+            await rig.until_rows(lambda rows: len(rows) == len(heard) * 11, "all that was advertised")
+            assert sum((await asyncio.to_thread(rig.status))["strangers"].values()) == len(heard)
         await rig.until_rows(lambda rows: len(rows) == (len(heard) + 1) * 11, "the bus is told to be out")
-        bluez = await bluetoothd()
-        await asyncio.wait_for(bluez.until_scanning(), 20)
-        bluez.advertise(TAG, {RUUVI: bytes.fromhex(MAXIMUM.data)}, rssi=-77)
-        await rig.until_rows(lambda rows: len(rows) == (len(heard) + 2) * 11, "the tag is heard again")
-        state = await asyncio.to_thread(rig.device, "tag")
-        await rig.settle()
-        assert await rig.stop_agent() == 0
-        await bluez.stop()
+        async with bluetoothd() as bluez:
+            await asyncio.wait_for(bluez.until_scanning(), 20)
+            bluez.advertise(TAG, {RUUVI: bytes.fromhex(MAXIMUM.data)}, rssi=-77)
+            await rig.until_rows(lambda rows: len(rows) == (len(heard) + 2) * 11, "the tag is heard again")
+            state = await asyncio.to_thread(rig.device, "tag")
+            await rig.settle()
+            assert await rig.stop_agent() == 0
         rows, samples = await asyncio.to_thread(rig.rows), await asyncio.to_thread(rig.samples)
         told = await asyncio.to_thread(lambda: rig.logs() + repr(rig.query("SELECT bytes FROM batches")))
 
@@ -126,19 +128,17 @@ async def test_what_was_heard_before_the_time_was_known_is_dated_without_waiting
     tmp_path: Path, system_bus: None
 ) -> None:
     """An agent that reaches no time server learns the time from the collector; a sensor may speak once a day."""
-    async with Rig(tmp_path) as rig:
-        await rig.children.stop("collector")
-        bluez = await bluetoothd()
+    async with Rig(tmp_path) as rig, bluetoothd() as bluez:
+        await rig.link.cut()
         await rig.start_agent(CONFIG)
         await asyncio.wait_for(bluez.until_scanning(), 20)
         bluez.advertise(TAG, {RUUVI: bytes.fromhex(VALID.data)}, rssi=-60)
         await rig.until(lambda: rig.status()["buffer"]["held"]["samples"] == 11, "the samples are sealed")
         before = await asyncio.to_thread(rig.status)
-        await rig.start_collector()
+        await rig.link.start()
         rows = await rig.until_rows(lambda rows: len(rows) == 11, "they are dated and stored")
         await rig.settle()
         assert await rig.stop_agent() == 0
-        await bluez.stop()
     assert max(row.utc_ms for row in rows) <= before["utc_ms"] + 1000
     assert {row.quality for row in rows} == {GOOD}
 

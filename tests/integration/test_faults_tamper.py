@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from buffer import batch as batches
 from buffer import cose
 from buffer.block import Block
 from buffer.catalogue import SeriesDefinition
+from buffer.cose import Kind
 from buffer.header import Clock, ClockState, Priority
 from buffer.keys import SigningKey
 from buffer.store import Store
@@ -114,7 +114,7 @@ def test_a_batch_signed_by_another_key_is_refused(
     original = real_batches(tmp_path, gateway)[0].payload
     signed = cose.read(original).payload
     for key, reason in ((other.key, "content"), (SigningKey(Ed25519PrivateKey.generate()), "unknown-key")):
-        forged = cose.sign(signed, batches.Kind.CATALOGUE, key)
+        forged = cose.sign(signed, Kind.CATALOGUE, key)
         assert bench.take(Message(gateway.topic, forged)) == []
         assert refused(bench)[-1].startswith(reason)
     assert bench.tables() == tables
@@ -129,7 +129,7 @@ def test_a_batch_whose_key_id_is_anothers_is_refused(
     original = real_batches(tmp_path, gateway)[0].payload
     stranger = SigningKey(Ed25519PrivateKey.generate())
     signed = cose.read(original).payload
-    forged = cose.assemble(gateway.key.kid, signed, cose.signature_of(signed, batches.Kind.CATALOGUE, stranger))
+    forged = cose.assemble(gateway.key.kid, signed, cose.signature_of(signed, Kind.CATALOGUE, stranger))
     assert bench.take(Message(gateway.topic, forged)) == []
     assert refused(bench)[-1].startswith("signature")
     assert bench.tables() == tables
