@@ -158,6 +158,7 @@ class Agent:
         self.recorder.on_critical, self.recorder.on_large = self.keeper.critical, self.keeper.urgent
         if self.uplink is not None:
             self.keeper.on_sealed = self.uplink.sealed
+            self.uplink.on_connected = self.keeper.ask_time
 
     def _work(self) -> list[asyncio.Future[object]]:
         work = [bus.run() for bus in self.buses]

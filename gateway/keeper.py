@@ -71,6 +71,11 @@ class Keeper:
         self.progress_at = clock.now()
         self.on_sealed: Callable[[list[int]], None] = lambda _: None
 
+    def ask_time(self) -> None:
+        """Have the platform answer a batch that was never sent before: only such an answer says what time it is."""
+        if self._clock.estimate().state is ClockState.UNSET:
+            self._add(lambda store: store.tell_clock())
+
     @property
     def waiting(self) -> bool:
         """Whether there is something that the disk has not taken."""
@@ -164,6 +169,8 @@ class Keeper:
                 seal_all or self._closing(name, clock) or (seal_critical and name == "critical")
             ):
                 self._seal(name)
+        if seal_all and not self._open:
+            self._add(lambda store: store.seal())  # what the ledger says must not wait for the next sample
         self._date({block.clock.state for block in blocks}, clock.state, sealing=seal_all)
 
     def _date(self, states: set[ClockState], state: ClockState, *, sealing: bool) -> None:

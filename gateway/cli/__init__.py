@@ -68,6 +68,7 @@ def main() -> None:
 def _tell(error: Exception) -> None:
     from gateway.cli.output import plain
 
-    click.echo(f"lamppost: {plain(str(error))}", err=True)
+    for line in str(error).splitlines() or [type(error).__name__]:  # a configuration's problems stand on a line each
+        click.echo(f"lamppost: {plain(line)}", err=True)
     if remedy := getattr(error, "remedy", ""):
         click.echo(f"  try: {plain(remedy)}", err=True)

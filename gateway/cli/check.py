@@ -67,7 +67,8 @@ def _report(as_json: bool, problems: list[dict[str, str]], summary: dict[str, ob
         return
     for problem in problems:
         found = f" (found {problem['found']})" if problem["found"] else ""
-        click.echo(plain(f"{problem['file']}: {problem['path']}: {problem['message']}{found}"), err=True)
+        where = ": ".join(filter(None, (problem["file"], problem["path"])))
+        click.echo(plain(f"{where}: {problem['message']}{found}"), err=True)
         if problem.get("remedy"):
             click.echo(plain(f"  try: {problem['remedy']}"), err=True)
     if problems:

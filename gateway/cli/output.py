@@ -23,7 +23,7 @@ def config_option(function: F) -> F:
     return click.option(
         "--config",
         "-c",
-        type=click.Path(path_type=Path, dir_okay=False),
+        type=click.Path(path_type=Path, readable=False),  # what is wrong with it, config says: exit code 78
         default=Path("/etc/lamppost/lamppost.toml"),
         envvar="LAMPPOST_CONFIG",
         show_default=True,

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -88,6 +88,7 @@ class UplinkTask:
         self.state = LinkState(since=clock.now())
         self.progress_at = clock.now()
         self._wake = asyncio.Event()
+        self.on_connected: Callable[[], None] = lambda: None
 
     async def run(self) -> None:
         """Connect, serve, and connect again, until cancelled."""
@@ -121,6 +122,7 @@ class UplinkTask:
         await link.publish(self._topic("status"), self._status(online=True), retain=True)
         self._up()
         self.session.connected()
+        self.on_connected()
         settled = asyncio.get_running_loop().call_later(SETTLED_S, backoff.reset)
         lost: ExceptionGroup | None = None
         try:

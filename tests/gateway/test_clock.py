@@ -86,3 +86,13 @@ def test_a_system_clock_below_the_newest_signed_time_is_not_believed() -> None:
 
 def test_a_boot_has_an_id_of_128_bits() -> None:
     assert len(boot_id()) == 16
+
+
+def test_a_signed_time_from_before_the_newest_one_teaches_nothing() -> None:
+    hand = Hand(boot=10_000)
+    clock = AgentClock(BOOT, hand)
+    clock.signed_time(TRUTH + 10_000, sent_at=10_000)
+    hand.boot = 20_000
+    clock.signed_time(TRUTH + 5_000, sent_at=20_000)
+    assert clock.estimate().clock_ms == TRUTH
+    assert clock.floor_ms == TRUTH + 10_000

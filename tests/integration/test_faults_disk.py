@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -109,7 +110,7 @@ def error_of(rig: Rig) -> str:
     return str(rig.status()["buffer"]["error"])
 
 
-def further(rig: Rig, samples: int) -> dict[str, dict[str, int]]:
+def further(rig: Rig, samples: int) -> dict[str, Any]:
     """The status once there are so many samples; nothing before."""
     status = rig.status()
     return status if status["buffer"]["samples"] >= samples else {}

@@ -3,9 +3,10 @@
 import asyncio
 import json
 import os
+import sqlite3
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
@@ -434,6 +435,33 @@ async def test_a_batch_that_the_platform_refuses_is_set_aside_and_the_others_go_
         rows = json.loads((await shown.communicate())[0])
         assert [row["refused"] for row in rows if row["number"] == 2] == ["samples: not for me"]
         assert (await asyncio.to_thread(lone.log)).count("the platform refuses it") == 1
+
+
+async def test_a_batch_that_is_damaged_on_the_disk_does_not_hold_up_the_others(
+    tmp_path: Path, run_dir: Path, mosquitto: Mosquitto
+) -> None:
+    async with Lone(tmp_path, run_dir) as lone:
+        await lone.start(brokers(f"mqtt://127.0.0.1:{free_port()}") + BROKERS_WORD)
+        await lone.until(lambda s: s["buffer"]["held"]["batches"] >= 4)
+        await lone.stop()
+        await asyncio.to_thread(_damage, lone.buffer, 3)
+        await lone.start(brokers(mosquitto.url) + BROKERS_WORD)
+        status = await lone.until(acknowledged(6))
+        assert status["uplink"]["connections"] == 1
+        held = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "gateway", "queue", "--buffer", str(lone.buffer), "--json",
+            stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        assert 3 in [row["number"] for row in json.loads((await held.communicate())[0])]
+        assert "batch 3 is damaged" in await asyncio.to_thread(lone.log)
+
+
+def _damage(buffer: Path, number: int) -> None:
+    """Alter one byte of the batch's first block."""
+    with closing(sqlite3.connect(buffer)) as db, db:
+        db.create_function("altered", 1, lambda data: data[:-1] + bytes([data[-1] ^ 1]))
+        block = "(SELECT first_block FROM batches WHERE number = ?)"
+        assert db.execute(f"UPDATE blocks SET data = altered(data) WHERE id = {block}", (number,)).rowcount == 1  # noqa: S608
 
 
 async def test_the_retained_status_says_whether_the_gateway_is_there(
