@@ -14,9 +14,12 @@ def installed() -> dict[str, EntryPoint]:
 
 
 def load(name: str) -> type[Driver]:
-    """The driver class called `name`; raises `UnknownDriver`, which names those that there are."""
+    """The driver class called `name`; raises `UnknownDriver`, which names those that there are, or what is wrong."""
     found = installed()
     if name not in found:
         raise UnknownDriver(f"no driver {name!r} is installed; there are: {', '.join(sorted(found))}")
-    driver: type[Driver] = found[name].load()
+    try:
+        driver: type[Driver] = found[name].load()
+    except Exception as error:  # a partner's module may fail in any way, and the others must be told of too
+        raise UnknownDriver(f"the driver {name!r} cannot be loaded: {error!r}") from error
     return driver

@@ -33,9 +33,15 @@ def _driver(config: Config, bus: Bus, kind: type[Driver]) -> Driver:
     problems: Found = []
     options = _options(kind.BusOptions, bus.options, f"buses.{bus.id}", Bus.keys(), problems)
     devices = [_device(kind, device, problems) for device in config.devices.values() if device.bus == bus.id]
-    if problems or options is None:
+    if options is None:
         raise SetupError(problems)
-    return kind(BusSetup(bus, options, tuple(d for d in devices if d is not None)))
+    try:  # also when there are problems: what the driver finds in the rest is told in the same go
+        driver = kind(BusSetup(bus, options, tuple(d for d in devices if d is not None)))
+    except SetupError as error:
+        raise SetupError([*problems, *error.problems]) from error
+    if problems:
+        raise SetupError(problems)
+    return driver
 
 
 def _device(kind: type[Driver], device: Device, problems: Found) -> DeviceSetup | None:

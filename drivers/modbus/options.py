@@ -127,6 +127,6 @@ class PointOptions(Options):
         if meant.single_bits != self.table.single_bits:
             return ""
         return (
-            f'the first register is 0; {text} looks like {meant} number {number} counted from 1, '
+            f"the first register is 0; {text} looks like {meant} number {number} counted from 1, "
             f'which is table = "{meant}", register = {number - 1}'
         )

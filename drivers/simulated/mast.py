@@ -87,9 +87,7 @@ def course(n: int) -> Spoken:
     """RMC: how it moves, which a mast hardly does."""
     latitude, longitude = _LATITUDE + n % 7, _LONGITUDE + n % 11
     speed, heading, now = _decimal(n % 50 / 100, 2), _decimal(sweep(0, 3599)(n) / 10, 1), _clock()
-    body = (
-        f"GPRMC,{now:%H%M%S}.00,A,{_arc(latitude, 2)},N,{_arc(longitude, 3)},W,{speed},{heading},{now:%d%m%y},,,A"
-    )
+    body = f"GPRMC,{now:%H%M%S}.00,A,{_arc(latitude, 2)},N,{_arc(longitude, 3)},W,{speed},{heading},{now:%d%m%y},,,A"
     return Spoken(body, [("place/speed", speed), ("place/course", heading)])
 
 

@@ -2,7 +2,9 @@
 
 import logging
 import os
+import queue
 import sys
+from logging.handlers import QueueHandler, QueueListener
 from pathlib import Path
 
 import click
@@ -21,14 +23,20 @@ class JournalFormatter(logging.Formatter):
         return "\n".join(mark + plain(line) for line in super().format(record).splitlines())
 
 
-def start_logging(verbose: bool) -> None:
-    """Log to stderr; the libraries' own chatter only when asked for."""
+def start_logging(verbose: bool) -> QueueListener:
+    """Log to stderr, from a thread: a journal that stalls stops no sampling. The libraries' chatter when asked for."""
     handler = logging.StreamHandler(sys.stderr)
     journal = "JOURNAL_STREAM" in os.environ
     handler.setFormatter(JournalFormatter("%(name)s: %(message)s") if journal else logging.Formatter(LOG_FORMAT))
-    logging.basicConfig(handlers=[handler], level=logging.DEBUG if verbose else logging.INFO)
+    lines: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
+    queued = QueueHandler(lines)
+    queued.setFormatter(logging.Formatter("%(message)s"))  # the listener's handler adds the rest
+    logging.basicConfig(handlers=[queued], level=logging.DEBUG if verbose else logging.INFO)
     for library in ("pymodbus", "pymodbus.logging", "bleak", "mqtt", "asyncio", "dbus_fast"):
         logging.getLogger(library).setLevel(logging.DEBUG if verbose else logging.CRITICAL)
+    listener = QueueListener(lines, handler)
+    listener.start()
+    return listener
 
 
 @click.command("run")
@@ -43,19 +51,17 @@ def command(config: Path, run_dir: Path, verbose: bool) -> None:
     from gateway.agent import Agent
     from gateway.loop import AgentLoop
 
-    start_logging(verbose)
     found = installation.read(config)
     keys = installation.keys(found.config)
+    listener = start_logging(verbose)
 
     async def life() -> None:
         await Agent(found, keys, run_dir).run()
-        leave()
+        listener.stop()
+        os._exit(0)  # everything is committed, and a look-up of a name may hang in a thread for long
 
-    with asyncio.Runner(loop_factory=AgentLoop) as runner:
-        runner.run(life())
-
-
-def leave() -> None:
-    """End the process now: everything is committed, and a look-up of a name may hang in a thread for long."""
-    logging.shutdown()
-    os._exit(0)
+    try:
+        with asyncio.Runner(loop_factory=AgentLoop) as runner:
+            runner.run(life())
+    finally:
+        listener.stop()
