@@ -63,4 +63,7 @@ def _options(
         return model.model_validate(raw, context="file")
     except ValidationError as error:
         problems.extend(explain(error, path, model, known=known))
+        unknown = {str(detail["loc"][0]) for detail in error.errors() if detail["type"] == "extra_forbidden"}
+        if unknown:  # without them the rest may be sound, and can be looked at further
+            return _options(model, {key: value for key, value in raw.items() if key not in unknown}, path, known, [])
         return None
