@@ -3,31 +3,31 @@
 from enum import StrEnum
 
 
-class BufferError_(Exception):  # noqa: N801 - BufferError is a builtin of another meaning
+class BufferFault(Exception):
     """Root of what this package raises."""
 
     exit_code = 70  # EX_SOFTWARE
 
 
-class KeyFileError(BufferError_, ValueError):
+class KeyFileError(BufferFault, ValueError):
     """A key file is missing, unsafe to use or not what it should be."""
 
     exit_code = 78  # EX_CONFIG
 
 
-class SignatureError(BufferError_, ValueError):
+class SignatureError(BufferFault, ValueError):
     """A message is not signed by the key it must be signed by; nothing in it may be believed."""
 
     exit_code = 65  # EX_DATAERR
 
 
-class BatchFormatError(BufferError_, ValueError):
+class BatchFormatError(BufferFault, ValueError):
     """A signed message, header, catalogue or acknowledgement is not as docs/format.md says."""
 
     exit_code = 65
 
 
-class BatchBoundary(BufferError_, ValueError):
+class BatchBoundary(BufferFault, ValueError):
     """A block cannot continue the open batch: it needs a reset packer (`fresh`). Nothing was written."""
 
 
@@ -40,7 +40,7 @@ class AckReason(StrEnum):
     NEVER_SENT = "names a number that was never sealed"
 
 
-class AckRefused(BufferError_, ValueError):
+class AckRefused(BufferFault, ValueError):
     """An acknowledgement that is not about what this store holds; nothing was freed."""
 
     def __init__(self, reason: AckReason, detail: str) -> None:
@@ -48,7 +48,7 @@ class AckRefused(BufferError_, ValueError):
         self.reason = reason
 
 
-class StoreError(BufferError_, OSError):
+class StoreError(BufferFault, OSError):
     """The disk or SQLite refused; nothing of the attempt is in the file and the store stays usable."""
 
     exit_code = 74  # EX_IOERR
@@ -68,7 +68,7 @@ class StoreMismatch(StoreError):
     exit_code = 78
 
 
-class UnknownBatch(BufferError_, LookupError):
+class UnknownBatch(BufferFault, LookupError):
     """The store has no batch of that number, or no longer."""
 
     exit_code = 65

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 import click
 
-from buffer.errors import BufferError_
+from buffer.errors import BufferFault
 from collector import output
 from collector.database import Database
 from collector.errors import CollectorError, UsageError
@@ -391,6 +391,6 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(EX_USAGE)
-    except (CollectorError, BufferError_) as error:
+    except (CollectorError, BufferFault) as error:
         output.note(f"lamppost-collector: {error}")
         sys.exit(error.exit_code)

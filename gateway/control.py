@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapp
 from pathlib import Path
 from typing import Any
 
-from buffer.errors import BufferError_
+from buffer.errors import BufferFault
 from gateway.errors import BadRequest, GatewayError
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ class ControlServer:
                 await _while_there(reader, _stream(writer, request_id, result))
             else:
                 await _send(writer, {"id": request_id, "ok": True, "result": await result})
-        except (GatewayError, BufferError_) as error:
+        except (GatewayError, BufferFault) as error:
             await _refuse(writer, request_id, error)
 
     def _parse(self, line: bytes) -> tuple[Any, Verb, Args]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from buffer.errors import BufferError_
+from buffer.errors import BufferFault
 from buffer.keys import PublicKey, SigningKey
 from config import Config, ConfigErrors, Problem, load
 from drivers import registry
@@ -78,7 +78,7 @@ def signing_key(config: Config) -> SigningKey:
     path = config.gateway.key
     try:
         return SigningKey.load(path)
-    except (OSError, BufferError_) as error:
+    except (OSError, BufferFault) as error:
         raise SetupFailed(f"gateway.key: {error}", f"lamppost key new {path}") from error
 
 
@@ -92,7 +92,7 @@ def keys(config: Config) -> Keys:
         raise SetupFailed('uplink.authority: missing, and acknowledge = "platform" needs the platform\'s public key')
     try:
         authority = PublicKey.from_json(uplink.authority.read_text())
-    except (OSError, ValueError, BufferError_) as error:
+    except (OSError, ValueError, BufferFault) as error:
         raise SetupFailed(f"uplink.authority: {error}", "lamppost-collector key show, on the platform") from error
     if authority.role != "acknowledge":
         raise SetupFailed(

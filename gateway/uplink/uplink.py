@@ -10,7 +10,7 @@ from typing import Protocol
 
 from buffer.ack import Ack
 from buffer.ack import read as read_ack
-from buffer.errors import BufferError_, StoreCorrupt, StoreError, UnknownBatch
+from buffer.errors import BufferFault, StoreCorrupt, StoreError, UnknownBatch
 from buffer.keys import PublicKey
 from buffer.store import Held
 from gateway import VERSION
@@ -204,7 +204,7 @@ class UplinkTask:
             ack = read_ack(message.payload, authority)
             if ack.gateway != self._gateway:
                 raise ValueError(f"addressed to {ack.gateway!r}")
-        except (BufferError_, ValueError) as error:
+        except (BufferFault, ValueError) as error:
             if not self.state.bad_acks:
                 log.error("uplink: an acknowledgement does not verify: %s", error)
             self.state.bad_acks += 1
