@@ -119,7 +119,10 @@ attic = {{ bus = "house", address = 9, profile = "acme-t1", every = "1s" }}
 async def gateway(port: int) -> AsyncIterator[None]:
     """A gateway with a thermometer at address 4; each answer is followed by one that is too late."""
 
+    open_now: set[asyncio.StreamWriter] = set()
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        open_now.add(writer)
         while question := await reader.read(2):
             if question[1] == 4:
                 writer.write(bytes([question[0] - 1 & 255]) + bytes(4) + question[:1] + bytes.fromhex("00e601c7"))
@@ -130,6 +133,9 @@ async def gateway(port: int) -> AsyncIterator[None]:
         yield
     finally:
         server.close()
+        for writer in open_now:
+            writer.close()
+            await writer.wait_closed()
 
 
 async def test_it_reads_real_answers(driver: PolledDriver, free_port: int) -> None:
