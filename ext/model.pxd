@@ -30,7 +30,7 @@ cdef enum:
     ESCAPE = 15
     RANK_FRESH = 14  # a shape seen once
     RANK_FAR = 15
-    RANKED_SHAPES = 256  # beyond them no order is sought: it takes a look at each
+    RANKED_SHAPES = 256  # of a batch with more no order is sought: it takes a look at each
 
     CONTEXTS = 17  # sizes of surprise, in half powers of two
     GUESSES = 4
@@ -63,6 +63,16 @@ cdef enum:
     N_SCALE = 94
     N_LENGTH = 96
     MODELS = 98
+
+
+cdef extern from *:
+    const int64_t LATER "INT64_MAX"
+
+
+cdef struct Scale:
+    int64_t multiplier
+    int64_t addend
+    int exponent
 
 
 cdef struct Field:
@@ -463,6 +473,7 @@ cdef inline void learn_time(Shape* s, int64_t boot_ms, int64_t record_ms, bint a
 
 cdef struct Batch:
     Cdf[MODELS] models
+    int64_t[RANKED_SHAPES] when  # the first shapes are due; LATER for one seen once
     Shape* shapes
     Field* fields
     Cdf* groups
@@ -495,30 +506,48 @@ cdef inline void batch_start(Batch* b) noexcept nogil:
     b.beside = 0
 
 
-cdef inline int soonest(const Batch* b, int32_t* found) noexcept nogil:
-    """The shapes due next, at most RANK_FRESH of those seen twice or more, without the expected one; how many."""
-    cdef int count = 0
+cdef inline int rank_of(const Batch* b, int shape) noexcept nogil:
+    """How many shapes seen twice or more are due before this one, without the expected one; of equals the first is."""
+    cdef int64_t due = b.when[shape]
     cdef int skip = b.shapes[b.last_shape].successor
+    cdef int rank = 0
+    cdef int i
+    for i in range(shape):
+        rank += b.when[i] <= due
+    for i in range(shape + 1, b.shape_count):
+        rank += b.when[i] < due
+    if skip >= 0 and (b.when[skip] < due or b.when[skip] == due and skip < shape):
+        rank -= 1
+    return rank
+
+
+cdef inline int ranked(Batch* b, int rank) noexcept nogil:
+    """The shape of that rank; -1 where there is none."""
+    cdef int skip = b.shapes[b.last_shape].successor
+    cdef int64_t kept = LATER
     cdef int64_t[RANK_FRESH] times
-    cdef int64_t when
+    cdef int32_t[RANK_FRESH] found
+    cdef int64_t due
+    cdef int count = 0
     cdef int i, at
+    if skip >= 0:
+        kept = b.when[skip]
+        b.when[skip] = LATER
     for i in range(b.shape_count):
-        if i == skip or b.shapes[i].seen < 2:
+        due = b.when[i]
+        if due == LATER or count > rank and due >= times[rank]:
             continue
-        when = due(&b.shapes[i])
-        if count == RANK_FRESH:
-            if when >= times[count - 1]:
-                continue
-            count -= 1
-        at = count
-        while at > 0 and times[at - 1] > when:
+        at = count if count <= rank else rank
+        count = at + 1
+        while at > 0 and times[at - 1] > due:
             times[at] = times[at - 1]
             found[at] = found[at - 1]
             at -= 1
-        times[at] = when
+        times[at] = due
         found[at] = i
-        count += 1
-    return count
+    if skip >= 0:
+        b.when[skip] = kept
+    return found[rank] if count > rank else -1
 
 
 cdef inline int fresh_distance(const Batch* b, int shape) noexcept nogil:
@@ -551,6 +580,8 @@ cdef inline void settle_record(Batch* b, int32_t index, int64_t boot_ms) noexcep
     if boot_ms != b.last_ms:
         b.beside = 0
     learn_time(&b.shapes[index], boot_ms, b.last_ms, b.last_shape < 0)
+    if index < RANKED_SHAPES:
+        b.when[index] = due(&b.shapes[index]) if b.shapes[index].seen > 1 else LATER
     b.last_shape = index
     b.last_ms = boot_ms
 

@@ -10,7 +10,7 @@ from libc.math cimport isnan
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from ext.coder cimport TAIL, Encoder, cdf_reset, encoder_end, encoder_start, put_mixed, put_number, put_symbol
-from ext.floats cimport Form, float_form
+from ext.floats cimport Form, float_form, plain_form
 from ext.model cimport *
 from ext.plan cimport Field as PlanField, Judged, ScanPlan, fail_field, judge_field
 from ext.series cimport FORM_NONE, Series, judge
@@ -102,34 +102,16 @@ cdef class Packer:
 
         TypeError, ValueError or OverflowError when it cannot be packed: nothing is appended or judged then.
         """
-        self.check(boot_ms, quality, 1)
-        if type(value) is float or isinstance(value, float):
-            return self.append_float(series, boot_ms, value, quality)
-        if value is None:
-            return self.append_none(series, boot_ms, quality)
-        if not isinstance(value, (int, str, bytes, _Decimal)):
-            raise TypeError(f"a value is None, bool, int, float, Decimal, str or bytes, not {type(value).__name__}")
-        if isinstance(value, _Decimal) and not value.is_finite():
-            raise ValueError(f"{value} is no finite decimal")
-        quality = series.judged_quality(value, quality)
-        if quality < 0:
-            return self.append_none(series, boot_ms, -quality)
-        if isinstance(value, bool):
-            return self.append_bits(series, boot_ms, KIND_BOOL, 1 if value else 0, quality)
-        if isinstance(value, int):
-            return self.append_int(series, boot_ms, value, quality)
-        if isinstance(value, _Decimal):
-            return self.append_decimal(series, boot_ms, value, quality)
-        if isinstance(value, str):
-            return self.append_text(series, boot_ms, KIND_TEXT, str(value), value.encode(), quality)
-        return self.append_text(series, boot_ms, KIND_BYTES, bytes(value), bytes(value), quality)
+        return self.append_one(series, boot_ms, value, quality)
 
     def extend(self, samples):
         """Append (series, boot_ms, value, quality) tuples; how many are reported. What `append` raises ends it there."""
         cdef Py_ssize_t reported = 0
         cdef Series series
         for series, boot_ms, value, quality in samples:
-            reported += self.append(series, boot_ms, value, quality)
+            if series is None:
+                raise TypeError("a sample has no series")
+            reported += self.append_one(series, boot_ms, value, quality)
         return reported
 
     def commit(self):
@@ -402,12 +384,42 @@ cdef class Packer:
 
     # A single value
 
-    cdef Field* single(self, Series series, int64_t boot_ms, int quality, bint valued) except NULL:
-        """Begin the record of one sample: its time and quality; the field whose value follows."""
+    cdef bint append_one(self, Series series, int64_t boot_ms, value, int quality) except -1:
+        self.check(boot_ms, quality, 1)
+        if isinstance(value, float):
+            return self.append_float(series, boot_ms, value, quality)
+        if value is None:
+            return self.append_none(series, boot_ms, quality)
+        if not isinstance(value, (int, str, bytes, _Decimal)):
+            raise TypeError(f"a value is None, bool, int, float, Decimal, str or bytes, not {type(value).__name__}")
+        if isinstance(value, _Decimal) and not value.is_finite():
+            raise ValueError(f"{value} is no finite decimal")
+        if series.sentinels or series.rule.limited:
+            quality = series.judged_quality(value, quality)
+            if quality < 0:
+                return self.append_none(series, boot_ms, -quality)
+        if isinstance(value, bool):
+            return self.append_bits(series, boot_ms, KIND_BOOL, 1 if value else 0, quality)
+        if isinstance(value, int):
+            return self.append_int(series, boot_ms, value, quality)
+        if isinstance(value, _Decimal):
+            return self.append_decimal(series, boot_ms, value, quality)
+        if isinstance(value, str):
+            return self.append_text(series, boot_ms, KIND_TEXT, str(value), value.encode(), quality)
+        return self.append_text(series, boot_ms, KIND_BYTES, bytes(value), bytes(value), quality)
+
+    cdef Field* single(self, Series series, int64_t boot_ms, int quality, bint valued, int kind, double value=0) except NULL:
+        """Begin the record of one sample: its time and quality; the field whose value follows.
+
+        A series that is new to the batch is declared as of that kind; as a QUOTIENT means in the shortest form of `value`.
+        """
         cdef int code = quality << 1 | (not valued)
         cdef int flags = FLAG_QUALITY if code else 0
         cdef int32_t index
         cdef Field* f
+        cdef Form form
+        form.kind = kind
+        form.digits = 0
         if series.batch != self.batch:
             found = self.singles.get(series.number)
             series.batch = self.batch
@@ -419,7 +431,10 @@ cdef class Packer:
             series.shape = index
             self.put_shape(0, 1, flags)
             f = self.put_field(series.number)
-            put_form(&self.encoder, &self.b, KIND_NONE, 0, 0, NULL)
+            if kind == KIND_QUOTIENT:
+                plain_form(value, &form)
+            put_form(&self.encoder, &self.b, form.kind, form.digits, 0, NULL)
+            change_form(f, form.kind, form.digits, 0)
             self.put_first_time(boot_ms, flags)
         else:
             self.put_record(index, boot_ms, flags)
@@ -436,7 +451,7 @@ cdef class Packer:
             quality = 2  # a sample without value is never good
         if not judge(&series.rule, &series.state, boot_ms, FORM_NONE, 0, quality):
             return False
-        self.single(series, boot_ms, quality, False)
+        self.single(series, boot_ms, quality, False, KIND_NONE)
         return True
 
     cdef void put_integer(self, Field* f, int kind, uint64_t bits) noexcept:
@@ -458,7 +473,7 @@ cdef class Packer:
     cdef bint append_bits(self, Series series, int64_t boot_ms, int kind, uint64_t bits, int quality) except -1:
         if not judge(&series.rule, &series.state, boot_ms, kind, bits, quality):
             return False
-        self.put_integer(self.single(series, boot_ms, quality, True), kind, bits)
+        self.put_integer(self.single(series, boot_ms, quality, True, kind), kind, bits)
         return True
 
     cdef bint append_int(self, Series series, int64_t boot_ms, value, int quality) except -1:
@@ -474,13 +489,13 @@ cdef class Packer:
         if isnan(value):
             if (quality & 3) != 2:
                 quality = 2 | 4 << 2
-        else:
+        elif series.sentinels or series.rule.limited:
             quality = series.judged_quality(value, quality)
             if quality < 0:
                 return self.append_none(series, boot_ms, -quality)
         if not judge(&series.rule, &series.state, boot_ms, KIND_FLOAT64, as_bits(value), quality):
             return False
-        self.put_float(self.single(series, boot_ms, quality, True), value)
+        self.put_float(self.single(series, boot_ms, quality, True, KIND_QUOTIENT, value), value)
         return True
 
     cdef bint append_decimal(self, Series series, int64_t boot_ms, value, int quality) except -1:
@@ -500,7 +515,7 @@ cdef class Packer:
         kind = KIND_UINT if mantissa > 0x7FFFFFFFFFFFFFFF else KIND_INT
         bits = mantissa & 0xFFFFFFFFFFFFFFFF
         number = self.scale_of(1, 0, exponent, &scale)
-        f = self.single(series, boot_ms, quality, True)
+        f = self.single(series, boot_ms, quality, True, KIND_NONE)
         if f.kind == kind and f.scale == number:
             put_value(&self.encoder, &self.b, f, bits)
         else:
@@ -517,7 +532,7 @@ cdef class Packer:
         self.reserve(RECORD_BYTES + DECLARED_BYTES + SAMPLE_BYTES + LETTER_BYTES * len(text))
         if not series.judge_object(boot_ms, value, quality):
             return False
-        f = self.single(series, boot_ms, quality, True)
+        f = self.single(series, boot_ms, quality, True, KIND_NONE)
         if f.kind != kind:
             put_change(&self.encoder, &self.b, f, kind, 0, 0, NULL)
             f.known = True

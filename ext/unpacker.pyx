@@ -50,7 +50,8 @@ cdef int64_t _FIELDS = MAX_FIELDS
 cdef int64_t _SAMPLES = MAX_SAMPLES
 cdef int64_t _NUMBERS = MAX_SERIES_NUMBER
 cdef int64_t _SCALES = MAX_SCALES
-cdef object _BIGGEST = 1 << 53  # integers below it are doubles
+cdef int64_t BIGGEST = 9007199254740992  # 2**53: integers below it are doubles
+cdef int64_t SMALL = 1073741824  # the product of two integers below it is far from 2**63
 
 
 def unpack(blocks):
@@ -77,7 +78,9 @@ cdef class _Reader:
     cdef int64_t count
     cdef dict objects  # values of the columns that only an object holds
     cdef list rows
-    cdef list scales
+    cdef list units  # 10**exponent of each scale, as a decimal
+    cdef Scale* scales
+    cdef int32_t scale_room
     cdef list numbers  # each field's series number
     cdef list values  # each field's last value as an object, for rows
     cdef dict texts
@@ -88,7 +91,7 @@ cdef class _Reader:
         self.columns = columns
         self.objects = {}
         self.rows = []
-        self.scales = [None]
+        self.units = [None]
         self.numbers = []
         self.values = []
         self.texts = {}
@@ -98,6 +101,7 @@ cdef class _Reader:
         PyMem_Free(self.b.shapes)
         PyMem_Free(self.b.fields)
         PyMem_Free(self.b.groups)
+        PyMem_Free(self.scales)
         PyMem_Free(self.out.series)
         PyMem_Free(self.out.boot_ms)
         PyMem_Free(self.out.quality)
@@ -189,13 +193,13 @@ cdef class _Reader:
     cdef int32_t read_other(self) except -2:
         """The shape of a record that is not the expected one."""
         cdef Batch* b = &self.b
-        cdef int32_t[RANK_FRESH] found
         cdef int symbol = get_symbol(&self.d, &b.models[M_RANK])
         cdef int64_t number
         if symbol < RANK_FRESH:
-            if b.shape_count > RANKED_SHAPES or symbol >= soonest(b, found):
+            number = -1 if b.shape_count > RANKED_SHAPES else ranked(b, symbol)
+            if number < 0:
                 raise FormatError(f"no shape is number {symbol} to come")
-            return found[symbol]
+            return <int32_t>number
         number = get_number(&self.d, &b.models[N_RANK])
         if symbol == RANK_FAR:
             number = clip(number, 32) + b.last_shape
@@ -276,11 +280,18 @@ cdef class _Reader:
 
     cdef int read_scale(self) except -1:
         cdef Cdf* pair = &self.b.models[N_SCALE]
+        cdef Scale* scale
         multiplier, addend, exponent = get_number(&self.d, pair), get_number(&self.d, pair), get_number(&self.d, pair)
         if not -MAX_EXPONENT <= exponent <= MAX_EXPONENT or multiplier == 0:
             raise FormatError(f"a scale of {multiplier} and 10 to the power {exponent}")
-        self.scales.append((multiplier, addend, exponent, _Decimal((0, (1,), exponent))))
+        self.units.append(_Decimal((0, (1,), exponent)))
+        if not grown(<void**>&self.scales, &self.scale_room, self.b.scale_count + 2, sizeof(Scale)):
+            raise MemoryError
         self.b.scale_count += 1
+        scale = &self.scales[self.b.scale_count]
+        scale.multiplier = multiplier
+        scale.addend = addend
+        scale.exponent = exponent
         return 0
 
     # Samples
@@ -474,10 +485,12 @@ cdef class _Reader:
     cdef int row(self, int place, value) except -1:
         """One sample as a tuple."""
         cdef tuple sample = PyTuple_New(4)
-        number = self.numbers[place]
-        quality = self.b.fields[place].code >> 1
-        for item in (number, self.time, value, quality):
-            Py_INCREF(item)
+        cdef object number = self.numbers[place]
+        cdef object quality = self.b.fields[place].code >> 1
+        Py_INCREF(number)
+        Py_INCREF(self.time)
+        Py_INCREF(value)
+        Py_INCREF(quality)
         PyTuple_SetItem(sample, 0, number)
         PyTuple_SetItem(sample, 1, self.time)
         PyTuple_SetItem(sample, 2, value)
@@ -546,20 +559,19 @@ cdef class _Reader:
         """A raw value with a scale; the object is made once for a value that stays."""
         cdef Field* f = &self.b.fields[place]
         cdef int64_t whole = <int64_t>f.last
-        multiplier, addend, exponent, unit = self.scales[f.scale]
+        cdef Scale* scale = &self.scales[f.scale]
         if f.kind == KIND_FLOAT32 or f.kind == KIND_FLOAT64:
             raw = as_double(widen(unordered32(f.last)) if f.kind == KIND_FLOAT32 else ordered64(f.last))
-            return self.emit_float(place, boot_ms, scaled_float(raw, multiplier, addend, exponent))
-        if self.columns and f.kind == KIND_INT:
-            number = whole * multiplier + addend
-            if -_BIGGEST < number < _BIGGEST and -POWERS <= exponent <= POWERS:
-                self.put_decimal(place, boot_ms, number, exponent)
-                return 0
+            return self.emit_float(place, boot_ms, scaled_float(raw, scale.multiplier, scale.addend, scale.exponent))
+        if self.columns and f.kind == KIND_INT and is_small(scale, whole):
+            self.put_decimal(place, boot_ms, whole * scale.multiplier + scale.addend, scale.exponent)
+            return 0
+        multiplier, addend = scale.multiplier, scale.addend
         last = self.values[place]
         if last is not None and last[0] == f.last and last[1] == f.scale:
             return self.emit_object(place, boot_ms, last[2])
         number = f.last if f.kind == KIND_UINT else None
-        value = _EXACT.multiply((whole if number is None else number) * multiplier + addend, unit)
+        value = _EXACT.multiply((whole if number is None else number) * multiplier + addend, self.units[f.scale])
         self.values[place] = (f.last, f.scale, value)
         return self.emit_object(place, boot_ms, value)
 
@@ -578,6 +590,17 @@ cdef class _Reader:
             _buffer(self.out.exponent, self.count, "b"),
             self.objects,
         )
+
+
+cdef inline bint is_small(const Scale* scale, int64_t whole) noexcept:
+    """Whether the scaled number is a double, and the power of ten too."""
+    return (
+        -SMALL < whole < SMALL
+        and -SMALL < scale.multiplier < SMALL
+        and -BIGGEST < scale.addend < BIGGEST
+        and -BIGGEST < whole * scale.multiplier + scale.addend < BIGGEST
+        and -POWERS <= scale.exponent <= POWERS
+    ) or (scale.multiplier == 1 and scale.addend == 0 and -BIGGEST < whole < BIGGEST and -POWERS <= scale.exponent <= POWERS)
 
 
 cdef void* _larger(void* memory, size_t size) except NULL:

@@ -8,12 +8,6 @@ from ext.model cimport *
 from ext.wire cimport *
 
 
-cdef struct Scale:
-    int64_t multiplier
-    int64_t addend
-    int exponent
-
-
 cdef inline void put_form(Encoder* e, Batch* b, int kind, int digits, uint32_t scale, const Scale* new) noexcept nogil:
     """A kind and what it asks for; a scale that the batch has not had is written out."""
     put_symbol(e, &b.models[M_KIND], kind)
@@ -153,18 +147,16 @@ cdef inline void put_time(Encoder* e, Batch* b, Shape* s, int64_t boot_ms) noexc
 
 cdef inline void put_other(Encoder* e, Batch* b, int32_t index) noexcept nogil:
     """Which shape it is, when it is not the expected one."""
-    cdef int32_t[RANK_FRESH] found
-    cdef int count, i
+    cdef int rank
     if b.shape_count <= RANKED_SHAPES:
         if b.shapes[index].seen == 1:
             put_symbol(e, &b.models[M_RANK], RANK_FRESH)
             put_number(e, &b.models[N_RANK], fresh_distance(b, index))
             b.fresh = index
             return
-        count = soonest(b, found)
-        for i in range(count):
-            if found[i] == index:
-                put_symbol(e, &b.models[M_RANK], i)
-                return
+        rank = rank_of(b, index)
+        if rank < RANK_FRESH:
+            put_symbol(e, &b.models[M_RANK], rank)
+            return
     put_symbol(e, &b.models[M_RANK], RANK_FAR)
     put_number(e, &b.models[N_RANK], index - b.last_shape)
