@@ -10,6 +10,7 @@ cdef extern from "cdf.h" nogil:
         uint8_t rate
 
     void cdf_reset(Cdf* cdf) noexcept
+    void cdf_expect(Cdf* cdf, int context) noexcept
     void cdf_learn(Cdf* cdf, int symbol) noexcept
     void cdf_mean(const Cdf* a, const Cdf* b, int16_t* mean) noexcept
     int cdf_find(const int16_t* c, int value) noexcept

@@ -4,7 +4,7 @@
 from cpython.mem cimport PyMem_Realloc
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from ext.coder cimport Cdf, bit_length, cdf_reset
+from ext.coder cimport Cdf, bit_length, cdf_expect, cdf_reset
 from ext.wire cimport KIND_INT, KIND_MIXED, KIND_NONE, KIND_QUOTIENT, KIND_SINGLE
 
 cdef enum:
@@ -495,6 +495,9 @@ cdef inline void batch_start(Batch* b) noexcept nogil:
     cdef int i
     for i in range(MODELS):
         cdf_reset(&b.models[i])
+    for i in range(CONTEXTS):
+        cdf_expect(&b.models[M_VALUE + i], i)
+        cdf_expect(&b.models[M_TIME + i], i)
     b.shape_count = 0
     b.field_count = 0
     b.group_count = 0
