@@ -19,8 +19,8 @@ OBJECT: Final = 6
 class Columns:
     """Samples in order, a buffer a column, which numpy and pyarrow take without a copy.
 
-    `kind` says where a value lies: NOTHING; INTEGER, UNSIGNED (bits of an unsigned number) and BOOL in `integer`; FLOAT in
-    `value`; DECIMAL as integer * 10**exponent; OBJECT (text, bytes, numbers too large) in `objects`, by the sample's place.
+    `kind` says where a value lies: INTEGER, UNSIGNED (the bits of an unsigned number) and BOOL in `integer`; FLOAT in
+    `value`; DECIMAL is integer * 10**exponent; OBJECT (text, bytes, numbers too large) in `objects`, by its place.
     `value` is the nearest double of every number and NaN of the rest.
     """
 

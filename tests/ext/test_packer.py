@@ -9,7 +9,19 @@ from typing import Any
 import pytest
 
 import ext.packer
-from ext import BAD, MAX_BATCH_BYTES, MAX_SAMPLES, MAX_TEXT_BYTES, NO_ANSWER, SENSOR_FAULT, Layout, Packer, ScanPlan, Series, unpack
+from ext import (
+    BAD,
+    MAX_BATCH_BYTES,
+    MAX_SAMPLES,
+    MAX_TEXT_BYTES,
+    NO_ANSWER,
+    SENSOR_FAULT,
+    Layout,
+    Packer,
+    ScanPlan,
+    Series,
+    unpack,
+)
 
 
 def test_an_empty_packer() -> None:
@@ -119,8 +131,7 @@ def test_a_batch_full_of_bytes() -> None:
     packer, series = Packer(), Series(1)
     chance = random.Random(5)
     with pytest.raises(OverflowError, match="of 1048576 bytes"):
-        for index in range(40):
-            packer.append(series, index, chance.randbytes(MAX_TEXT_BYTES))
+        packer.extend((series, index, chance.randbytes(MAX_TEXT_BYTES), 0) for index in range(40))
     assert 24 < packer.pending == len(unpack([packer.commit()]))
     assert packer.size < MAX_BATCH_BYTES
 
