@@ -23,7 +23,7 @@ export PIP_USE_PEP517 = 1
 export PIP_ROOT_USER_ACTION = ignore
 
 PACKAGES := ext config drivers buffer gateway collector
-KERNELS := $(wildcard ext/*.pyx ext/*.pxd)
+KERNELS := $(wildcard ext/*.pyx ext/*.pxd ext/*.h)
 READY := .venv/.lamppost-ready
 
 .PHONY: all demo test check bench install uninstall clean

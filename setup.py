@@ -11,6 +11,8 @@ extensions = [
     Extension(
         f"ext.{name}",
         [f"ext/{name}.pyx"],
+        include_dirs=["ext"],
+        depends=["ext/cdf.h"],
         define_macros=[("Py_LIMITED_API", LIMITED_API)],
         extra_compile_args=["-O3"],
         py_limited_api=True,

@@ -1,12 +1,13 @@
 """Bytes and speed of the block format on a recording: python bench/codec.py [FILE.npz ...] [--batch N] [--json].
 
-
 FILE holds the arrays that the README of the corpora names: series, ts_ms, is_int, int_value, float_value, quality.
 Numbers are for self-contained batches; speeds are samples per CPU-second. "lamppost" packs samples of one time as
-scans of registers (decimals as scaled integers), "lamppost-tuples" value by value. Needs numpy.
+scans of registers (decimals as scaled integers), "lamppost-tuples" value by value; an encoder's time includes what it
+needs to make of the samples first. Other formats are measured where their libraries are installed (the extra `bench`).
 """
 
 import argparse
+import gc
 import json
 import struct
 import sys
@@ -19,14 +20,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from bench.recording import Sample, Step, load, one_by_one, registers, scans
+from bench.others import COLUMNAR, Codec, codecs
+from bench.recording import Sample, Step, load, registers, scans
 from bench.simulated import record
 from buffer.batch import encode
 from buffer.cose import Kind
 from buffer.header import ClockState, Header, Priority
 from buffer.keys import SigningKey
-from ext import Packer, Value, quality_class, unpack
+from ext import Packer, Series, Value, quality_class, unpack, unpack_columns
 from tests.reference_decoder import decode
+
+Row = tuple[Series, int, Value, int]
 
 BATCHES = (500, 5000, 50_000)
 SHOWN = (
@@ -35,6 +39,7 @@ SHOWN = (
     "wire_bytes_per_sample",
     "pack_scans_per_s",
     "pack_tuples_per_s",
+    "to_columns_per_s",
     "to_tuples_per_s",
     "verified",
 )
@@ -79,10 +84,14 @@ def signed_size(blocks: list[bytes]) -> int:
 
 
 def timed(work: Callable[[], Any], samples: int) -> tuple[Any, float]:
-    """What the work gives, and samples per CPU-second."""
+    """What the work gives, and samples per CPU-second, without the garbage collector's rounds over the recording."""
+    gc.collect()
+    gc.disable()
     start = time.process_time()
     result = work()
-    return result, samples / max(time.process_time() - start, 1e-9)
+    elapsed = time.process_time() - start
+    gc.enable()
+    return result, samples / max(elapsed, 1e-9)
 
 
 def same(got: Sequence[Sample], expected: Sequence[Sample]) -> bool:
@@ -97,16 +106,35 @@ def _bits(value: Value) -> object:
     return struct.pack(">d", value) if value is not None and not isinstance(value, (str, bytes)) else value
 
 
+def pack_tuples(rows: Sequence[Row], batch: int, every: int) -> list[list[bytes]]:
+    """The same, value by value."""
+    packer = Packer()
+    batches: list[list[bytes]] = []
+    for start in range(0, len(rows), batch):
+        blocks = []
+        for at in range(start, min(start + batch, len(rows)), every):
+            packer.extend(rows[at : min(at + every, start + batch)])
+            blocks.append(packer.commit())
+        batches.append(blocks)
+        packer.reset()
+    return batches
+
+
 def ours(name: str, samples: Sequence[Sample], batch: int, verify: bool) -> dict[str, object]:
     """One row for the block format, by scans or value by value."""
-    known = registers(samples)
-    scanned = name == "lamppost"
-    steps = list(scans(samples, known)) if scanned else [(1, one_by_one([sample], known)) for sample in samples]
-    batches, packing = timed(lambda: pack(steps, batch, commit_every(batch)), len(samples))
+    known, every = registers(samples), commit_every(batch)
+    if name == "lamppost":
+        steps = list(scans(samples, known))
+        batches, packing = timed(lambda: pack(steps, batch, every), len(samples))
+    else:
+        tuples = [(known[number].series, ts, value, quality) for number, ts, value, quality in samples]
+        batches, packing = timed(lambda: pack_tuples(tuples, batch, every), len(samples))
     rows, unpacking = timed(lambda: [unpack(blocks) for blocks in batches], len(samples))
+    _, columns = timed(lambda: [unpack_columns(blocks) for blocks in batches], len(samples))
     row = result(name, batch, sum(len(block) for blocks in batches for block in blocks) / len(samples))
-    row["pack_scans_per_s" if scanned else "pack_tuples_per_s"] = round(packing)
+    row["pack_scans_per_s" if name == "lamppost" else "pack_tuples_per_s"] = round(packing)
     row["to_tuples_per_s"] = round(unpacking)
+    row["to_columns_per_s"] = round(columns)
     row["wire_bytes_per_sample"] = round(sum(map(signed_size, batches)) / len(samples), 4)
     if verify:
         flat = [sample for each in rows for sample in each]
@@ -115,25 +143,17 @@ def ours(name: str, samples: Sequence[Sample], batch: int, verify: bool) -> dict
     return row
 
 
-def theirs(name: str, samples: Sequence[Sample], batch: int) -> dict[str, object]:
-    """One row for a general format by the standard library."""
-    form = _senml if name == "senml-json" else list
+def theirs(name: str, codec: Codec, samples: Sequence[Sample], batch: int) -> dict[str, object]:
+    """One row for a general format."""
+    encode, read = codec
     parts = [samples[at : at + batch] for at in range(0, len(samples), batch)]
-    texts, packing = timed(lambda: [json.dumps(form(p), separators=(",", ":")).encode() for p in parts], len(samples))
-    _, unpacking = timed(lambda: [json.loads(text) for text in texts], len(samples))
-    row = result(name, batch, sum(map(len, texts)) / len(samples))
-    return row | {"pack_tuples_per_s": round(packing), "to_tuples_per_s": round(unpacking)}
-
-
-def _senml(samples: Sequence[Sample]) -> list[dict[str, object]]:
-    """RFC 8428 records; the time of a record is relative to the base time of the first."""
-    base = samples[0][1]
-    records: list[dict[str, object]] = [
-        {"n": f"s{number}", "t": (ts - base) / 1000, **({} if value is None else {"v": value})}
-        for number, ts, value, _ in samples
-    ]
-    records[0]["bt"] = base / 1000
-    return records
+    encoded, packing = timed(lambda: [encode(part) for part in parts], len(samples))
+    row = result(name, batch, sum(map(len, encoded)) / len(samples))
+    row["pack_tuples_per_s"] = round(packing)
+    if read is not None:
+        _, unpacking = timed(lambda: [read(data) for data in encoded], len(samples))
+        row["to_columns_per_s" if name in COLUMNAR else "to_tuples_per_s"] = round(unpacking)
+    return row
 
 
 def result(name: str, batch: int, size: float) -> dict[str, object]:
@@ -171,7 +191,7 @@ def measure(name: str, samples: Sequence[Sample], args: argparse.Namespace) -> b
     batches, results = args.batch or BATCHES, []
     for batch in batches:
         results += [ours(codec, samples, batch, args.verify) for codec in ("lamppost", "lamppost-tuples")]
-        results += [theirs(codec, samples, batch) for codec in ("json", "senml-json")]
+        results += [theirs(codec, how, samples, batch) for codec, how in codecs()]
     series = len({sample[0] for sample in samples})
     if args.json:
         head = {"file": name, "samples": len(samples), "series": series}

@@ -1,5 +1,6 @@
 """The C-speed kernels: scan plans, the packer and the unpacker, and the words they share."""
 
+from ext.columns import Columns
 from ext.errors import FormatError
 from ext.layout import MAX_PAYLOAD, Layout
 from ext.limits import MAX_BATCH_BYTES, MAX_SAMPLES, MAX_TEXT_BYTES
@@ -22,7 +23,7 @@ from ext.quality import (
     quality_class,
 )
 from ext.series import Series
-from ext.unpacker import unpack
+from ext.unpacker import unpack, unpack_columns
 from ext.value import Value
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "SENTINEL",
     "STALE",
     "UNCERTAIN",
+    "Columns",
     "FormatError",
     "Layout",
     "Packer",
@@ -51,4 +53,5 @@ __all__ = [
     "describe",
     "quality_class",
     "unpack",
+    "unpack_columns",
 ]

@@ -2,19 +2,19 @@
 
 from typing import Final
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 
 # The bytes of all blocks of a batch. A batch is sealed at 64 kB by default; this leaves room for other settings.
 MAX_BATCH_BYTES: Final = 1 << 20
 
-# The samples of a batch. Unchanged ones cost a bit or less, so the bytes alone do not bound the memory they need.
-MAX_SAMPLES: Final = 1 << 18
+# The samples of a batch. Unchanged ones cost next to nothing, so the bytes alone bound neither memory nor time.
+MAX_SAMPLES: Final = 1 << 17
 
 # The fields of one shape: a Modbus response has at most 2000 coils (Modbus Application Protocol V1.1b3, 6.1).
 MAX_SHAPE_FIELDS: Final = 2048
 
-# The fields of all shapes of a batch: each holds a few tens of bytes of codec state.
-MAX_FIELDS: Final = 1 << 17
+# The fields of all shapes of a batch: each, with its shape, holds up to 400 bytes of codec state.
+MAX_FIELDS: Final = 1 << 14
 
 # A series number takes 32 bits.
 MAX_SERIES_NUMBER: Final = (1 << 32) - 1
@@ -39,3 +39,6 @@ MAX_DIGITS: Final = 9
 
 # Sentinel values of one point: they are compared one by one.
 MAX_SENTINELS: Final = 16
+
+# The scales of a batch: one for each field, and one for each power of ten that a decimal may have.
+MAX_SCALES: Final = MAX_FIELDS + 2 * MAX_EXPONENT + 1

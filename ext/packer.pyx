@@ -7,13 +7,14 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.long cimport PyLong_AsLongLongAndOverflow
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from libc.math cimport isnan
-from libc.stdint cimport int64_t, uint8_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
-from ext.floats cimport float_form
-from ext.plan cimport ScanPlan, fail_field, judge_field
-from ext.record cimport Described, describe, flags_of, plain, put_changed, put_present, put_qualities
+from ext.coder cimport TAIL, Encoder, cdf_reset, encoder_end, encoder_start, put_mixed, put_number, put_symbol
+from ext.floats cimport Form, float_form, plain_form
+from ext.model cimport *
+from ext.plan cimport Field as PlanField, Judged, ScanPlan, fail_field, judge_field
 from ext.series cimport FORM_NONE, Series, judge
+from ext.values cimport *
 from ext.wire cimport *
 
 from ext.limits import MAX_BATCH_BYTES, MAX_FIELDS, MAX_NUMBER_BYTES, MAX_SAMPLES, MAX_TEXT_BYTES
@@ -30,40 +31,26 @@ cdef object _EXACT = Context(prec=60, Emax=999_999, Emin=-999_999)
 cdef uint64_t _batches = 0  # numbers the open batches of this process, so that a series knows its own
 
 cdef enum:
-    RECORD_BYTES = 64  # head, time, counts and the version, at most
-    DECLARED_BYTES = 32  # a field's declaration, at most
-    SAMPLE_BYTES = 32  # a sample's share of masks, exceptions and values, at most
-
-
-cdef struct Shape:
-    int64_t last_ms
-    int64_t step
-    int64_t period
-    bint begun
-    Py_ssize_t first  # its first field's place in the state
-    int count
+    RECORD_BYTES = 64  # version, head, time, counts and the end of the block, at most
+    DECLARED_BYTES = 64  # a field's declaration, at most
+    SAMPLE_BYTES = 64  # a sample's share of presence, quality, a change of form and its value, at most
+    LETTER_BYTES = 4  # a byte of text: two symbols of 13 bits
+    END_BYTES = 2 + TAIL  # the symbol that ends a block, and the coder's last bytes
 
 
 cdef class Packer:
     """One open batch: judges samples, packs them, gives a block at each commit."""
 
     cdef uint8_t* out
-    cdef Py_ssize_t used
     cdef Py_ssize_t room
     cdef Py_ssize_t committed
-    cdef Shape* shapes
-    cdef Py_ssize_t shape_count
-    cdef Py_ssize_t shape_room
-    cdef uint64_t* bits
-    cdef Py_ssize_t field_count
-    cdef Py_ssize_t field_room
+    cdef Encoder encoder
+    cdef Batch b
     cdef dict plans
     cdef dict singles
     cdef dict texts
     cdef uint64_t batch
-    cdef int64_t last_ms
-    cdef int64_t last_number
-    cdef Described described
+    cdef dict scales
     cdef readonly Py_ssize_t pending
     cdef readonly Py_ssize_t samples
 
@@ -72,13 +59,14 @@ cdef class Packer:
 
     def __dealloc__(self):
         PyMem_Free(self.out)
-        PyMem_Free(self.shapes)
-        PyMem_Free(self.bits)
+        PyMem_Free(self.b.shapes)
+        PyMem_Free(self.b.fields)
+        PyMem_Free(self.b.groups)
 
     @property
     def size(self):
-        """Bytes since the reset, those not yet committed included."""
-        return self.committed + self.used
+        """Bytes since the reset; of the samples not yet committed, the most that their block will have."""
+        return self.committed + (self.encoder.p - self.out + END_BYTES if self.pending else 0)
 
     def append_scan(self, ScanPlan plan not None, payload, long long boot_ms, int quality=0):
         """Judge and pack one response; how many samples are reported.
@@ -114,33 +102,27 @@ cdef class Packer:
 
         TypeError, ValueError or OverflowError when it cannot be packed: nothing is appended or judged then.
         """
-        self.check(boot_ms, quality, 1)
-        if type(value) is float or isinstance(value, float):
-            return self.append_float(series, boot_ms, value, quality)
-        if value is None:
-            return self.append_none(series, boot_ms, quality)
-        if not isinstance(value, (int, str, bytes, _Decimal)):
-            raise TypeError(f"a value is None, bool, int, float, Decimal, str or bytes, not {type(value).__name__}")
-        if isinstance(value, _Decimal) and not value.is_finite():
-            raise ValueError(f"{value} is no finite decimal")
-        quality = series.judged_quality(value, quality)
-        if quality < 0:
-            return self.append_none(series, boot_ms, -quality)
-        if isinstance(value, bool):
-            return self.append_bits(series, boot_ms, KIND_BOOL, 1 if value else 0, quality)
-        if isinstance(value, int):
-            return self.append_int(series, boot_ms, value, quality)
-        if isinstance(value, _Decimal):
-            return self.append_decimal(series, boot_ms, value, quality)
-        if isinstance(value, str):
-            return self.append_text(series, boot_ms, KIND_TEXT, str(value), value.encode(), quality)
-        return self.append_text(series, boot_ms, KIND_BYTES, bytes(value), bytes(value), quality)
+        return self.append_one(series, boot_ms, value, quality)
+
+    def extend(self, samples):
+        """Append (series, boot_ms, value, quality) tuples; how many are reported. What `append` raises ends it there."""
+        cdef Py_ssize_t reported = 0
+        cdef Series series
+        for series, boot_ms, value, quality in samples:
+            if series is None:
+                raise TypeError("a sample has no series")
+            reported += self.append_one(series, boot_ms, value, quality)
+        return reported
 
     def commit(self):
         """The block of all samples since the last commit; empty when there are none."""
-        cdef bytes block = PyBytes_FromStringAndSize(<char*>self.out, self.used)
-        self.committed += self.used
-        self.used = 0
+        cdef bytes block
+        if not self.pending:
+            return b""
+        self.put_head(HEAD_END)
+        encoder_end(&self.encoder)
+        block = PyBytes_FromStringAndSize(<char*>self.out, self.encoder.p - self.out)
+        self.committed += len(block)
         self.pending = 0
         return block
 
@@ -154,14 +136,12 @@ cdef class Packer:
         global _batches
         _batches += 1
         self.batch = _batches
-        self.used = self.committed = self.samples = self.pending = 0
-        self.shape_count = self.field_count = 0
+        self.committed = self.samples = self.pending = 0
         self.plans = {}
         self.singles = {}
         self.texts = {}
-        self.last_ms = 0
-        self.last_number = -1
-        memset(&self.described, 0, sizeof(Described))
+        self.scales = {}
+        batch_start(&self.b)
         return 0
 
     # What every sample passes through
@@ -174,174 +154,326 @@ cdef class Packer:
             raise ValueError(f"{quality} is no quality")
         if self.samples + count > _MAX_SAMPLES:
             raise OverflowError(f"the batch is full: {self.samples} of {_MAX_SAMPLES} samples")
-        if self.field_count + count > _MAX_FIELDS:
-            raise OverflowError(f"the batch is full: {self.field_count} of {_MAX_FIELDS} fields")
+        if self.b.field_count + count > _MAX_FIELDS:
+            raise OverflowError(f"the batch is full: {self.b.field_count} of {_MAX_FIELDS} fields")
         self.make_shape(count)
         return self.reserve(RECORD_BYTES + count * (DECLARED_BYTES + SAMPLE_BYTES))
 
     cdef int reserve(self, Py_ssize_t size) except -1:
+        cdef Py_ssize_t used = self.encoder.p - self.out if self.pending else 0
         cdef Py_ssize_t room = self.room
         cdef void* grown
-        if self.committed + self.used + size > _MAX_BYTES:
-            raise OverflowError(f"the batch is full: {self.committed + self.used} of {_MAX_BYTES} bytes")
-        if self.used + size <= room:
+        if self.committed + used + size > _MAX_BYTES:
+            raise OverflowError(f"the batch is full: {self.committed + used} of {_MAX_BYTES} bytes")
+        if used + size <= room:
             return 0
-        room = max(2 * room, self.used + size, 4096)
+        room = max(2 * room, used + size, 4096)
         grown = PyMem_Realloc(self.out, room)
         if grown == NULL:
             raise MemoryError
         self.out = <uint8_t*>grown
+        self.encoder.p = self.out + used
         self.room = room
         return 0
 
     cdef int make_shape(self, int count) except -1:
         """Room for the state of one more shape."""
-        cdef void* grown
-        if self.shape_count == self.shape_room:
-            grown = PyMem_Realloc(self.shapes, (2 * self.shape_room + 16) * sizeof(Shape))
-            if grown == NULL:
-                raise MemoryError
-            self.shapes = <Shape*>grown
-            self.shape_room = 2 * self.shape_room + 16
-        if self.field_count + count > self.field_room:
-            grown = PyMem_Realloc(self.bits, (2 * self.field_room + count + 16) * sizeof(uint64_t))
-            if grown == NULL:
-                raise MemoryError
-            self.bits = <uint64_t*>grown
-            self.field_room = 2 * self.field_room + count + 16
+        if not room_for(&self.b, count):
+            raise MemoryError
         return 0
 
-    cdef uint8_t* put_head(self, Py_ssize_t index, int flags) noexcept:
-        cdef uint8_t* p = self.out + self.used
-        if self.committed + self.used == 0:
-            p = put_varint(p, _VERSION)
-        return put_varint(p, <uint64_t>index << RECORD_SHIFT | flags)
+    cdef void put_head(self, int head) noexcept:
+        """How a record begins, by what the shape before it is usually followed by."""
+        cdef Encoder* e = &self.encoder
+        if self.b.last_shape < 0:
+            put_symbol(e, &self.b.models[M_HEAD], head)
+        else:
+            put_mixed(e, &self.b.models[M_HEAD], &self.b.shapes[self.b.last_shape].head, head)
 
-    cdef uint8_t* put_shape(self, uint8_t* p, int64_t period, int count) noexcept:
-        """Declare the shape whose number was just used for the first time; its fields follow."""
-        cdef Shape* shape = &self.shapes[self.shape_count]
-        shape.period = period
-        shape.step = 0
-        shape.last_ms = self.last_ms
-        shape.begun = False
-        shape.first = self.field_count
-        shape.count = count
-        memset(self.bits + self.field_count, 0, count * sizeof(uint64_t))
-        self.shape_count += 1
-        self.field_count += count
-        return put_varint(put_varint(p, <uint64_t>period), count)
+    cdef void start(self) noexcept:
+        """The first record since the last commit begins a block."""
+        cdef uint8_t* p = self.out
+        if self.committed == 0:
+            p[0] = <uint8_t>_VERSION
+            p += 1
+        encoder_start(&self.encoder, p)
 
-    cdef uint8_t* put_field(self, uint8_t* p, unsigned int number, const Described* field) noexcept:
-        cdef Described* last = &self.described
-        p = put_signed(p, <int64_t>number - self.last_number - 1)
-        self.last_number = number
-        if (
-            field.kind == last.kind
-            and field.multiplier == last.multiplier
-            and field.addend == last.addend
-            and field.exponent == last.exponent
-        ):
-            p[0] = KIND_AS_BEFORE
-            return p + 1
-        self.described = field[0]
-        p[0] = <uint8_t>field.kind
-        p += 1
-        if field.kind & KIND_SCALED:
-            p = put_signed(put_signed(p, field.multiplier), field.addend)
-            return put_signed(p, field.exponent)
-        return put_varint(p, field.exponent) if field.kind == KIND_QUOTIENT else p
+    cdef void put_record(self, int32_t index, int64_t boot_ms, int flags) noexcept:
+        """Head and time of a record whose shape is known; flags follow where there are any."""
+        cdef Batch* b = &self.b
+        cdef Shape* shape = &b.shapes[index]
+        cdef bint next = b.shapes[b.last_shape].successor == index
+        if not self.pending:
+            self.start()
+        if next and not flags and expected(shape, b.last_ms) == boot_ms:
+            self.put_head(HEAD_EXACT)
+        else:
+            self.put_head((HEAD_NEXT if next else HEAD_OTHER) + (flags != 0))
+            if not next:
+                put_other(&self.encoder, b, index)
+            put_time(&self.encoder, b, shape, boot_ms)
+        settle_record(b, index, boot_ms)
+        if flags:
+            put_symbol(&self.encoder, &b.models[M_FLAGS], flags)
 
-    cdef uint8_t* put_time(self, uint8_t* p, Py_ssize_t index, int64_t boot_ms) noexcept:
-        cdef Shape* shape = &self.shapes[index]
-        p = put_signed(p, boot_ms - shape.last_ms - shape.step)
-        if shape.period:
-            shape.step = shape.period
-        elif shape.begun:
-            shape.step = boot_ms - shape.last_ms
-        shape.begun = True
-        shape.last_ms = self.last_ms = boot_ms
-        return p
+    cdef void put_shape(self, int64_t period, int count, int flags) noexcept:
+        """Declare a shape with the record that first uses it; its fields follow."""
+        cdef Batch* b = &self.b
+        if not self.pending:
+            self.start()
+        self.put_head(HEAD_NEW + (flags != 0))
+        put_number(&self.encoder, &b.models[N_SHAPE], period)
+        put_number(&self.encoder, &b.models[N_SHAPE], count)
+        shape_start(&b.shapes[b.shape_count], period, count, b.field_count)
+        b.shape_count += 1
 
-    cdef uint8_t* put_value(self, uint8_t* p, int kind, uint64_t* last, uint64_t bits) noexcept:
-        kind &= 0x0F
-        if kind == KIND_INT or kind == KIND_UINT or kind == KIND_QUOTIENT:
-            p = put_signed(p, <int64_t>(bits - last[0]))
-        elif kind == KIND_FLOAT32 or kind == KIND_FLOAT64:
-            p = put_xor(p, bits ^ last[0])
-        last[0] = bits
-        return p
+    cdef Field* put_field(self, uint32_t number) noexcept:
+        """The series of a new field; its form follows."""
+        cdef Batch* b = &self.b
+        cdef Field* f = &b.fields[b.field_count]
+        put_number(&self.encoder, &b.models[N_SERIES], <int64_t>number - b.last_number - 1)
+        b.last_number = number
+        field_start(f, number)
+        b.field_count += 1
+        return f
 
-    cdef void done(self, uint8_t* p, int count) noexcept:
-        self.used = p - self.out
-        self.pending += count
-        self.samples += count
+    cdef void put_first_time(self, int64_t boot_ms, int flags) noexcept:
+        """The time of the record that declared the last shape."""
+        cdef Batch* b = &self.b
+        put_number(&self.encoder, &b.models[N_FIRST_TIME], boot_ms - b.last_ms)
+        settle_record(b, b.shape_count - 1, boot_ms)
+        if flags:
+            put_symbol(&self.encoder, &b.models[M_FLAGS], flags)
+
+    cdef uint32_t scale_of(self, int64_t multiplier, int64_t addend, int exponent, Scale* scale) except 0:
+        """The number of a scale in this batch; one more than there are for a new one."""
+        cdef uint32_t number
+        scale.multiplier = multiplier
+        scale.addend = addend
+        scale.exponent = exponent
+        key = (multiplier, addend, exponent)
+        found = self.scales.get(key)
+        if found is None:
+            found = self.b.scale_count + 1
+            self.scales[key] = found
+        number = found
+        return number
 
     # A scan
 
     cdef int put_scan(self, ScanPlan plan, int64_t boot_ms) except -1:
         """Pack what was judged to be reported."""
-        cdef int i
         cdef int reported = 0
+        cdef int flags = 0
+        cdef int i
+        cdef int32_t index
         for i in range(plan.count):
-            reported += plan.judged[i].reported
+            if plan.judged[i].reported:
+                reported += 1
+                if plan.judged[i].quality or not plan.judged[i].valued:
+                    flags = FLAG_QUALITY
         if reported == 0:
             return 0
+        if reported < plan.count:
+            flags |= FLAG_PARTIAL
         found = self.plans.get(plan)
         if found is None:
-            found = self.shape_count
-            self.plans[plan] = found
-        self.done(self.put_record(plan, found, boot_ms, reported), reported)
+            self.plans[plan] = self.b.shape_count
+            self.declare(plan, boot_ms, flags)
+        else:
+            index = found
+            self.put_record(index, boot_ms, flags)
+        self.put_samples(plan, &self.b.shapes[self.b.last_shape], flags)
+        self.pending += reported
+        self.samples += reported
         return reported
 
-    cdef uint8_t* put_record(self, ScanPlan plan, Py_ssize_t index, int64_t boot_ms, int reported) noexcept:
-        cdef bint fresh = index == self.shape_count
-        cdef uint64_t* last = self.bits + (self.field_count if fresh else self.shapes[index].first)
-        cdef Described described
-        cdef int has
+    cdef int declare(self, ScanPlan plan, int64_t boot_ms, int flags) except -1:
+        """The shape of a plan, with its first record."""
+        cdef PlanField* point
+        cdef Scale scale
+        cdef uint32_t number
+        cdef Field* f
         cdef int i
-        cdef uint8_t* p
-        if fresh:
-            memset(last, 0, plan.count * sizeof(uint64_t))
-        has = flags_of(plan, last, reported)
-        p = self.put_head(index, has)
-        if fresh:
-            p = self.put_shape(p, plan.period, plan.count)
-            for i in range(plan.count):
-                describe(&plan.fields[i], &described)
-                p = self.put_field(p, plan.fields[i].number, &described)
-        p = self.put_time(p, index, boot_ms)
-        if has & RECORD_PARTIAL:
-            p = put_present(p, plan, reported)
-        if has & RECORD_QUALITY:
-            p = put_qualities(p, plan)
-        if has & RECORD_SAME:
-            p = put_changed(p, plan, last)
+        self.put_shape(plan.period, plan.count, flags)
         for i in range(plan.count):
-            if plan.judged[i].reported and plan.judged[i].valued and plan.judged[i].bits != last[i]:
-                p = self.put_value(p, plan.fields[i].kind, &last[i], plan.judged[i].bits)
-        return p
+            point = &plan.fields[i]
+            number = 0
+            if point.form & KIND_SCALED:
+                number = self.scale_of(point.rule.multiplier, point.rule.addend, point.rule.exponent, &scale)
+            f = self.put_field(point.number)
+            f.kind = KIND_NONE if is_float(point) else point.kind
+            f.scale = number
+            put_form(&self.encoder, &self.b, f.kind, 0, number, &scale)
+        self.put_first_time(boot_ms, flags)
+        return 0
+
+    cdef void put_samples(self, ScanPlan plan, Shape* shape, int flags) noexcept:
+        cdef Field* fields = self.b.fields + shape.first
+        cdef Judged* one
+        cdef int i
+        if flags & FLAG_PARTIAL:
+            self.put_presence(plan, shape)
+        if flags & FLAG_QUALITY:
+            self.put_qualities(plan, fields)
+        for i in range(plan.count):
+            one = &plan.judged[i]
+            if not one.reported:
+                continue
+            if not flags & FLAG_QUALITY:
+                fields[i].code = 0
+            if one.valued:
+                self.put_judged(&plan.fields[i], &fields[i], one.bits)
+
+    cdef void put_judged(self, const PlanField* point, Field* f, uint64_t bits) noexcept:
+        if is_float(point):
+            self.put_float(f, as_double(widen(<uint32_t>bits) if point.kind == KIND_FLOAT32 else bits))
+        elif point.kind == KIND_FLOAT32:
+            put_value(&self.encoder, &self.b, f, ordered32(<uint32_t>bits))
+        elif point.kind == KIND_FLOAT64:
+            put_value(&self.encoder, &self.b, f, ordered64(bits))
+        else:
+            put_value(&self.encoder, &self.b, f, bits)
+
+    cdef void put_presence(self, ScanPlan plan, Shape* shape) noexcept:
+        """Which fields the record has, four in a symbol."""
+        cdef int groups = (plan.count + 3) >> 2
+        cdef int i, j, mask
+        if shape.groups < 0:
+            groups_start(&self.b, shape)
+        for i in range(groups):
+            mask = 0
+            for j in range(4 * i, min(4 * i + 4, plan.count)):
+                mask |= plan.judged[j].reported << (j & 3)
+            put_symbol(&self.encoder, &self.b.groups[shape.groups + i], mask)
+
+    cdef void put_qualities(self, ScanPlan plan, Field* fields) noexcept:
+        """The quality of every sample of the record."""
+        cdef int before = 0
+        cdef int i
+        for i in range(plan.count):
+            if plan.judged[i].reported:
+                before = self.put_quality(&fields[i], plan.judged[i].quality << 1 | (not plan.judged[i].valued), before)
+
+    cdef int put_quality(self, Field* f, int code, int before) noexcept:
+        cdef Encoder* e = &self.encoder
+        cdef Cdf* model = &self.b.models[M_QUALITY + (before != 0) + 2 * (f.code != 0)]
+        if code == 0:
+            put_symbol(e, model, QUALITY_GOOD)
+        elif code == before:
+            put_symbol(e, model, QUALITY_BEFORE)
+        elif code == f.code:
+            put_symbol(e, model, QUALITY_LAST)
+        else:
+            put_symbol(e, model, QUALITY_OTHER)
+            put_bits(e, code, 9)
+        f.code = code
+        return code
+
+    cdef void put_float(self, Field* f, double value) noexcept:
+        """A float in its shortest form."""
+        cdef Form form
+        float_form(f, value, &form)
+        if form.kind == KIND_ONCE:
+            put_once(&self.encoder, &self.b, f, form.bits)
+        elif form.kind == f.kind and form.digits == f.digits and f.scale == 0:
+            put_value(&self.encoder, &self.b, f, form.bits)
+        else:
+            put_change(&self.encoder, &self.b, f, form.kind, form.digits, 0, NULL)
+            put_moved(&self.encoder, &self.b, f, form.bits)
 
     # A single value
 
+    cdef bint append_one(self, Series series, int64_t boot_ms, value, int quality) except -1:
+        self.check(boot_ms, quality, 1)
+        if isinstance(value, float):
+            return self.append_float(series, boot_ms, value, quality)
+        if value is None:
+            return self.append_none(series, boot_ms, quality)
+        if not isinstance(value, (int, str, bytes, _Decimal)):
+            raise TypeError(f"a value is None, bool, int, float, Decimal, str or bytes, not {type(value).__name__}")
+        if isinstance(value, _Decimal) and not value.is_finite():
+            raise ValueError(f"{value} is no finite decimal")
+        if series.sentinels or series.rule.limited:
+            quality = series.judged_quality(value, quality)
+            if quality < 0:
+                return self.append_none(series, boot_ms, -quality)
+        if isinstance(value, bool):
+            return self.append_bits(series, boot_ms, KIND_BOOL, 1 if value else 0, quality)
+        if isinstance(value, int):
+            return self.append_int(series, boot_ms, value, quality)
+        if isinstance(value, _Decimal):
+            return self.append_decimal(series, boot_ms, value, quality)
+        if isinstance(value, str):
+            return self.append_text(series, boot_ms, KIND_TEXT, str(value), value.encode(), quality)
+        return self.append_text(series, boot_ms, KIND_BYTES, bytes(value), bytes(value), quality)
+
+    cdef Field* single(self, Series series, int64_t boot_ms, int quality, bint valued, int kind, double value=0) except NULL:
+        """Begin the record of one sample: its time and quality; the field whose value follows.
+
+        A series that is new to the batch is declared as of that kind; as a QUOTIENT means in the shortest form of `value`.
+        """
+        cdef int code = quality << 1 | (not valued)
+        cdef int flags = FLAG_QUALITY if code else 0
+        cdef int32_t index
+        cdef Field* f
+        cdef Form form
+        form.kind = kind
+        form.digits = 0
+        if series.batch != self.batch:
+            found = self.singles.get(series.number)
+            series.batch = self.batch
+            series.shape = -1 if found is None else found
+        index = series.shape
+        if index < 0:
+            index = self.b.shape_count
+            self.singles[series.number] = index
+            series.shape = index
+            self.put_shape(0, 1, flags)
+            f = self.put_field(series.number)
+            if kind == KIND_QUOTIENT:
+                plain_form(value, &form)
+            put_form(&self.encoder, &self.b, form.kind, form.digits, 0, NULL)
+            change_form(f, form.kind, form.digits, 0)
+            self.put_first_time(boot_ms, flags)
+        else:
+            self.put_record(index, boot_ms, flags)
+            f = &self.b.fields[self.b.shapes[index].first]
+        if code:
+            self.put_quality(f, code, 0)
+        f.code = code
+        self.pending += 1
+        self.samples += 1
+        return f
+
     cdef bint append_none(self, Series series, int64_t boot_ms, int quality) except -1:
-        cdef Described described
         if quality == 0:
             quality = 2  # a sample without value is never good
         if not judge(&series.rule, &series.state, boot_ms, FORM_NONE, 0, quality):
             return False
-        plain(&described, KIND_NONE)
-        if series.batch == self.batch:
-            self.put_single(series, series.shape, &described, boot_ms, 0, quality, False, None)
-            return True
-        self.put_single(series, self.single(series, &described), &described, boot_ms, 0, quality, False, None)
+        self.single(series, boot_ms, quality, False, KIND_NONE)
         return True
 
+    cdef void put_integer(self, Field* f, int kind, uint64_t bits) noexcept:
+        """An integer of 64 bits, in the field's form if that says it."""
+        cdef int64_t power = whole_power(f.digits)
+        cdef int64_t most = 0x7FFFFFFFFFFFFFFF // power
+        if kind == KIND_INT and (f.kind == KIND_QUOTIENT or f.kind == KIND_MIXED) and -most <= <int64_t>bits <= most:
+            if f.kind == KIND_MIXED:
+                put_value(&self.encoder, &self.b, f, bits * <uint64_t>power)
+                return
+            put_change(&self.encoder, &self.b, f, KIND_MIXED, f.digits, 0, NULL)
+            put_moved(&self.encoder, &self.b, f, bits * <uint64_t>power)
+        elif f.scale == 0 and (f.kind == kind or (kind == KIND_INT and f.kind == KIND_UINT and <int64_t>bits >= 0)):
+            put_value(&self.encoder, &self.b, f, bits)
+        else:
+            put_change(&self.encoder, &self.b, f, kind, 0, 0, NULL)
+            put_moved(&self.encoder, &self.b, f, bits)
+
     cdef bint append_bits(self, Series series, int64_t boot_ms, int kind, uint64_t bits, int quality) except -1:
-        cdef Described described
         if not judge(&series.rule, &series.state, boot_ms, kind, bits, quality):
             return False
-        plain(&described, kind)
-        self.put_single(series, self.single(series, &described), &described, boot_ms, bits, quality, True, None)
+        self.put_integer(self.single(series, boot_ms, quality, True, kind), kind, bits)
         return True
 
     cdef bint append_int(self, Series series, int64_t boot_ms, value, int quality) except -1:
@@ -354,97 +486,67 @@ cdef class Packer:
         return self.append_text(series, boot_ms, KIND_NUMBER, int(value), b"%d" % value, quality)
 
     cdef bint append_float(self, Series series, int64_t boot_ms, double value, int quality) except -1:
-        cdef Described described
-        cdef uint64_t bits = as_bits(value)
         if isnan(value):
             if (quality & 3) != 2:
                 quality = 2 | 4 << 2
-        else:
+        elif series.sentinels or series.rule.limited:
             quality = series.judged_quality(value, quality)
             if quality < 0:
                 return self.append_none(series, boot_ms, -quality)
-        if not judge(&series.rule, &series.state, boot_ms, KIND_FLOAT64, bits, quality):
+        if not judge(&series.rule, &series.state, boot_ms, KIND_FLOAT64, as_bits(value), quality):
             return False
-        bits = float_form(series, value, &described)
-        self.put_single(series, self.single(series, &described), &described, boot_ms, bits, quality, True, None)
+        self.put_float(self.single(series, boot_ms, quality, True, KIND_QUOTIENT, value), value)
         return True
 
     cdef bint append_decimal(self, Series series, int64_t boot_ms, value, int quality) except -1:
-        cdef Described described
-        cdef uint64_t bits = 0
+        cdef Scale scale
+        cdef Field* f
+        cdef uint32_t number
+        cdef uint64_t bits
+        cdef int kind
         sign, digits, exponent = value.as_tuple()
-        plain(&described, KIND_NUMBER)
-        if -MAX_EXPONENT <= exponent <= MAX_EXPONENT and len(digits) <= 20:
-            mantissa = int(_EXACT.scaleb(value, -exponent))
-            if -0x8000000000000000 <= mantissa <= 0xFFFFFFFFFFFFFFFF and not (mantissa == 0 and sign):
-                described.kind = KIND_SCALED | (KIND_UINT if mantissa > 0x7FFFFFFFFFFFFFFF else KIND_INT)
-                described.exponent = exponent
-                bits = mantissa & 0xFFFFFFFFFFFFFFFF
-        if described.kind == KIND_NUMBER:
+        if not -MAX_EXPONENT <= exponent <= MAX_EXPONENT or len(digits) > 20:
+            return self.append_text(series, boot_ms, KIND_NUMBER, value, number_text(sign, digits, exponent), quality)
+        mantissa = int(_EXACT.scaleb(value, -exponent))
+        if not -0x8000000000000000 <= mantissa <= 0xFFFFFFFFFFFFFFFF or (mantissa == 0 and sign):
             return self.append_text(series, boot_ms, KIND_NUMBER, value, number_text(sign, digits, exponent), quality)
         if not series.judge_object(boot_ms, value, quality):
             return False
-        self.put_single(series, self.single(series, &described), &described, boot_ms, bits, quality, True, None)
+        kind = KIND_UINT if mantissa > 0x7FFFFFFFFFFFFFFF else KIND_INT
+        bits = mantissa & 0xFFFFFFFFFFFFFFFF
+        number = self.scale_of(1, 0, exponent, &scale)
+        f = self.single(series, boot_ms, quality, True, KIND_NONE)
+        if f.kind == kind and f.scale == number:
+            put_value(&self.encoder, &self.b, f, bits)
+        else:
+            put_change(&self.encoder, &self.b, f, kind, 0, number, &scale)
+            put_moved(&self.encoder, &self.b, f, bits)
         return True
 
     cdef bint append_text(self, Series series, int64_t boot_ms, int kind, value, bytes text, int quality) except -1:
-        cdef Described described
+        cdef Field* f
+        cdef bint same
         limit = MAX_NUMBER_BYTES if kind == KIND_NUMBER else MAX_TEXT_BYTES
         if len(text) > limit:
             raise ValueError(f"a value of {len(text)} bytes; at most {limit}")
-        self.reserve(RECORD_BYTES + DECLARED_BYTES + SAMPLE_BYTES + len(text))
+        self.reserve(RECORD_BYTES + DECLARED_BYTES + SAMPLE_BYTES + LETTER_BYTES * len(text))
         if not series.judge_object(boot_ms, value, quality):
             return False
-        plain(&described, kind)
-        self.put_single(series, self.single(series, &described), &described, boot_ms, 0, quality, True, text)
+        f = self.single(series, boot_ms, quality, True, KIND_NONE)
+        if f.kind != kind:
+            put_change(&self.encoder, &self.b, f, kind, 0, 0, NULL)
+            f.known = True
+        else:
+            same = self.texts[series.number] == text
+            put_symbol(&self.encoder, &self.b.models[M_SAME], 0 if same else 1)
+            if same:
+                return True
+        self.texts[series.number] = text
+        put_text(&self.encoder, &self.b, <const uint8_t*><const char*>text, len(text))
         return True
 
-    cdef Py_ssize_t single(self, Series series, Described* field) except -1:
-        """The shape of this series alone in this form, declared by its first record."""
-        cdef int code = field.kind | (field.exponent + 128) << 8
-        cdef Py_ssize_t index
-        if series.batch == self.batch and series.form_code == code:
-            return series.shape
-        key = (series.number, code)
-        found = self.singles.get(key)
-        index = self.shape_count if found is None else found
-        if found is None:
-            self.singles[key] = index
-        series.batch = self.batch
-        series.form_code = code
-        series.shape = index
-        return index
 
-    cdef int put_single(
-        self, Series series, Py_ssize_t index, Described* field, int64_t boot_ms, uint64_t bits, int quality, bint valued, bytes text
-    ) except -1:
-        cdef bint fresh = index == self.shape_count
-        cdef Py_ssize_t place = self.field_count if fresh else self.shapes[index].first
-        cdef bint same
-        cdef uint8_t* p
-        if text is None:
-            same = valued and bits == (0 if fresh else self.bits[place])
-        else:
-            same = text == self.texts.get(place, b"")
-            self.texts[place] = text
-        p = self.put_head(index, (RECORD_QUALITY if quality or not valued else 0) | (RECORD_SAME if same else 0))
-        if fresh:
-            p = self.put_field(self.put_shape(p, 0, 1), series.number, field)
-        p = self.put_time(p, index, boot_ms)
-        if quality or not valued:
-            p = put_varint(put_varint(p, 0), quality << 1 | (not valued))
-        if valued and not same:
-            if text is None:
-                p = self.put_value(p, field.kind, &self.bits[place], bits)
-            else:
-                p = _put_text(p, text)
-        self.done(p, 1)
-        return 0
-
-
-cdef uint8_t* _put_text(uint8_t* p, bytes text):
-    cdef Py_ssize_t size = len(text)
-    p = put_varint(p, <uint64_t>size)
-    memcpy(p, <const char*>text, size)
-    return p + size
+cdef inline bint is_float(const PlanField* point) noexcept:
+    """Whether the point's value is the float itself, not a scaled one."""
+    return point.form == KIND_FLOAT32 or point.form == KIND_FLOAT64
 

@@ -140,13 +140,9 @@ cdef class Series:
     cdef tuple sentinels
     cdef object last_object
     cdef object reported_object
-    # Where the packer found this series last: which batch, which form, which shape.
+    # Where the packer found this series last: which batch, which shape.
     cdef uint64_t batch
-    cdef int form_code
     cdef int shape
-    # The decimal digits of its floats, and for how many values fewer would have done.
-    cdef int digits
-    cdef int fewer
     cdef bint judge_object(self, int64_t boot_ms, object value, int quality) except -1
     cdef int set_scale(self, object multiplier, object addend, object exponent) except -1
     cdef int set_limits(self, object sentinels, object minimum, object maximum) except -1

@@ -35,7 +35,6 @@ cdef class Series:
         self.set_scale(multiplier, addend, exponent)
         self.set_limits(sentinels, minimum, maximum)
         self.set_rule(on_change, deadband, deadband_percent, min_interval, max_interval)
-        self.form_code = -1
 
     cdef int set_scale(self, object multiplier, object addend, object exponent) except -1:
         if multiplier == 0 or abs(multiplier) >= 1 << 63 or abs(addend) >= 1 << 63:

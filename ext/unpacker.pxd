@@ -1,20 +1,13 @@
-"""What the unpacker remembers of a batch, in C."""
+"""Samples on their way out: a list of tuples, or columns in C."""
 
-from libc.stdint cimport int64_t, uint8_t, uint64_t
-
-
-cdef struct Field:
-    uint64_t bits
-    unsigned int number
-    uint8_t kind
-    int digits
-    Py_ssize_t scale  # place in the list of scales
+from libc.stdint cimport int8_t, int64_t, uint8_t, uint32_t
 
 
-cdef struct Shape:
-    int64_t last_ms
-    int64_t step
-    int64_t period
-    bint begun
-    Py_ssize_t first
-    int count
+cdef struct Arrays:
+    uint32_t* series
+    int64_t* boot_ms
+    uint8_t* quality
+    uint8_t* kind
+    double* value
+    int64_t* integer
+    int8_t* exponent

@@ -5,19 +5,38 @@ import re
 from decimal import Context, Decimal
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from cpython.mem cimport PyMem_Free, PyMem_Realloc
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
+from cpython.tuple cimport PyTuple_New, PyTuple_SetItem
+from cpython.ref cimport Py_INCREF
+from libc.math cimport NAN
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
+from ext.coder cimport (
+    TAIL, Cdf, Decoder, decoder_start, get_bits, get_magnitude, get_mixed, get_number, get_symbol,
+)
+from ext.model cimport *
+from ext.unpacker cimport Arrays
 from ext.wire cimport *
 
+from ext.columns import Columns
 from ext.errors import FormatError
 from ext.limits import FORMAT_VERSION, MAX_BATCH_BYTES, MAX_DIGITS, MAX_EXPONENT, MAX_FIELDS, MAX_NUMBER_BYTES
-from ext.limits import MAX_SAMPLES, MAX_SERIES_NUMBER, MAX_SHAPE_FIELDS, MAX_TEXT_BYTES, MAX_TEXT_EXPONENT, MAX_TIME_MS
+from ext.limits import MAX_SAMPLES, MAX_SCALES, MAX_SERIES_NUMBER, MAX_SHAPE_FIELDS, MAX_TEXT_BYTES, MAX_TEXT_EXPONENT
+from ext.limits import MAX_TIME_MS
 from ext.value import scaled_float
 
 cdef enum:
     WIDEST = 2048  # ext.limits.MAX_SHAPE_FIELDS
+    POWERS = 22  # powers of ten up to it are doubles
+
+    AS_NOTHING = 0  # ext.columns
+    AS_INTEGER = 1
+    AS_UNSIGNED = 2
+    AS_FLOAT = 3
+    AS_BOOL = 4
+    AS_DECIMAL = 5
+    AS_OBJECT = 6
 
 if MAX_SHAPE_FIELDS > WIDEST:
     raise ImportError(f"a reader holds {WIDEST} fields of a shape, not {MAX_SHAPE_FIELDS}")
@@ -25,410 +44,593 @@ if MAX_SHAPE_FIELDS > WIDEST:
 cdef object _Decimal = Decimal
 cdef object _EXACT = Context(prec=60, Emax=999_999, Emin=-999_999)
 cdef object _NUMBER = re.compile(rb"-?[0-9]{1,512}(?:E(-?[0-9]{1,4}))?").fullmatch
-cdef uint64_t _TIME = MAX_TIME_MS
-cdef uint64_t _SHAPE_FIELDS = MAX_SHAPE_FIELDS
-cdef Py_ssize_t _FIELDS = MAX_FIELDS
-cdef Py_ssize_t _SAMPLES = MAX_SAMPLES
+cdef int64_t _TIME = MAX_TIME_MS
+cdef int64_t _SHAPE_FIELDS = MAX_SHAPE_FIELDS
+cdef int64_t _FIELDS = MAX_FIELDS
+cdef int64_t _SAMPLES = MAX_SAMPLES
+cdef int64_t _NUMBERS = MAX_SERIES_NUMBER
+cdef int64_t _SCALES = MAX_SCALES
+cdef int64_t BIGGEST = 9007199254740992  # 2**53: integers below it are doubles
+cdef int64_t SMALL = 1073741824  # the product of two integers below it is far from 2**63
 
 
 def unpack(blocks):
     """(series number, boot_ms, value, quality) of the blocks of one batch, in order; FormatError on anything wrong."""
-    total = 0
-    for block in blocks:
-        if not isinstance(block, bytes):
-            raise TypeError(f"a block is bytes, not {type(block).__name__}")
-        total += len(block)
-    if total > MAX_BATCH_BYTES:
-        raise FormatError(f"{total} bytes of blocks; at most {MAX_BATCH_BYTES}")
-    cdef _Reader reader = _Reader()
-    for index, block in enumerate(blocks):
-        try:
-            reader.read_block(block, index == 0)
-        except FormatError as error:
-            raise FormatError(f"block {index}, byte {reader.position()}: {error}") from None
-    return reader.samples
+    cdef _Reader reader = _Reader(False)
+    reader.read(blocks)
+    return reader.rows
+
+
+def unpack_columns(blocks):
+    """The same as columns: buffers that numpy and pyarrow take without a copy."""
+    cdef _Reader reader = _Reader(True)
+    reader.read(blocks)
+    return reader.as_columns()
 
 
 cdef class _Reader:
-    cdef const uint8_t* start
-    cdef const uint8_t* p
-    cdef const uint8_t* end
-    cdef Shape* shapes
-    cdef Py_ssize_t shape_count
-    cdef Py_ssize_t shape_room
-    cdef Field* fields
-    cdef Py_ssize_t field_count
-    cdef Py_ssize_t field_room
-    cdef list values  # each field's last value as an object, made when first asked for
-    cdef list scales
-    cdef int64_t last_ms
-    cdef int64_t last_number
-    cdef Field described
-    cdef list samples
+    cdef Batch b
+    cdef Decoder d
+    cdef const uint8_t* begin
+    cdef bint columns
+    cdef Arrays out
+    cdef int64_t room
+    cdef int64_t count
+    cdef dict objects  # values of the columns that only an object holds
+    cdef list rows
+    cdef list units  # 10**exponent of each scale, as a decimal
+    cdef Scale* scales
+    cdef int32_t scale_room
+    cdef list numbers  # each field's series number
+    cdef list values  # each field's last value as an object, for rows
+    cdef dict texts
+    cdef object time  # the record's, as an object
     cdef uint8_t[WIDEST] present
-    cdef uint16_t[WIDEST] codes
 
-    def __cinit__(self):
+    def __cinit__(self, bint columns):
+        self.columns = columns
+        self.objects = {}
+        self.rows = []
+        self.units = [None]
+        self.numbers = []
         self.values = []
-        self.scales = [None]
-        self.samples = []
-        self.last_number = -1
+        self.texts = {}
+        batch_start(&self.b)
 
     def __dealloc__(self):
-        PyMem_Free(self.shapes)
-        PyMem_Free(self.fields)
+        PyMem_Free(self.b.shapes)
+        PyMem_Free(self.b.fields)
+        PyMem_Free(self.b.groups)
+        PyMem_Free(self.scales)
+        PyMem_Free(self.out.series)
+        PyMem_Free(self.out.boot_ms)
+        PyMem_Free(self.out.quality)
+        PyMem_Free(self.out.kind)
+        PyMem_Free(self.out.value)
+        PyMem_Free(self.out.integer)
+        PyMem_Free(self.out.exponent)
 
-    cdef Py_ssize_t position(self):
-        return self.p - self.start
+    cdef int read(self, blocks) except -1:
+        total = 0
+        for block in blocks:
+            if not isinstance(block, bytes):
+                raise TypeError(f"a block is bytes, not {type(block).__name__}")
+            total += len(block)
+        if total > MAX_BATCH_BYTES:
+            raise FormatError(f"{total} bytes of blocks; at most {MAX_BATCH_BYTES}")
+        for index, block in enumerate(blocks):
+            try:
+                self.read_block(block, index == 0)
+            except FormatError as error:
+                raise FormatError(f"block {index}, byte {self.position(len(block))}: {error}") from None
+        return 0
+
+    cdef object position(self, size):
+        """About where the decoder stands."""
+        return min(size, max(0, self.d.p - self.begin - TAIL)) if self.d.p else 0
 
     cdef int read_block(self, bytes block, bint first) except -1:
-        self.start = self.p = <const uint8_t*><const char*>block
-        self.end = self.p + len(block)
-        if self.p == self.end:
+        cdef const uint8_t* p = <const uint8_t*><const char*>block
+        cdef const uint8_t* end = p + len(block)
+        cdef int head
+        self.begin = p
+        self.d.p = NULL
+        if p == end:
             raise FormatError("the block is empty")
         if first:
-            version = self.varint()
-            if version != FORMAT_VERSION:
-                raise FormatError(f"version {version} is not known, only {FORMAT_VERSION}")
-        while self.p < self.end:
-            self.read_record()
-        return 0
-
-    # Primitives
-
-    cdef uint64_t varint(self) except? 0xFFFFFFFFFFFFFFFF:
-        cdef uint64_t value = 0
-        cdef int shift = 0
-        cdef uint8_t byte
+            if p[0] != FORMAT_VERSION:
+                raise FormatError(f"version {p[0]} is not known, only {FORMAT_VERSION}")
+            p += 1
+        decoder_start(&self.d, p, end)
         while True:
-            if self.p == self.end:
-                raise FormatError("cut inside a number")
-            byte = self.p[0]
-            if shift == 63 and byte > 1:
-                raise FormatError("a number of more than 64 bits")
-            self.p += 1
-            value |= <uint64_t>(byte & 0x7F) << shift
-            if byte < 0x80:
-                return value
-            shift += 7
-
-    cdef int64_t signed(self) except? -1:
-        return unzigzag(self.varint())
-
-    cdef const uint8_t* take(self, Py_ssize_t size) except NULL:
-        cdef const uint8_t* p = self.p
-        if size > self.end - p:
-            raise FormatError(f"cut: {size} bytes are due, {self.end - p} are left")
-        self.p += size
-        return p
-
-    cdef uint64_t xor(self, int width) except? 0xFFFFFFFFFFFFFFFF:
-        """The difference of two floats, as `put_xor` writes it."""
-        cdef uint8_t head = self.take(1)[0]
-        cdef int size = head >> 4
-        cdef int below = head & 0x0F
-        cdef const uint8_t* p
-        cdef uint64_t value = 0
-        cdef int i
-        if size + below > width:
-            raise FormatError(f"a float of {size + below} bytes in place of {width}")
-        p = self.take(size) if size else self.p
-        for i in range(size):
-            value |= <uint64_t>p[i] << (8 * (i + below))
-        return value
-
-    # Declarations
-
-    cdef int read_shape(self) except -1:
-        cdef uint64_t period = self.varint()
-        cdef uint64_t count = self.varint()
-        cdef Shape* shape
-        cdef Py_ssize_t i
-        if period > _TIME:
-            raise FormatError(f"a period of {period} ms")
-        if not 0 < count <= _SHAPE_FIELDS:
-            raise FormatError(f"a shape of {count} fields; 1..{_SHAPE_FIELDS} are allowed")
-        if self.field_count + <Py_ssize_t>count > _FIELDS:
-            raise FormatError(f"more than {_FIELDS} fields")
-        if <uint64_t>(self.end - self.p) < 2 * count:
-            raise FormatError(f"cut inside the declaration of {count} fields")
-        self.grow(count)
-        shape = &self.shapes[self.shape_count]
-        shape.period = period
-        shape.step = 0
-        shape.last_ms = self.last_ms
-        shape.begun = False
-        shape.first = self.field_count
-        shape.count = count
-        for i in range(<Py_ssize_t>count):
-            self.read_field(&self.fields[self.field_count + i])
-        self.values.extend([None] * shape.count)
-        self.field_count += count
-        self.shape_count += 1
+            head = self.head()
+            if head == HEAD_END:
+                break
+            self.read_record(head)
+            if self.d.cut:
+                raise FormatError("cut: the block ends inside a record")
+        if self.d.cut:
+            raise FormatError("cut: the block ends without its end")
+        if self.d.p < end:
+            raise FormatError(f"{end - self.d.p} bytes behind the end")
         return 0
 
-    cdef int grow(self, Py_ssize_t count) except -1:
-        cdef void* grown
-        if self.shape_count == self.shape_room:
-            grown = PyMem_Realloc(self.shapes, (2 * self.shape_room + 16) * sizeof(Shape))
-            if grown == NULL:
-                raise MemoryError
-            self.shapes = <Shape*>grown
-            self.shape_room = 2 * self.shape_room + 16
-        if self.field_count + count > self.field_room:
-            grown = PyMem_Realloc(self.fields, (2 * self.field_room + count + 16) * sizeof(Field))
-            if grown == NULL:
-                raise MemoryError
-            self.fields = <Field*>grown
-            self.field_room = 2 * self.field_room + count + 16
-        return 0
-
-    cdef int read_field(self, Field* field) except -1:
-        cdef uint64_t step = self.varint()
-        cdef int64_t number
-        cdef uint8_t kind
-        if step > 1 << 40:
-            raise FormatError("a series number out of bounds")
-        number = self.last_number + 1 + unzigzag(step)
-        if not 0 <= number <= <int64_t>0xFFFFFFFF:
-            raise FormatError(f"series number {number} is not within 0..{MAX_SERIES_NUMBER}")
-        self.last_number = number
-        kind = self.take(1)[0]
-        if kind != KIND_AS_BEFORE:
-            self.describe(kind)
-        elif self.described.kind == KIND_AS_BEFORE:
-            raise FormatError("the first field is said to be like the one before")
-        field[0] = self.described
-        field.number = <unsigned int>number
-        field.bits = 0
-        return 0
-
-    cdef int describe(self, uint8_t kind) except -1:
-        cdef uint8_t plain = kind & 0x0F
-        self.described.digits = 0
-        self.described.scale = 0
-        if kind & ~0x1F or plain > KIND_QUOTIENT or not plain or (kind & KIND_SCALED and plain > KIND_FLOAT64):
-            raise FormatError(f"kind {kind} is not known")
-        self.described.kind = kind
-        if kind & KIND_SCALED:
-            multiplier, addend, exponent = self.signed(), self.signed(), self.signed()
-            if not -MAX_EXPONENT <= exponent <= MAX_EXPONENT or multiplier == 0:
-                raise FormatError(f"a scale of {multiplier} and 10 to the power {exponent}")
-            self.described.scale = len(self.scales)
-            self.scales.append((multiplier, addend, exponent, _Decimal((0, (1,), exponent))))
-        elif kind == KIND_QUOTIENT:
-            digits = self.varint()
-            if digits > MAX_DIGITS:
-                raise FormatError(f"a float of {digits} digits; at most {MAX_DIGITS}")
-            self.described.digits = digits
-        return 0
+    cdef int head(self) noexcept:
+        if self.b.last_shape < 0:
+            return get_symbol(&self.d, &self.b.models[M_HEAD])
+        return get_mixed(&self.d, &self.b.models[M_HEAD], &self.b.shapes[self.b.last_shape].head)
 
     # Records
 
-    cdef int read_record(self) except -1:
-        cdef uint64_t head = self.varint()
-        cdef uint64_t index = head >> RECORD_SHIFT
-        cdef int flags = head & 7
-        cdef Shape* shape
-        cdef int present
-        if index > <uint64_t>self.shape_count:
-            raise FormatError(f"shape {index} is not declared")
-        if index == <uint64_t>self.shape_count:
-            self.read_shape()
-        shape = &self.shapes[index]
-        self.read_time(shape)
-        present = self.read_present(shape.count) if flags & RECORD_PARTIAL else self.all_present(shape.count)
-        if len(self.samples) + present > _SAMPLES:
-            raise FormatError(f"more than {_SAMPLES} samples")
-        memset(self.codes, 0, shape.count * sizeof(uint16_t))
-        if flags & RECORD_QUALITY:
-            self.read_codes(shape.count)
-        return self.read_values(shape, flags)
-
-    cdef int read_time(self, Shape* shape) except -1:
-        cdef int64_t residual = self.signed()
+    cdef int read_record(self, int head) except -1:
+        cdef Batch* b = &self.b
+        cdef int32_t index
         cdef int64_t boot_ms
-        if not -(<int64_t>1 << 56) < residual < (<int64_t>1 << 56):
-            raise FormatError("a time out of bounds")
-        boot_ms = shape.last_ms + shape.step + residual
-        if not 0 <= boot_ms <= <int64_t>_TIME:
+        cdef int flags = 0
+        if head > HEAD_NEW_FLAGS:
+            raise FormatError(f"head {head} is not known")
+        if head >= HEAD_NEW:
+            index = self.read_shape()
+            boot_ms = b.last_ms + clip(get_number(&self.d, &b.models[N_FIRST_TIME]), 60)
+        else:
+            if b.last_shape < 0:
+                raise FormatError("the first record declares no shape")
+            index = self.read_other() if head >= HEAD_OTHER else b.shapes[b.last_shape].successor
+            if index < 0:
+                raise FormatError("the shape that follows is not known")
+            boot_ms = expected(&b.shapes[index], b.last_ms)
+            if head != HEAD_EXACT:
+                boot_ms += self.read_surprise(&b.shapes[index])
+        if not 0 <= boot_ms <= _TIME:
             raise FormatError(f"time {boot_ms} ms is not within 0..{_TIME}")
-        if shape.period:
-            shape.step = shape.period
-        elif shape.begun:
-            shape.step = boot_ms - shape.last_ms
-        shape.begun = True
-        shape.last_ms = self.last_ms = boot_ms
+        settle_record(b, index, boot_ms)
+        if head == HEAD_NEXT_FLAGS or head == HEAD_OTHER_FLAGS or head == HEAD_NEW_FLAGS:
+            flags = get_symbol(&self.d, &b.models[M_FLAGS])
+            if not 1 <= flags <= 3:
+                raise FormatError(f"flags {flags} are not known")
+        return self.read_samples(&b.shapes[index], boot_ms, flags)
+
+    cdef int32_t read_other(self) except -2:
+        """The shape of a record that is not the expected one."""
+        cdef Batch* b = &self.b
+        cdef int symbol = get_symbol(&self.d, &b.models[M_RANK])
+        cdef int64_t number
+        if symbol < RANK_FRESH:
+            number = -1 if b.shape_count > RANKED_SHAPES else ranked(b, symbol)
+            if number < 0:
+                raise FormatError(f"no shape is number {symbol} to come")
+            return <int32_t>number
+        number = get_number(&self.d, &b.models[N_RANK])
+        if symbol == RANK_FAR:
+            number = clip(number, 32) + b.last_shape
+            if not 0 <= number < b.shape_count:
+                raise FormatError(f"shape {number} is not declared")
+            return <int32_t>number
+        number = fresh_at(b, number) if b.shape_count <= RANKED_SHAPES and number >= 0 else -1
+        if number < 0:
+            raise FormatError("there is no such shape that was seen once")
+        b.fresh = <int32_t>number
+        return <int32_t>number
+
+    cdef int64_t read_surprise(self, Shape* s) noexcept:
+        """How far the record's time is from the expected one."""
+        cdef int shift = plain_bits(s.size) if s.seen > 1 else 0
+        cdef int symbol
+        cdef int64_t reduced
+        if s.seen > 1:
+            symbol = get_mixed(&self.d, &self.b.models[M_TIME + context(s.size)], &s.time)
+        else:
+            symbol = get_symbol(&self.d, &self.b.models[M_SECOND_TIME])
+        if symbol == ESCAPE:
+            reduced = get_number(&self.d, &self.b.models[N_TIME])
+        else:
+            reduced = from_token(symbol, <int64_t>get_bits(&self.d, token_bits(symbol)))
+        reduced = clip(reduced, 60 - shift)
+        return <int64_t>(<uint64_t>reduced << shift | get_bits(&self.d, shift))
+
+    cdef int32_t read_shape(self) except -1:
+        cdef Batch* b = &self.b
+        cdef int64_t period = get_number(&self.d, &b.models[N_SHAPE])
+        cdef int64_t count = get_number(&self.d, &b.models[N_SHAPE])
+        cdef int i
+        if not 0 <= period <= _TIME:
+            raise FormatError(f"a period of {period} ms")
+        if not 0 < count <= _SHAPE_FIELDS:
+            raise FormatError(f"a shape of {count} fields; 1..{_SHAPE_FIELDS} are allowed")
+        if b.field_count + count > _FIELDS:
+            raise FormatError(f"more than {_FIELDS} fields")
+        if not room_for(b, <int>count):
+            raise MemoryError
+        shape_start(&b.shapes[b.shape_count], period, <int>count, b.field_count)
+        for i in range(<int>count):
+            self.read_field(&b.fields[b.field_count])
+            b.field_count += 1
+        b.shape_count += 1
+        return b.shape_count - 1
+
+    cdef int read_field(self, Field* f) except -1:
+        cdef int64_t number = clip(get_number(&self.d, &self.b.models[N_SERIES]), 40) + self.b.last_number + 1
+        if not 0 <= number <= _NUMBERS:
+            raise FormatError(f"series number {number} is not within 0..{_NUMBERS}")
+        self.b.last_number = number
+        field_start(f, <uint32_t>number)
+        self.read_form(f, get_symbol(&self.d, &self.b.models[M_KIND]))
+        self.numbers.append(number)
+        self.values.append(None)
         return 0
 
-    cdef int all_present(self, int count) except -1:
-        memset(self.present, 1, count)
-        return count
-
-    cdef int read_present(self, int count) except -1:
-        cdef uint64_t listed = 0
-        cdef int total = 0
-        cdef int index = -1
-        cdef int i
-        if count > WIDE_SHAPE:
-            listed = self.varint()
-        if listed > <uint64_t>count:
-            raise FormatError(f"{listed} samples of a shape of {count} fields")
-        if listed:
-            memset(self.present, 0, count)
-            for i in range(<int>listed):
-                index = self.next_index(index, count)
-                self.present[index] = 1
-            return <int>listed
-        self.read_mask(self.present, count)
-        for i in range(count):
-            total += self.present[i]
-        if not total:
-            raise FormatError("a record without samples")
-        return total
-
-    cdef int next_index(self, int index, int count) except -1:
-        cdef uint64_t gap = self.varint()
-        if gap >= <uint64_t>(count - index - 1):
-            raise FormatError(f"a field beyond the {count} of the shape")
-        return index + 1 + <int>gap
-
-    cdef int read_mask(self, uint8_t* into, int count) except -1:
-        cdef const uint8_t* p = self.take((count + 7) >> 3)
-        cdef int i
-        if count & 7 and p[count >> 3] >> (count & 7):
-            raise FormatError("bits are set beyond the end of a mask")
-        for i in range(count):
-            into[i] = p[i >> 3] >> (i & 7) & 1
+    cdef int read_form(self, Field* f, int kind) except -1:
+        """What a kind asks for."""
+        cdef int digits = 0
+        cdef int64_t scale = 0
+        if kind >= KINDS or kind == KIND_ONCE:
+            raise FormatError(f"kind {kind} is not known")
+        if kind >= KIND_QUOTIENT:
+            digits = get_symbol(&self.d, &self.b.models[M_DIGITS])
+            if digits > MAX_DIGITS:
+                raise FormatError(f"a float of {digits} digits; at most {MAX_DIGITS}")
+        elif KIND_INT <= kind <= KIND_FLOAT64:
+            scale = get_number(&self.d, &self.b.models[N_SCALE])
+            if not 0 <= scale <= self.b.scale_count + 1 or scale > _SCALES:
+                raise FormatError(f"scale {scale} is not declared")
+            if scale > self.b.scale_count:
+                self.read_scale()
+        change_form(f, kind, digits, <uint32_t>scale)
         return 0
 
-    cdef int read_codes(self, int count) except -1:
-        cdef uint64_t listed = self.varint()
-        cdef int index = -1
+    cdef int read_scale(self) except -1:
+        cdef Cdf* pair = &self.b.models[N_SCALE]
+        cdef Scale* scale
+        multiplier, addend, exponent = get_number(&self.d, pair), get_number(&self.d, pair), get_number(&self.d, pair)
+        if not -MAX_EXPONENT <= exponent <= MAX_EXPONENT or multiplier == 0:
+            raise FormatError(f"a scale of {multiplier} and 10 to the power {exponent}")
+        self.units.append(_Decimal((0, (1,), exponent)))
+        if not grown(<void**>&self.scales, &self.scale_room, self.b.scale_count + 2, sizeof(Scale)):
+            raise MemoryError
+        self.b.scale_count += 1
+        scale = &self.scales[self.b.scale_count]
+        scale.multiplier = multiplier
+        scale.addend = addend
+        scale.exponent = exponent
+        return 0
+
+    # Samples
+
+    cdef int read_samples(self, Shape* shape, int64_t boot_ms, int flags) except -1:
+        cdef Field* fields = self.b.fields + shape.first
+        cdef int first = shape.first
+        cdef int count = shape.count
+        cdef int before = 0
         cdef int i
-        cdef int code
-        if listed > <uint64_t>count:
-            raise FormatError(f"{listed} qualities for a shape of {count} fields")
-        if listed == 0:
-            code = self.code()
+        if flags & FLAG_PARTIAL:
+            self.read_presence(shape)
+        if self.count + count > _SAMPLES:
+            raise FormatError(f"more than {_SAMPLES} samples")
+        if self.columns:
+            self.grow(count)
+        else:
+            self.time = boot_ms
+        if flags & FLAG_QUALITY:
             for i in range(count):
-                self.codes[i] = code
-        for i in range(<int>listed):
-            index = self.next_index(index, count)
-            if not self.present[index]:
-                raise FormatError("a quality for a field without a sample")
-            self.codes[index] = self.code()
-        return 0
-
-    cdef int code(self) except -1:
-        cdef uint64_t code = self.varint()
-        if code > 0x1FF or code >> 1 & 3 == 3:
-            raise FormatError(f"{code >> 1} is no quality")
-        return <int>code
-
-    cdef int read_values(self, Shape* shape, int flags) except -1:
-        cdef uint8_t[WIDEST] changed
-        cdef int valued = 0
-        cdef int place = 0
-        cdef int i
-        for i in range(shape.count):
-            valued += self.present[i] and not self.codes[i] & 1
-        memset(changed, 0 if flags & RECORD_SAME else 1, valued)
-        if flags & RECORD_SAME:
-            if not valued:
-                raise FormatError("values are said to be unchanged where there are none")
-            if valued > 1:
-                self.read_mask(changed, valued)
-        boot_ms = shape.last_ms
-        for i in range(shape.count):
-            if not self.present[i]:
+                if not flags & FLAG_PARTIAL or self.present[i]:
+                    before = self.read_quality(&fields[i], before)
+        for i in range(count):
+            if flags & FLAG_PARTIAL and not self.present[i]:
                 continue
-            value = None
-            if not self.codes[i] & 1:
-                value = self.read_value(shape.first + i, changed[place])
-                place += 1
-            self.samples.append((self.fields[shape.first + i].number, boot_ms, value, self.codes[i] >> 1))
+            if not flags & FLAG_QUALITY:
+                fields[i].code = 0
+            if fields[i].code & 1:
+                self.emit_nothing(first + i, boot_ms)
+            else:
+                self.read_value(first + i, boot_ms)
+            if self.d.cut:
+                raise FormatError("cut: the block ends inside a record")
         return 0
 
-    cdef object read_value(self, Py_ssize_t index, bint changed):
-        cdef Field* field = &self.fields[index]
-        if changed:
-            value = self.changed_value(field)
+    cdef int read_presence(self, Shape* shape) except -1:
+        cdef int i, mask, some
+        if shape.groups < 0:
+            groups_start(&self.b, shape)
+        some = 0
+        for i in range((shape.count + 3) >> 2):
+            mask = get_symbol(&self.d, &self.b.groups[shape.groups + i])
+            some |= mask
+            if 4 * i + 4 > shape.count and mask >> (shape.count - 4 * i):
+                raise FormatError("a sample of a field beyond the shape")
+            self.present[4 * i] = mask & 1
+            self.present[4 * i + 1] = mask >> 1 & 1
+            self.present[4 * i + 2] = mask >> 2 & 1
+            self.present[4 * i + 3] = mask >> 3
+        if not some:
+            raise FormatError("a record without samples")
+        return 0
+
+    cdef int read_quality(self, Field* f, int before) except -1:
+        cdef int symbol = get_symbol(&self.d, &self.b.models[M_QUALITY + (before != 0) + 2 * (f.code != 0)])
+        cdef int code = 0
+        if symbol == QUALITY_BEFORE:
+            code = before
+        elif symbol == QUALITY_LAST:
+            code = f.code
+        elif symbol == QUALITY_OTHER:
+            code = <int>get_bits(&self.d, 9)
+        elif symbol != QUALITY_GOOD:
+            raise FormatError(f"quality symbol {symbol} is not known")
+        if code >> 1 & 3 == 3:
+            raise FormatError(f"{code >> 1} is no quality")
+        f.code = code
+        return code
+
+    cdef int read_value(self, int place, int64_t boot_ms) except -1:
+        cdef Field* f = &self.b.fields[place]
+        cdef int symbol
+        cdef uint64_t bits
+        if not f.known:
+            if f.kind == KIND_NONE:
+                return self.read_change(place, boot_ms, get_symbol(&self.d, &self.b.models[M_KIND]))
+            return self.read_moved(place, boot_ms)
+        if KIND_TEXT <= f.kind <= KIND_NUMBER:
+            symbol = get_symbol(&self.d, &self.b.models[M_SAME])
+            if symbol == 2:
+                return self.read_change(place, boot_ms, get_symbol(&self.d, &self.b.models[M_KIND]))
+            if symbol > 2:
+                raise FormatError("a text that is neither the last nor another")
+            return self.read_text(place, boot_ms) if symbol else self.emit_object(place, boot_ms, self.texts[place])
+        if f.count:
+            symbol = get_mixed(&self.d, &self.b.models[value_context(f)], &f.own)
         else:
-            value = self.values[index]
-            if value is not None:
-                return value
-            value = self.first_value(field)
-        self.values[index] = value
-        return value
-
-    cdef object first_value(self, Field* field):
-        """What a field that never changed holds: zero, or nothing written."""
-        cdef int kind = field.kind & 0x0F
-        if kind == KIND_TEXT:
-            return ""
-        if kind == KIND_BYTES:
-            return b""
-        if kind == KIND_NUMBER or kind == KIND_NONE:
-            raise FormatError("a field's value is said to be unchanged before its first")
-        return self.from_bits(field)
-
-    cdef object changed_value(self, Field* field):
-        cdef int kind = field.kind & 0x0F
-        if kind == KIND_INT or kind == KIND_UINT or kind == KIND_QUOTIENT:
-            field.bits += <uint64_t>self.signed()
-        elif kind == KIND_FLOAT64:
-            field.bits ^= self.xor(8)
-        elif kind == KIND_FLOAT32:
-            field.bits ^= self.xor(4)
-        elif kind == KIND_BOOL:
-            field.bits ^= 1
-        elif kind == KIND_NONE:
-            raise FormatError("a value in a field that has none")
+            symbol = get_symbol(&self.d, &self.b.models[M_SECOND])
+        if symbol == ESCAPE:
+            symbol = get_symbol(&self.d, &self.b.models[N_VALUE])
+            if symbol == 0:
+                return self.read_change(place, boot_ms, get_symbol(&self.d, &self.b.models[M_KIND]))
+            self.move(f, get_magnitude(&self.d, &self.b.models[N_VALUE], symbol))
         else:
-            return self.text(kind)
-        return self.from_bits(field)
+            self.move(f, from_token(symbol, <int64_t>get_bits(&self.d, token_bits(symbol))))
+        return self.emit(place, boot_ms)
 
-    cdef object from_bits(self, Field* field):
-        cdef int kind = field.kind & 0x0F
-        if kind == KIND_BOOL:
-            return field.bits != 0
-        if kind == KIND_QUOTIENT:
-            return <double><int64_t>field.bits / power_of_ten(field.digits)
-        if kind == KIND_FLOAT32 or kind == KIND_FLOAT64:
-            number = as_double(widen(<uint32_t>field.bits) if kind == KIND_FLOAT32 else field.bits)
-            if not field.scale:
-                return number
-            multiplier, addend, exponent, _ = self.scales[field.scale]
-            return scaled_float(number, multiplier, addend, exponent)
-        raw = _integer(kind, field.bits)
-        if not field.scale:
-            return raw
-        multiplier, addend, _, unit = self.scales[field.scale]
-        return _EXACT.multiply(raw * multiplier + addend, unit)
+    cdef void move(self, Field* f, int64_t reduced) noexcept:
+        """By a surprise without its plain bits."""
+        cdef int shift = plain_bits(f.size) if f.count else 0
+        cdef uint64_t surprise = <uint64_t>reduced << shift | get_bits(&self.d, shift)
+        cdef Guess g
+        guess(f, self.b.beside, &g)
+        learn(f, <int64_t>(surprise + <uint64_t>g.values[g.best]), self.b.beside, &g)
+        self.b.beside = f.difference
 
-    cdef object text(self, int kind):
-        cdef uint64_t size = self.varint()
-        cdef uint64_t limit = MAX_NUMBER_BYTES if kind == KIND_NUMBER else MAX_TEXT_BYTES
-        if size > limit:
+    cdef int read_change(self, int place, int64_t boot_ms, int kind) except -1:
+        """Another form, another step, or one float out of the ordinary."""
+        cdef Field* f = &self.b.fields[place]
+        cdef int64_t difference
+        if kind == KIND_ONCE:
+            return self.emit_float(place, boot_ms, as_double(get_bits(&self.d, 64)))
+        if kind == CHANGE_STEP:
+            if f.step <= 1:
+                raise FormatError("a smaller step where there is none")
+            difference = get_number(&self.d, &self.b.models[N_CHANGE])
+            settle(f, break_step(f, difference))
+            self.b.beside = f.difference
+            return self.emit(place, boot_ms)
+        self.read_form(f, kind)
+        if KIND_TEXT <= kind <= KIND_NUMBER:
+            f.known = True
+            return self.read_text(place, boot_ms)
+        return self.read_moved(place, boot_ms)
+
+    cdef int read_moved(self, int place, int64_t boot_ms) except -1:
+        """The first value, or the one right after a change of form."""
+        cdef Field* f = &self.b.fields[place]
+        if f.known:
+            settle(f, get_number(&self.d, &self.b.models[N_CHANGE]))
+            self.b.beside = f.difference
+        elif KIND_TEXT <= f.kind <= KIND_NUMBER:
+            f.known = True
+            return self.read_text(place, boot_ms)
+        else:
+            f.last = <uint64_t>get_number(&self.d, &self.b.models[N_FIRST])
+            f.known = True
+            self.b.beside = 0
+        return self.emit(place, boot_ms)
+
+    cdef int read_text(self, int place, int64_t boot_ms) except -1:
+        cdef int kind = self.b.fields[place].kind
+        cdef int64_t size = get_number(&self.d, &self.b.models[N_LENGTH])
+        cdef int64_t limit = MAX_NUMBER_BYTES if kind == KIND_NUMBER else MAX_TEXT_BYTES
+        cdef int high = 0
+        cdef int64_t i
+        cdef uint8_t* p
+        if not 0 <= size <= limit:
             raise FormatError(f"a value of {size} bytes; at most {limit}")
-        cdef const uint8_t* p = self.take(size) if size else self.p
-        data = PyBytes_FromStringAndSize(<const char*>p, size)
-        if kind == KIND_BYTES:
-            return data
-        if kind == KIND_NUMBER:
-            return _number(data)
-        try:
-            return data.decode()
-        except UnicodeDecodeError as error:
-            raise FormatError(f"a text that is no UTF-8: {error.reason}") from None
+        data = bytearray(size)
+        p = data
+        for i in range(size):
+            high = get_symbol(&self.d, &self.b.models[M_HIGH + high])
+            p[i] = <uint8_t>(high << 4 | get_symbol(&self.d, &self.b.models[M_LOW + high]))
+            if self.d.cut:
+                raise FormatError("cut: the block ends inside a text")
+        value = _text(kind, bytes(data))
+        self.texts[place] = value
+        return self.emit_object(place, boot_ms, value)
+
+    # What comes out
+
+    cdef int grow(self, int count) except -1:
+        """Room in the columns for so many samples more."""
+        cdef int64_t room = self.room
+        if self.count + count <= room:
+            return 0
+        room = min(_SAMPLES, max(2 * room, self.count + count, 1024))
+        self.out.series = <uint32_t*>_larger(self.out.series, room * sizeof(uint32_t))
+        self.out.boot_ms = <int64_t*>_larger(self.out.boot_ms, room * sizeof(int64_t))
+        self.out.quality = <uint8_t*>_larger(self.out.quality, room)
+        self.out.kind = <uint8_t*>_larger(self.out.kind, room)
+        self.out.value = <double*>_larger(self.out.value, room * sizeof(double))
+        self.out.integer = <int64_t*>_larger(self.out.integer, room * sizeof(int64_t))
+        self.out.exponent = <int8_t*>_larger(self.out.exponent, room)
+        self.room = room
+        return 0
+
+    cdef void put(self, int place, int64_t boot_ms, int kind, double value, int64_t integer, int exponent) noexcept:
+        """One sample into the columns."""
+        cdef Field* f = &self.b.fields[place]
+        self.out.series[self.count] = f.number
+        self.out.boot_ms[self.count] = boot_ms
+        self.out.quality[self.count] = <uint8_t>(f.code >> 1)
+        self.out.kind[self.count] = <uint8_t>kind
+        self.out.value[self.count] = value
+        self.out.integer[self.count] = integer
+        self.out.exponent[self.count] = <int8_t>exponent
+        self.count += 1
+
+    cdef int row(self, int place, value) except -1:
+        """One sample as a tuple."""
+        cdef tuple sample = PyTuple_New(4)
+        cdef object number = self.numbers[place]
+        cdef object quality = self.b.fields[place].code >> 1
+        Py_INCREF(number)
+        Py_INCREF(self.time)
+        Py_INCREF(value)
+        Py_INCREF(quality)
+        PyTuple_SetItem(sample, 0, number)
+        PyTuple_SetItem(sample, 1, self.time)
+        PyTuple_SetItem(sample, 2, value)
+        PyTuple_SetItem(sample, 3, quality)
+        self.rows.append(sample)
+        self.count += 1
+        return 0
+
+    cdef int emit_nothing(self, int place, int64_t boot_ms) except -1:
+        if self.columns:
+            self.put(place, boot_ms, AS_NOTHING, NAN, 0, 0)
+            return 0
+        return self.row(place, None)
+
+    cdef int emit_float(self, int place, int64_t boot_ms, double value) except -1:
+        if self.columns:
+            self.put(place, boot_ms, AS_FLOAT, value, 0, 0)
+            return 0
+        return self.row(place, value)
+
+    cdef int emit_object(self, int place, int64_t boot_ms, value) except -1:
+        if not self.columns:
+            return self.row(place, value)
+        self.objects[self.count] = value
+        self.put(place, boot_ms, AS_OBJECT, NAN if isinstance(value, (str, bytes)) else _as_float(value), 0, 0)
+        return 0
+
+    cdef int emit(self, int place, int64_t boot_ms) except -1:
+        """The value that the field's state says."""
+        cdef Field* f = &self.b.fields[place]
+        cdef int kind = f.kind
+        cdef int64_t whole = <int64_t>f.last
+        cdef int64_t power
+        if kind == KIND_QUOTIENT:
+            return self.emit_float(place, boot_ms, <double>whole / power_of_ten(f.digits))
+        if kind == KIND_SINGLE:
+            return self.emit_float(place, boot_ms, <double><float>(<double>whole / power_of_ten(f.digits)))
+        if kind == KIND_MIXED:
+            power = whole_power(f.digits)
+            if whole % power:
+                return self.emit_float(place, boot_ms, <double>whole / power_of_ten(f.digits))
+            return self.emit_integer(place, boot_ms, AS_INTEGER, <uint64_t>(whole // power))
+        if f.scale:
+            return self.emit_scaled(place, boot_ms)
+        if kind == KIND_FLOAT64:
+            return self.emit_float(place, boot_ms, as_double(ordered64(f.last)))
+        if kind == KIND_FLOAT32:
+            return self.emit_float(place, boot_ms, as_double(widen(unordered32(f.last))))
+        if kind == KIND_NONE:
+            raise FormatError("a value in a field that has none")
+        if kind == KIND_BOOL:
+            return self.emit_integer(place, boot_ms, AS_BOOL, f.last != 0)
+        return self.emit_integer(place, boot_ms, AS_INTEGER if kind == KIND_INT else AS_UNSIGNED, f.last)
+
+    cdef int emit_integer(self, int place, int64_t boot_ms, int kind, uint64_t bits) except -1:
+        if self.columns:
+            self.put(place, boot_ms, kind, <double>bits if kind == AS_UNSIGNED else <double><int64_t>bits, <int64_t>bits, 0)
+            return 0
+        if kind == AS_BOOL:
+            return self.row(place, bits != 0)
+        if kind == AS_INTEGER:
+            return self.row(place, <int64_t>bits)
+        return self.row(place, bits)
+
+    cdef int emit_scaled(self, int place, int64_t boot_ms) except -1:
+        """A raw value with a scale; the object is made once for a value that stays."""
+        cdef Field* f = &self.b.fields[place]
+        cdef int64_t whole = <int64_t>f.last
+        cdef Scale* scale = &self.scales[f.scale]
+        if f.kind == KIND_FLOAT32 or f.kind == KIND_FLOAT64:
+            raw = as_double(widen(unordered32(f.last)) if f.kind == KIND_FLOAT32 else ordered64(f.last))
+            return self.emit_float(place, boot_ms, scaled_float(raw, scale.multiplier, scale.addend, scale.exponent))
+        if self.columns and f.kind == KIND_INT and is_small(scale, whole):
+            self.put_decimal(place, boot_ms, whole * scale.multiplier + scale.addend, scale.exponent)
+            return 0
+        multiplier, addend = scale.multiplier, scale.addend
+        last = self.values[place]
+        if last is not None and last[0] == f.last and last[1] == f.scale:
+            return self.emit_object(place, boot_ms, last[2])
+        number = f.last if f.kind == KIND_UINT else None
+        value = _EXACT.multiply((whole if number is None else number) * multiplier + addend, self.units[f.scale])
+        self.values[place] = (f.last, f.scale, value)
+        return self.emit_object(place, boot_ms, value)
+
+    cdef void put_decimal(self, int place, int64_t boot_ms, int64_t number, int exponent) noexcept:
+        cdef double power = power_of_ten(-exponent if exponent < 0 else exponent)
+        self.put(place, boot_ms, AS_DECIMAL, number / power if exponent < 0 else number * power, number, exponent)
+
+    cdef object as_columns(self):
+        return Columns(
+            _buffer(self.out.series, self.count * sizeof(uint32_t), "I"),
+            _buffer(self.out.boot_ms, self.count * sizeof(int64_t), "q"),
+            _buffer(self.out.quality, self.count, "B"),
+            _buffer(self.out.kind, self.count, "B"),
+            _buffer(self.out.value, self.count * sizeof(double), "d"),
+            _buffer(self.out.integer, self.count * sizeof(int64_t), "q"),
+            _buffer(self.out.exponent, self.count, "b"),
+            self.objects,
+        )
 
 
-cdef object _integer(int kind, uint64_t bits):
-    """The bits as a signed or an unsigned number; no conditional expression, whose C type is unsigned throughout."""
-    if kind == KIND_INT:
-        return <int64_t>bits
-    return bits
+cdef inline bint is_small(const Scale* scale, int64_t whole) noexcept:
+    """Whether the scaled number is a double, and the power of ten too."""
+    return (
+        -SMALL < whole < SMALL
+        and -SMALL < scale.multiplier < SMALL
+        and -BIGGEST < scale.addend < BIGGEST
+        and -BIGGEST < whole * scale.multiplier + scale.addend < BIGGEST
+        and -POWERS <= scale.exponent <= POWERS
+    ) or (scale.multiplier == 1 and scale.addend == 0 and -BIGGEST < whole < BIGGEST and -POWERS <= scale.exponent <= POWERS)
+
+
+cdef void* _larger(void* memory, size_t size) except NULL:
+    cdef void* grown = PyMem_Realloc(memory, size)
+    if grown == NULL:
+        raise MemoryError
+    return grown
+
+
+cdef object _buffer(const void* memory, Py_ssize_t size, format):
+    return memoryview(PyBytes_FromStringAndSize(<const char*>memory, size)).cast(format)
+
+
+cdef double _as_float(value) except? -1.0:
+    """The nearest double; infinite where there is none."""
+    try:
+        return float(value)
+    except OverflowError:
+        return float("inf") if value > 0 else float("-inf")
+
+
+cdef object _text(int kind, bytes data):
+    if kind == KIND_BYTES:
+        return data
+    if kind == KIND_NUMBER:
+        return _number(data)
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise FormatError(f"a text that is no UTF-8: {error.reason}") from None
 
 
 cdef object _number(bytes data):

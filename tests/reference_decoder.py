@@ -1,349 +1,694 @@
-"""A second decoder of blocks, written by a stranger from docs/format.md alone: plain, slow, strict as the page."""
+"""A second decoder of blocks, written from docs/format.md alone: the standard library only, no line of `ext`."""
 
 import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
-from typing import TypeAlias
+from math import gcd, inf, isinf, isnan
 
-Value: TypeAlias = int | float | Decimal | bool | str | bytes | None
-Sample: TypeAlias = tuple[int, int, Value, int]
+ReferenceValue = bool | int | float | Decimal | str | bytes | None
+Sample = tuple[int, int, ReferenceValue, int]
 
-INT, UINT, FLOAT32, FLOAT64, BOOL, TEXT, BYTES, NUMBER, NONE, QUOTIENT = range(1, 11)
-SCALED = 16  # what the kinds 17 to 20 are above 1 to 4
-PARTIAL, QUALITY, SAME = 1, 2, 4
+NONE, INT, UINT, FLOAT32, FLOAT64, BOOL, TEXT, BYTES, NUMBER, ONCE, QUOTIENT, MIXED, SINGLE = range(13)
+STEP = 0
+EXACT, NEXT, NEXT_FLAGS, OTHER, OTHER_FLAGS, NEW, NEW_FLAGS, END = range(8)
+PARTIAL, QUALITY = 1, 2
+TWO32, TWO63, TWO64 = 1 << 32, 1 << 63, 1 << 64
+MOST_TIME = (1 << 53) - 1
 
-MAX_BYTES = 1_048_576
-MAX_SAMPLES = 262_144
-MAX_SHAPE = 2_048
-MAX_FIELDS = 131_072
-MAX_TEXT = 32_768
-MAX_NUMBER = 512
-
-NUMBER_TEXT = re.compile(rb"-?[0-9]{1,512}(E-?[0-9]{1,4})?")
+# "Prior frequencies" of the page, each row without its first number, which is 0.
+PRIORS = [
+    (224, 416, 640, 832, 1472, 30240, 30880, 31104, 31296, 31520, 31712, 31936, 32128, 32352, 32544),
+    (224, 416, 640, 864, 1920, 29792, 30880, 31104, 31296, 31520, 31712, 31936, 32128, 32352, 32544),
+    (224, 416, 640, 864, 1920, 29792, 30880, 31104, 31296, 31520, 31712, 31936, 32128, 32352, 32544),
+    (224, 416, 640, 992, 3168, 28576, 30720, 31104, 31296, 31520, 31712, 31936, 32128, 32352, 32544),
+    (224, 416, 672, 1152, 3904, 27808, 30592, 31072, 31296, 31520, 31712, 31936, 32128, 32352, 32544),
+    (224, 416, 704, 1440, 4928, 26784, 30304, 31008, 31296, 31520, 31712, 31936, 32128, 32352, 32544),
+    (224, 448, 832, 1888, 6144, 25600, 29824, 30880, 31264, 31520, 31712, 31936, 32128, 32352, 32544),
+    (256, 544, 1152, 2688, 7584, 24096, 28992, 30560, 31136, 31456, 31712, 31936, 32128, 32352, 32544),
+    (320, 768, 1696, 3808, 9024, 22592, 27808, 29920, 30816, 31296, 31616, 31872, 32128, 32352, 32544),
+    (480, 1248, 2592, 5184, 10336, 20896, 26048, 28640, 30016, 30752, 31232, 31680, 32128, 32352, 32544),
+    (736, 1824, 3552, 6400, 11136, 19168, 23904, 26752, 28480, 29568, 30304, 31136, 31968, 32256, 32544),
+    (1024, 2400, 4384, 7200, 11232, 17120, 21152, 23968, 25920, 27328, 28352, 29888, 31424, 32000, 32544),
+    (1216, 2752, 4736, 7296, 10592, 14944, 18240, 20800, 22784, 24320, 25536, 27840, 30144, 31328, 32544),
+    (1024, 2400, 4384, 7200, 11232, 17120, 21152, 23968, 25920, 27328, 28352, 29888, 31424, 32000, 32544),
+    (1216, 2752, 4736, 7296, 10592, 14944, 18240, 20800, 22784, 24320, 25536, 27840, 30144, 31328, 32544),
+    (1024, 2400, 4384, 7200, 11232, 17120, 21152, 23968, 25920, 27328, 28352, 29888, 31424, 32000, 32544),
+    (1216, 2752, 4736, 7296, 10592, 14944, 18240, 20800, 22784, 24320, 25536, 27840, 30144, 31328, 32544),
+]
 
 
 class ReferenceFormatError(ValueError):
-    """The bytes are not blocks of a batch."""
+    """What the page calls an error."""
 
 
-def check(condition: bool, what: str) -> None:
-    """Refuse the input unless the condition holds."""
+def need(condition: bool, message: str) -> None:
+    """ReferenceFormatError unless the condition holds."""
     if not condition:
-        raise ReferenceFormatError(what)
+        raise ReferenceFormatError(message)
 
 
-class Cursor:
-    """Reads the primitives from one block (or message), and never beyond its end."""
+def signed(value: int) -> int:
+    """The low 64 bits as a signed number."""
+    value %= TWO64
+    return value - TWO64 if value >= TWO63 else value
+
+
+def clip(value: int, bits: int) -> int:
+    """The nearest number within -2^bits to 2^bits."""
+    return max(-(1 << bits), min(1 << bits, value))
+
+
+def toward_zero(value: int, by: int) -> int:
+    """The quotient without its fraction."""
+    return abs(value) // by if value >= 0 else -(abs(value) // by)
+
+
+class Cdf:
+    """Adaptive frequencies of sixteen symbols."""
+
+    def __init__(self, context: int | None = None) -> None:
+        self.c = [i * 2048 for i in range(16)] if context is None else [0, *PRIORS[context]]
+        self.seen = 0 if context is None else 5
+
+    def learn(self, symbol: int) -> None:
+        rate = 1 + sum(self.seen > limit for limit in (1, 4, 12, 28, 60))
+        for i in range(16):
+            goal = 4 * i + (32_704 if i > symbol else 0)
+            self.c[i] += (goal - self.c[i]) >> rate
+        self.seen = min(61, self.seen + 1)
+
+
+Pair = tuple[Cdf, Cdf]
+
+
+def pair() -> Pair:
+    """The frequencies of a kind of number."""
+    return Cdf(), Cdf()
+
+
+class Coder:
+    """The bytes of one block, as a range coder reads them."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data
-        self.at = 0
+        self.read = 0
+        self.code = 0
+        self.range = TWO32 - 1
+        for _ in range(4):
+            self.shift()
 
-    @property
-    def left(self) -> int:
-        """How many bytes are still unread."""
-        return len(self.data) - self.at
+    def shift(self) -> None:
+        byte = self.data[self.read] if self.read < len(self.data) else 0
+        self.code = (self.code << 8 | byte) % TWO32
+        self.read += 1
 
-    def take(self, n: int) -> bytes:
-        """The next n bytes."""
-        check(n <= self.left, "ends too early")
-        self.at += n
-        return self.data[self.at - n : self.at]
+    def narrow(self, start: int, width: int) -> None:
+        self.code = (self.code - start) % TWO32
+        self.range = width
+        while self.range < 1 << 24:
+            self.range <<= 8
+            self.shift()
+        need(self.read - 4 <= len(self.data), "cut")
 
-    def byte(self) -> int:
-        """One byte."""
-        return self.take(1)[0]
+    def symbol_by(self, c: list[int]) -> int:
+        unit = self.range >> 15
+        value = min(self.code // unit, 32_767)
+        symbol = max(i for i in range(16) if c[i] <= value)
+        stop = 32_768 if symbol == 15 else c[symbol + 1]
+        self.narrow(unit * c[symbol], unit * (stop - c[symbol]))
+        return symbol
 
-    def varint(self) -> int:
-        """An unsigned integer below 2^64, at most ten bytes."""
+    def symbol(self, cdf: Cdf) -> int:
+        symbol = self.symbol_by(cdf.c)
+        cdf.learn(symbol)
+        return symbol
+
+    def mixed(self, shared: Cdf, own: Cdf) -> int:
+        c = shared.c if own.seen < 3 else [(a + b) >> 1 for a, b in zip(shared.c, own.c, strict=True)]
+        symbol = self.symbol_by(c)
+        shared.learn(symbol)
+        own.learn(symbol)
+        return symbol
+
+    def bits(self, count: int) -> int:
         value = 0
-        for shift in range(0, 70, 7):
-            byte = self.byte()
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                check(value < 1 << 64, "varint of more than 64 bits")
-                return value
-        raise ValueError("varint of more than ten bytes")
+        while count > 0:
+            part = count % 16 or 16
+            count -= part
+            unit = self.range >> part
+            piece = min(self.code // unit, (1 << part) - 1)
+            self.narrow(unit * piece, unit)
+            value = value << part | piece
+        return value
 
-    def svarint(self) -> int:
-        """A signed integer in the zigzag code."""
-        code = self.varint()
-        return -(code >> 1) - 1 if code & 1 else code >> 1
+    def number(self, models: Pair) -> int:
+        return self.rest(models, self.symbol(models[0]))
 
-    def mask(self, n: int) -> list[bool]:
-        """Bits for n things."""
-        bits = int.from_bytes(self.take((n + 7) // 8), "little")
-        check(bits >> n == 0, "bits beyond the end of a mask")
-        return [bool(bits >> i & 1) for i in range(n)]
+    def rest(self, models: Pair, quarter: int) -> int:
+        second = self.symbol(models[1])
+        length = 4 * quarter + second % 4
+        magnitude = 1 << (length - 1) | self.bits(length - 1) if length else 0
+        return -magnitude - 1 if second & 4 else magnitude
 
-    def gap(self, before: int, count: int) -> int:
-        """The index, below count, of the field named next after the field `before` (-1: none)."""
-        index = before + 1 + self.varint()
-        check(index < count, "names a field beyond the shape")
-        return index
-
-    def xor(self, width: int) -> int:
-        """The bits that differ between two floats of width bytes."""
-        n, z = divmod(self.byte(), 16)
-        check(n + z <= width, "more bytes than the float has")
-        return int.from_bytes(self.take(n), "little") << 8 * z
+    def end(self) -> None:
+        need(self.read >= len(self.data), "bytes behind the end")
 
 
-def double(bits: int) -> float:
-    """The binary64 of these bits."""
-    value: float = struct.unpack("<d", bits.to_bytes(8, "little"))[0]
-    return value
+def context(size: int) -> int:
+    """Which frequencies serve for surprises of that size."""
+    bits = size.bit_length()
+    if bits == 0:
+        return 0
+    half = size >> (bits - 2) & 1 if bits > 1 else 0
+    return 1 + 2 * (min(bits, 8) - 1) + half
 
 
-def widened(bits: int) -> float:
-    """The binary64 equal to the binary32 of these bits; of a NaN, with its sign, quiet bit and payload."""
-    if bits >> 23 & 0xFF == 0xFF:
-        return double(bits >> 31 << 63 | 0x7FF << 52 | (bits & 0x7FFFFF) << 29)
-    value: float = struct.unpack("<f", bits.to_bytes(4, "little"))[0]
-    return value
+def plain_bits(size: int) -> int:
+    return max(0, size.bit_length() - 6)
 
 
-@dataclass(frozen=True)
-class Scale:
-    """(raw * multiplier + addend) * 10^exponent."""
-
-    multiplier: int
-    addend: int
-    exponent: int
-
-    def of_integer(self, raw: int) -> Decimal:
-        """The exact decimal, with the exponent of the scale."""
-        return Decimal(f"{raw * self.multiplier + self.addend}E{self.exponent}")
-
-    def of_float(self, raw: float) -> float:
-        """The binary64 nearest to the exact result."""
-        if raw != raw:
-            return raw
-        if raw in (float("inf"), float("-inf")):
-            return raw if self.multiplier > 0 else -raw
-        exact = (Fraction(raw) * self.multiplier + self.addend) * Fraction(10) ** self.exponent
-        try:
-            # The quotient of two ints is rounded once, ties to even; it is -0.0 only for what is rounded to zero.
-            return exact.numerator / exact.denominator
-        except OverflowError:
-            return float("inf") if exact > 0 else float("-inf")
+def logarithm(value: int) -> int:
+    """Sixteenths of a binary logarithm."""
+    bits = value.bit_length()
+    if bits == 0:
+        return 0
+    return 16 * bits + ((value >> (bits - 5) if bits > 4 else value << (5 - bits)) & 15)
 
 
-@dataclass(frozen=True)
-class Format:
-    """How the values of a field are written."""
+def surprise_size(size: int, surprise: int, shift: int) -> int:
+    now = min(16 * abs(clip(surprise, 50)), 4 * size + 64)
+    return size + ((now - size) >> shift)
 
-    kind: int
-    scale: Scale | None = None
-    digits: int = 0
+
+def token(coder: Coder, symbol: int) -> int:
+    """The number that a token other than 15 stands for."""
+    if symbol < 11:
+        return symbol - 5
+    if symbol < 13:
+        rest = coder.bits(2)
+        return 6 + rest if symbol == 11 else -6 - rest
+    rest = coder.bits(4)
+    return 10 + rest if symbol == 13 else -10 - rest
 
 
 @dataclass
 class Field:
-    """One series in one shape, and its state: integers, bits and booleans in `number`, the rest in `text`."""
+    """One field, and what is expected of its next value."""
 
-    series: int
-    format: Format
-    number: int = 0
-    text: bytes | None = None
+    number: int
+    kind: int = NONE
+    digits: int = 0
+    scale: tuple[int, int, int] | None = None
+    code: int = 0
+    own: Cdf = field(default_factory=Cdf)
+    text: ReferenceValue = None
+    known: bool = False
+    last: int = 0
+    step: int = 0
+    common: int = 0
+    changes: int = 0
+    difference: int = 0
+    drift: int = 0
+    size: int = 0
+    weight: int = 0
+    count: int = 0
+    errors: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
 
-    def read(self, cursor: Cursor) -> None:
-        """Read a value that is written; it becomes the state."""
-        match self.format.kind:
-            case 1 | 10:  # INT, QUOTIENT
-                self.number = (self.number + cursor.svarint() + (1 << 63)) % (1 << 64) - (1 << 63)
-            case 2:  # UINT
-                self.number = (self.number + cursor.svarint()) % (1 << 64)
-            case 3:  # FLOAT32
-                self.number ^= cursor.xor(4)
-            case 4:  # FLOAT64
-                self.number ^= cursor.xor(8)
-            case 5:  # BOOL
-                self.number ^= 1
-            case 9:  # NONE
-                raise ValueError("a value of a field that has none")
-            case kind:
-                size = cursor.varint()
-                check(size <= (MAX_NUMBER if kind == NUMBER else MAX_TEXT), "text or bytes too long")
-                self.text = cursor.take(size)
+    def forget(self) -> None:
+        self.known = False
+        self.last = self.step = self.common = self.changes = 0
+        self.difference = self.drift = self.size = self.weight = self.count = 0
+        self.errors = [0, 0, 0, 0]
 
-    def value(self) -> Value:
-        """The value that the state stands for."""
-        kind, scale = self.format.kind, self.format.scale
-        if kind in (INT, UINT):
-            return self.number if scale is None else scale.of_integer(self.number)
-        if kind in (FLOAT32, FLOAT64):
-            raw = widened(self.number) if kind == FLOAT32 else double(self.number)
-            return raw if scale is None else scale.of_float(raw)
-        if kind == QUOTIENT:
-            quotient: float = float(self.number) / 10**self.format.digits
-            return quotient
-        if kind == BOOL:
-            return bool(self.number)
-        if kind == TEXT:
-            return (self.text or b"").decode("utf-8")
-        if kind == BYTES:
-            return self.text or b""
-        if self.text is None:
-            raise ValueError("the last value of a field that never had one")
-        match = NUMBER_TEXT.fullmatch(self.text)
-        if match is None:
-            raise ValueError("not a number")
-        return int(self.text) if match[1] is None else Decimal(self.text.decode("ascii"))
+    def change(self, kind: int, digits: int, scale: tuple[int, int, int] | None) -> None:
+        decimals = (INT, QUOTIENT, MIXED, SINGLE)
+        plain = scale is None and self.scale is None
+        if self.kind in decimals and kind in decimals and digits >= self.digits and plain:
+            if self.step > 1:
+                self.magnify(self.step)
+            self.step = self.common = self.changes = 0
+            self.magnify(10 ** (digits - self.digits))
+            self.last = self.last * 10 ** (digits - self.digits) % TWO64
+        else:
+            self.forget()
+        self.kind, self.digits, self.scale = kind, digits, scale
+
+    def magnify(self, by: int) -> None:
+        self.difference = times(self.difference, by, 40)
+        self.drift = times(self.drift, by, 48)
+        self.size = times(self.size, by, 54)
+
+    def settle(self, steps: int) -> None:
+        self.last = (self.last + steps * max(1, self.step)) % TWO64
+        self.difference = clip(steps, 40)
+        self.count = min(255, self.count + 1)
+
+    def guesses(self, beside: int) -> list[int]:
+        return [0, self.difference, self.drift >> 8, beside * self.weight >> 12]
+
+    def learn(self, surprise: int, beside: int) -> None:
+        """The value moves by the best guess and the surprise."""
+        guesses = self.guesses(beside)
+        best = self.errors.index(min(self.errors))
+        steps = signed(surprise + guesses[best])
+        surprise = signed(surprise)
+        for i, guess in enumerate(guesses):
+            self.errors[i] += (64 * logarithm(abs(signed(steps - guess))) - self.errors[i]) >> 5
+        if beside:
+            move = clip(((clip(steps, 40) - guesses[3]) * 4096) >> abs(beside).bit_length(), 13) >> 4
+            self.weight = clip(self.weight + (move if beside > 0 else -move), 17)
+        if self.count == 0:
+            self.size = 16 * abs(clip(surprise, 50))
+        else:
+            self.size = surprise_size(self.size, surprise, 1 if self.count < 2 else 2)
+        self.drift += (256 * clip(steps, 40) - self.drift) >> 5
+        self.settle(steps)
+        if self.step == 0 and steps:
+            self.learn_step(abs(steps))
+
+    def learn_step(self, difference: int) -> None:
+        self.common = gcd(difference, self.common)
+        self.changes += 1
+        if self.common == 1 or (self.changes >= 8 and self.common >= 1 << 40):
+            self.step = 1
+        elif self.changes >= 8:
+            self.step = self.common
+            self.difference = toward_zero(self.difference, self.step)
+            self.drift = toward_zero(self.drift, self.step)
+            self.size //= self.step
+
+    def break_step(self, difference: int) -> None:
+        step = gcd(difference, self.step)
+        self.magnify(self.step // step)
+        self.step = step
+        self.settle(toward_zero(difference, step))
+
+
+def times(value: int, by: int, bits: int) -> int:
+    """The product, clipped where the factor alone would leave 2^bits."""
+    most = (1 << bits) // by
+    return value * by if -most <= value <= most else clip(value << 64, bits)
 
 
 @dataclass
 class Shape:
-    """Fields that are sampled at one time, and the times of the shape's last two records."""
+    """One shape, and when its next record is expected. Intervals are in sixteenths of a millisecond."""
 
-    period: int
     fields: list[Field]
-    times: list[int] = field(default_factory=list)
+    interval: int
+    head: Cdf = field(default_factory=Cdf)
+    time: Cdf = field(default_factory=Cdf)
+    groups: list[Cdf] = field(default_factory=list)
+    successor: "Shape | None" = None
+    seen: int = 0
+    before: int = 0
+    phase: int = 0
+    spread: int = 0
+    steady: int = 0
+    gap: int = 0
+    missed: bool = False
+    size: int = 0
+    errors: list[int] = field(default_factory=lambda: [0, 0])
 
-    def base(self, before: int) -> int:
-        """The time expected of the next record, when the record before it in the batch has the time `before`."""
-        if not self.times:
-            return before
-        return self.times[-1] + (self.period or self.times[-1] - self.times[0])
+    def due(self) -> int:
+        return self.phase + self.interval
+
+    def expected(self, record: int) -> int:
+        if (self.seen > 1 and self.errors[1] < self.errors[0]) or (self.seen == 1 and self.interval):
+            return (self.due() + 8) >> 4
+        return record + (self.gap >> 4)
+
+    def learn_time(self, now: int, record: int, alone: bool) -> None:
+        wrong = now - self.expected(record)
+        by_gap = 256 * abs(now - record - (self.gap >> 4)).bit_length()
+        by_grid = 256 * abs(now - ((self.due() + 8) >> 4)).bit_length()
+        if self.seen == 1:
+            self.size = 16 * abs(clip(wrong, 12))
+        elif self.seen > 1:
+            self.size = surprise_size(self.size, wrong, 3)
+        if self.seen > 0:
+            self.errors[0] += (by_gap - self.errors[0]) >> 3
+        if self.seen > 1:
+            self.errors[1] += (by_grid - self.errors[1]) >> 3
+        self.learn_gap(0 if alone else 16 * (now - record))
+        self.learn_grid(16 * now)
+        self.seen = min(255, self.seen + 1)
+
+    def learn_gap(self, gap: int) -> None:
+        wrong = gap - self.gap
+        if self.seen == 0:
+            self.gap = gap
+        elif abs(wrong) > 2 * self.size + 64:
+            if self.missed:
+                self.gap = gap
+            self.missed = not self.missed
+        else:
+            self.missed = False
+            self.gap += wrong >> (1 if self.seen < 4 else 2 if self.seen < 12 else 3)
+
+    def learn_grid(self, now: int) -> None:
+        wrong, spread, most = now - self.due(), now - self.before, abs(self.interval) >> 3
+        if self.seen == 0 or (self.interval == 0 and self.seen == 1):
+            if self.seen:
+                self.interval = spread
+            self.steady = 1
+            self.phase = now
+        elif abs(wrong) > most:
+            if abs(spread - self.spread) <= max(16, most):
+                self.interval = spread
+            self.phase = now
+            self.steady = 2
+        else:
+            wrong = max(-256, min(256, wrong))
+            self.phase += self.interval + (wrong >> sum(self.steady >= limit for limit in (2, 4)))
+            self.interval += wrong >> (2 * sum(self.steady >= limit for limit in (2, 4, 10)) + 1)
+            self.steady = min(255, self.steady + 1)
+        self.spread = spread
+        self.before = now
 
 
 class Decoder:
-    """Decodes the blocks of one batch, in order."""
+    """The state that is carried over the blocks of a batch."""
 
     def __init__(self) -> None:
-        self.started = False
-        self.bytes = 0
-        self.samples = 0
-        self.fields = 0
-        self.time = 0
-        self.series = -1
-        self.format: Format | None = None
+        self.samples: list[Sample] = []
         self.shapes: list[Shape] = []
+        self.scales: list[tuple[int, int, int] | None] = [None]
+        self.fields = 0
+        self.last: Shape | None = None
+        self.fresh = 0
+        self.last_ms = 0
+        self.last_number = -1
+        self.beside = 0
+        self.head, self.rank, self.flags, self.kind, self.digit, self.same = (Cdf() for _ in range(6))
+        self.quality = [Cdf() for _ in range(4)]
+        self.second, self.second_time = Cdf(), Cdf()
+        self.value = [Cdf(i) for i in range(17)]
+        self.time = [Cdf(i) for i in range(17)]
+        self.high = [Cdf() for _ in range(16)]
+        self.low = [Cdf() for _ in range(16)]
+        self.n_value, self.n_first, self.n_change, self.n_time, self.n_first_time = (pair() for _ in range(5))
+        self.n_rank, self.n_shape, self.n_series, self.n_scale, self.n_length = (pair() for _ in range(5))
 
-    def block(self, block: bytes) -> list[Sample]:
-        """The samples of the next block."""
-        cursor = Cursor(block)
-        self.bytes += len(block)
-        check(len(block) > 0 and self.bytes <= MAX_BYTES, "an empty block, or too many bytes")
-        if not self.started:
-            check(cursor.varint() == 1, "unknown version")
-            self.started = True
-        samples: list[Sample] = []
-        while cursor.left:
-            samples += self.record(cursor)
-        return samples
+    def block(self, data: bytes, first: bool) -> None:
+        need(data != b"", "the block is empty")
+        if first:
+            need(data[0] == 2, "an unknown version")
+            data = data[1:]
+        self.coder = Coder(data)
+        while True:
+            head = self.read_head()
+            if head == END:
+                break
+            need(head < END, "an unknown head")
+            self.record(head)
+        self.coder.end()
 
-    def record(self, cursor: Cursor) -> list[Sample]:
-        """The samples of one record."""
-        number, flags = divmod(cursor.varint(), 8)
-        check(number <= len(self.shapes), "a shape not declared")
-        if number == len(self.shapes):
-            self.shapes.append(self.declaration(cursor))
-        shape = self.shapes[number]
+    def read_head(self) -> int:
+        return self.coder.symbol(self.head) if self.last is None else self.coder.mixed(self.head, self.last.head)
 
-        residual = cursor.svarint()
-        check(abs(residual) < 1 << 56, "residual out of range")
-        self.time = shape.base(self.time) + residual
-        check(0 <= self.time < 1 << 53, "time out of range")
-        shape.times = [*shape.times[-1:], self.time]
+    def record(self, head: int) -> None:
+        if head in (NEW, NEW_FLAGS):
+            shape = self.declaration()
+            now = self.last_ms + clip(self.coder.number(self.n_first_time), 60)
+        else:
+            shape = self.known_shape(head)
+            now = shape.expected(self.last_ms)
+            if head != EXACT:
+                now += self.surprise(shape)
+        need(0 <= now <= MOST_TIME, "a time out of bounds")
+        self.settle_record(shape, now)
+        flags = 0
+        if head in (NEXT_FLAGS, OTHER_FLAGS, NEW_FLAGS):
+            flags = self.coder.symbol(self.flags)
+            need(1 <= flags <= 3, "unknown flags")
+        self.read_samples(shape, now, flags)
 
-        count = len(shape.fields)
-        present = self.presence(cursor, count) if flags & PARTIAL else list(range(count))
-        self.samples += len(present)
-        check(self.samples <= MAX_SAMPLES, "too many samples")
-        codes = self.qualities(cursor, present, count) if flags & QUALITY else {}
-        valued = [i for i in present if not codes.get(i, 0) & 1]
-        written = self.changed(cursor, valued) if flags & SAME else valued
+    def settle_record(self, shape: Shape, now: int) -> None:
+        if self.last is not None:
+            self.last.successor = shape
+        if now != self.last_ms:
+            self.beside = 0
+        shape.learn_time(now, self.last_ms, self.last is None)
+        self.last = shape
+        self.last_ms = now
 
-        for i in written:
-            shape.fields[i].read(cursor)
-        values = {i: shape.fields[i].value() for i in valued}
-        return [(shape.fields[i].series, self.time, values.get(i), codes.get(i, 0) >> 1) for i in present]
+    def known_shape(self, head: int) -> Shape:
+        need(self.last is not None, "no shape yet")
+        assert self.last is not None
+        if head not in (OTHER, OTHER_FLAGS):
+            need(self.last.successor is not None, "no shape is known to follow")
+            assert self.last.successor is not None
+            return self.last.successor
+        symbol = self.coder.symbol(self.rank)
+        if symbol < 14:
+            return self.ranked(symbol)
+        number = self.coder.number(self.n_rank)
+        if symbol == 15:
+            number += next(i for i, each in enumerate(self.shapes) if each is self.last)
+            need(0 <= number < len(self.shapes), "a shape that is not declared")
+            return self.shapes[number]
+        return self.seen_once(number)
 
-    def declaration(self, cursor: Cursor) -> Shape:
-        """A new shape."""
-        period, count = cursor.varint(), cursor.varint()
-        check(period < 1 << 53, "period out of range")
-        check(1 <= count <= MAX_SHAPE, "a shape of no fields, or of too many")
+    def ranked(self, rank: int) -> Shape:
+        need(len(self.shapes) <= 256, "ranks among too many shapes")
+        assert self.last is not None
+        known = [shape for shape in self.shapes if shape.seen > 1 and shape is not self.last.successor]
+        need(rank < len(known), "no shape of that rank")
+        return sorted(known, key=Shape.due)[rank]
+
+    def seen_once(self, distance: int) -> Shape:
+        need(len(self.shapes) <= 256, "ranks among too many shapes")
+        order = [i % len(self.shapes) for i in range(self.fresh, self.fresh + len(self.shapes))]
+        once = [i for i in order if self.shapes[i].seen == 1]
+        need(0 <= distance < len(once), "no such shape seen once")
+        self.fresh = once[distance]
+        return self.shapes[self.fresh]
+
+    def surprise(self, shape: Shape) -> int:
+        if shape.seen > 1:
+            shift = plain_bits(shape.size)
+            symbol = self.coder.mixed(self.time[context(shape.size)], shape.time)
+        else:
+            shift = 0
+            symbol = self.coder.symbol(self.second_time)
+        reduced = self.coder.number(self.n_time) if symbol == 15 else token(self.coder, symbol)
+        return clip(reduced, 60 - shift) << shift | self.coder.bits(shift)
+
+    def declaration(self) -> Shape:
+        period, count = self.coder.number(self.n_shape), self.coder.number(self.n_shape)
+        need(0 <= period <= MOST_TIME, "a period out of bounds")
+        need(1 <= count <= 2048, "a shape too wide or empty")
         self.fields += count
-        check(self.fields <= MAX_FIELDS, "too many fields")
-        fields = []
-        for _ in range(count):
-            self.series += 1 + cursor.svarint()
-            check(0 <= self.series < 1 << 32, "series number out of range")
-            self.format = self.kind(cursor)
-            fields.append(Field(self.series, self.format))
-        return Shape(period, fields)
+        need(self.fields <= 16_384, "too many fields")
+        shape = Shape([self.declared_field() for _ in range(count)], 16 * period)
+        self.shapes.append(shape)
+        return shape
 
-    def kind(self, cursor: Cursor) -> Format:
-        """The kind of a field, and what it asks for."""
-        kind = cursor.byte()
-        if kind == 0 and self.format is not None:
-            return self.format
-        if kind == QUOTIENT:
-            digits = cursor.varint()
-            check(digits <= 9, "too many digits")
-            return Format(kind, digits=digits)
-        if SCALED + INT <= kind <= SCALED + FLOAT64:
-            scale = Scale(cursor.svarint(), cursor.svarint(), cursor.svarint())
-            check(scale.multiplier != 0 and abs(scale.exponent) <= 127, "not a scale")
-            return Format(kind - SCALED, scale)
-        check(INT <= kind <= NONE, "unknown kind")
-        return Format(kind)
+    def declared_field(self) -> Field:
+        self.last_number += 1 + clip(self.coder.number(self.n_series), 40)
+        need(0 <= self.last_number < TWO32, "a series number out of bounds")
+        entry = Field(self.last_number)
+        self.form(entry, self.coder.symbol(self.kind))
+        return entry
 
-    @staticmethod
-    def presence(cursor: Cursor, count: int) -> list[int]:
-        """The indices of the fields that have a sample."""
-        n = cursor.varint() if count > 8 else 0
-        check(n <= count, "names too many fields")
-        if n == 0:
-            present = [i for i, bit in enumerate(cursor.mask(count)) if bit]
-            check(bool(present), "a record without samples")
-            return present
-        present = [cursor.gap(-1, count)]
-        while len(present) < n:
-            present.append(cursor.gap(present[-1], count))
-        return present
+    def form(self, entry: Field, kind: int) -> None:
+        need(kind <= SINGLE and kind != ONCE, "an unknown kind")
+        digits, scale = 0, None
+        if kind >= QUOTIENT:
+            digits = self.coder.symbol(self.digit)
+            need(digits <= 9, "too many digits")
+        elif INT <= kind <= FLOAT64:
+            scale = self.scale()
+        entry.change(kind, digits, scale)
 
-    @staticmethod
-    def qualities(cursor: Cursor, present: list[int], count: int) -> dict[int, int]:
-        """The codes of the fields whose code is not 0, by index."""
+    def scale(self) -> tuple[int, int, int] | None:
+        index = self.coder.number(self.n_scale)
+        need(0 <= index <= min(len(self.scales), 16_639), "an unknown scale")
+        if index == len(self.scales):
+            multiplier, addend, exponent = (self.coder.number(self.n_scale) for _ in range(3))
+            need(multiplier != 0 and abs(exponent) <= 127, "a scale out of bounds")
+            self.scales.append((multiplier, addend, exponent))
+        return self.scales[index]
 
-        def code() -> int:
-            code = cursor.varint()
-            check(code < 512 and code >> 1 & 3 != 3, "not a quality")
-            return code
+    # Samples
 
-        n = cursor.varint()
-        check(n <= count, "names too many fields")
-        if n == 0:
-            return dict.fromkeys(present, code())
-        codes: dict[int, int] = {}
-        index, among = -1, set(present)
-        for _ in range(n):
-            index = cursor.gap(index, count)
-            check(index in among, "quality of a field that is not present")
-            codes[index] = code()
-        return codes
+    def read_samples(self, shape: Shape, now: int, flags: int) -> None:
+        present = self.presence(shape) if flags & PARTIAL else shape.fields
+        need(len(self.samples) + len(shape.fields) <= 131_072, "too many samples")
+        before = 0
+        for entry in present:
+            before = self.quality_code(entry, before) if flags & QUALITY else 0
+            entry.code = before
+        for entry in present:
+            value = None if entry.code & 1 else self.sample(entry)
+            self.samples.append((entry.number, now, value, entry.code >> 1))
 
-    @staticmethod
-    def changed(cursor: Cursor, valued: list[int]) -> list[int]:
-        """The indices of the fields whose values are written, of those that have a value."""
-        check(bool(valued), "SAME without a value")
-        if len(valued) == 1:
-            return []
-        return [i for i, bit in zip(valued, cursor.mask(len(valued)), strict=True) if bit]
+    def presence(self, shape: Shape) -> list[Field]:
+        if not shape.groups:
+            shape.groups = [Cdf() for _ in range(0, len(shape.fields), 4)]
+        mask = 0
+        for i, group in enumerate(shape.groups):
+            four = self.coder.symbol(group)
+            need(four < 1 << min(4, len(shape.fields) - 4 * i), "a field beyond the shape")
+            mask |= four << 4 * i
+        need(mask != 0, "a record without samples")
+        return [entry for i, entry in enumerate(shape.fields) if mask >> i & 1]
+
+    def quality_code(self, entry: Field, before: int) -> int:
+        symbol = self.coder.symbol(self.quality[(before != 0) + 2 * (entry.code != 0)])
+        need(symbol <= 3, "an unknown quality symbol")
+        code = (0, before, entry.code)[symbol] if symbol < 3 else self.coder.bits(9)
+        need(code >> 1 & 3 != 3, "no quality")
+        return code
+
+    def sample(self, entry: Field) -> ReferenceValue:
+        if entry.kind in (TEXT, BYTES, NUMBER) and entry.known:
+            return self.text_or_change(entry)
+        if not entry.known:
+            if entry.kind == NONE:
+                return self.change(entry)
+            return self.first(entry)
+        if entry.count:
+            symbol = self.coder.mixed(self.value[context(entry.size)], entry.own)
+        else:
+            symbol = self.coder.symbol(self.second)
+        if symbol < 15:
+            reduced = token(self.coder, symbol)
+        else:
+            quarter = self.coder.symbol(self.n_value[0])
+            if quarter == 0:
+                return self.change(entry)
+            reduced = self.coder.rest(self.n_value, quarter)
+        shift = plain_bits(entry.size) if entry.count else 0
+        entry.learn(signed(reduced << shift | self.coder.bits(shift)), self.beside)
+        self.beside = entry.difference
+        return value_of(entry)
+
+    def first(self, entry: Field) -> ReferenceValue:
+        entry.known = True
+        if entry.kind in (TEXT, BYTES, NUMBER):
+            return self.text(entry)
+        entry.last = self.coder.number(self.n_first) % TWO64
+        self.beside = 0
+        return value_of(entry)
+
+    def change(self, entry: Field) -> ReferenceValue:
+        kind = self.coder.symbol(self.kind)
+        if kind == ONCE:
+            return float64(self.coder.bits(64))
+        if kind == STEP:
+            need(entry.step > 1, "no step to break")
+            entry.break_step(self.coder.number(self.n_change))
+        else:
+            self.form(entry, kind)
+            if not entry.known:
+                return self.first(entry)
+            entry.settle(self.coder.number(self.n_change))
+        self.beside = entry.difference
+        return value_of(entry)
+
+    def text_or_change(self, entry: Field) -> ReferenceValue:
+        symbol = self.coder.symbol(self.same)
+        need(symbol <= 2, "an unknown symbol of a text")
+        readers: tuple[Callable[[Field], ReferenceValue], ...] = (lambda e: e.text, self.text, self.change)
+        return readers[symbol](entry)
+
+    def text(self, entry: Field) -> ReferenceValue:
+        size = self.coder.number(self.n_length)
+        need(0 <= size <= (512 if entry.kind == NUMBER else 32_768), "a value too long")
+        data, high = bytearray(), 0
+        for _ in range(size):
+            high = self.coder.symbol(self.high[high])
+            data.append(high << 4 | self.coder.symbol(self.low[high]))
+        entry.text = content(entry.kind, bytes(data))
+        return entry.text
+
+
+def content(kind: int, data: bytes) -> ReferenceValue:
+    """The value that a text stands for."""
+    if kind == BYTES:
+        return data
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise ReferenceFormatError("no UTF-8") from error
+    if kind == TEXT:
+        return text
+    need(re.fullmatch("-?[0-9]{1,512}(E-?[0-9]{1,4})?", text) is not None, "no number")
+    return Decimal(text) if "E" in text else int(text)
+
+
+def value_of(entry: Field) -> ReferenceValue:
+    """The value that a field's last bits stand for."""
+    if entry.kind in (FLOAT32, FLOAT64):
+        raw = float32(unordered(entry.last, 32)) if entry.kind == FLOAT32 else float64(unordered(entry.last, 64))
+        return raw if entry.scale is None else scaled_float(raw, *entry.scale)
+    need(entry.kind != NONE, "a value of a field that has none")
+    if entry.kind == BOOL:
+        return entry.last != 0
+    number = entry.last if entry.kind == UINT else signed(entry.last)
+    if entry.kind in (QUOTIENT, MIXED, SINGLE):
+        power = int(10**entry.digits)
+        if entry.kind == MIXED and number % power == 0:
+            return number // power
+        quotient = float(number) / power
+        return to_single(quotient) if entry.kind == SINGLE else quotient
+    return number if entry.scale is None else scaled_decimal(number, *entry.scale)
+
+
+def unordered(value: int, width: int) -> int:
+    """The bits of a float, from the number of the same order."""
+    value %= 1 << width
+    return value ^ ((1 << (width - 1)) - 1) if value >> (width - 1) else value
+
+
+def float64(bits: int) -> float:
+    return float(struct.unpack("<d", bits.to_bytes(8, "little"))[0])
+
+
+def float32(bits: int) -> float:
+    """The equal binary64; of a NaN sign and fraction stay."""
+    exponent, fraction = bits >> 23 & 0xFF, bits & 0x7FFFFF
+    if exponent == 0xFF and fraction:
+        return float64((bits >> 31) << 63 | 0x7FF << 52 | fraction << 29)
+    return float(struct.unpack("<f", bits.to_bytes(4, "little"))[0])
+
+
+def to_single(value: float) -> float:
+    """The nearest binary32; infinite beyond the largest."""
+    try:
+        return float(struct.unpack("<f", struct.pack("<f", value))[0])
+    except OverflowError:
+        return inf if value > 0 else -inf
+
+
+def scaled_decimal(raw: int, multiplier: int, addend: int, exponent: int) -> Decimal:
+    """The exact decimal with that exponent."""
+    number = raw * multiplier + addend
+    return Decimal((int(number < 0), tuple(map(int, str(abs(number)))), exponent))
+
+
+def scaled_float(raw: float, multiplier: int, addend: int, exponent: int) -> float:
+    """The nearest binary64."""
+    if isnan(raw):
+        return raw
+    if isinf(raw):
+        return raw if multiplier > 0 else -raw
+    exact = (Fraction(raw) * multiplier + addend) * Fraction(10) ** exponent
+    try:
+        return exact.numerator / exact.denominator
+    except OverflowError:
+        return inf if exact > 0 else -inf
 
 
 def decode(blocks: Sequence[bytes]) -> list[Sample]:
-    """The samples (series, boot_ms, value, quality) of a batch's first blocks, or a `ReferenceFormatError`."""
+    """The samples of a batch's blocks, in order; ReferenceFormatError for what the page calls an error."""
+    need(sum(map(len, blocks)) <= 1_048_576, "too many bytes")
     decoder = Decoder()
-    try:
-        return [sample for block in blocks for sample in decoder.block(block)]
-    except ReferenceFormatError:
-        raise
-    except ValueError as error:
-        raise ReferenceFormatError(str(error)) from error
+    for index, data in enumerate(blocks):
+        decoder.block(data, index == 0)
+    return decoder.samples

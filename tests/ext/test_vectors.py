@@ -1,6 +1,7 @@
 """The page's vectors: both decoders read them, and the packer writes them."""
 
 import ast
+import re
 import struct
 import sys
 from decimal import Decimal
@@ -10,7 +11,7 @@ import pytest
 
 import tests.reference_decoder
 from ext import BAD, NO_ANSWER, Layout, Packer, ScanPlan, Series, unpack
-from tests.ext.vectors import Vector, exact, read_vectors
+from tests.ext.vectors import PAGE, Vector, exact, read_vectors
 from tests.reference_decoder import decode
 
 VECTORS = read_vectors()
@@ -70,7 +71,32 @@ def wide(packer: Packer, blocks: list[bytes]) -> None:
     packer.append_scan(plan, bytes([2, 2] + [1] * 3 + [3] + [1] * 3), 100)
 
 
-STORIES = {"scan": scan, "single": single, "float": floats, "signalling": signalling, "wide": wide}
+def steps(packer: Packer, blocks: list[bytes]) -> None:
+    series = Series(4)
+    for index, sixteenths in enumerate((337, 338, 340, 339, 336, 333, 334, 337, 338, 338, 337)):
+        packer.append(series, 1000 * index, sixteenths / 16)
+    blocks.append(packer.commit())
+    for index, value in enumerate((20.9, 21.0, 21, 21.0625, struct.unpack(">f", bytes.fromhex("41a80001"))[0])):
+        packer.append(series, 11_000 + 1000 * index, value)
+
+
+def devices(packer: Packer, blocks: list[bytes]) -> None:
+    plans = [ScanPlan([(Layout(0), Series(number))]) for number in (1, 2, 3)]
+    times = [(0, 0), (1, 300), (2, 500), (0, 10_001), (1, 10_300), (0, 20_000), (1, 20_303)]
+    times += [(0, 30_002), (1, 30_300), (2, 30_500), (1, 40_300), (0, 40_350), (0, 50_000), (1, 50_301)]
+    for at, (device, time) in enumerate(times):
+        packer.append_scan(plans[device], struct.pack(">H", 500 + at * at), time)
+
+
+STORIES = {
+    "scan": scan,
+    "single": single,
+    "float": floats,
+    "signalling": signalling,
+    "wide": wide,
+    "steps": steps,
+    "devices": devices,
+}
 
 
 def test_every_vector_has_its_story() -> None:
@@ -82,6 +108,12 @@ def test_vector(vector: Vector) -> None:
     assert exact(unpack(vector.blocks)) == exact(vector.samples)
     assert exact(list(decode(vector.blocks))) == exact(vector.samples)
     assert [block.hex() for block in packed(vector.name)] == [block.hex() for block in vector.blocks]
+
+
+def test_the_page_has_the_prior_frequencies() -> None:
+    (table,) = re.findall(r"^```prior\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    rows = [tuple(map(int, line.split(","))) for line in table.splitlines()]
+    assert rows == tests.reference_decoder.PRIORS
 
 
 def test_the_reference_decoder_stands_alone() -> None:
