@@ -93,6 +93,11 @@ static inline int cdf_find(const int16_t *c, int value)
     return (int)(((words[0] + words[1]) * 0x0001000100010001u) >> 48) - 1;
 }
 
+/* 10^0 to 10^22, which a double holds exactly, and those that decimals of floats are counted in. */
+static const double POWERS_OF_TEN[23] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11,
+    1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+static const int64_t WHOLE_POWERS[10] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000};
+
 static inline int bit_length(uint64_t value)
 {
     return value ? 64 - __builtin_clzll(value) : 0;

@@ -1,3 +1,4 @@
+# cython: cdivision=True
 """The range coder and its adaptive frequencies: symbols of sixteen, plain bits, and numbers, as inline C."""
 
 from libc.stdint cimport int16_t, int64_t, uint8_t, uint32_t, uint64_t
@@ -15,6 +16,8 @@ cdef extern from "cdf.h" nogil:
     void cdf_mean(const Cdf* a, const Cdf* b, int16_t* mean) noexcept
     int cdf_find(const int16_t* c, int value) noexcept
     int bit_length(uint64_t value) noexcept
+    const double POWERS_OF_TEN[23]
+    const int64_t WHOLE_POWERS[10]
 
 
 cdef enum:

@@ -1,14 +1,14 @@
 # cython: cdivision=True
 """The shortest exact form of a float, as inline C."""
 
-from libc.math cimport rint
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from ext.model cimport Field, ordered32, ordered64, whole_power
+from ext.coder cimport POWERS_OF_TEN, WHOLE_POWERS
+from ext.model cimport Field, ordered32, ordered64
 from ext.wire cimport (
     KIND_FLOAT32, KIND_FLOAT64, KIND_INT, KIND_MIXED, KIND_NONE, KIND_ONCE, KIND_QUOTIENT, KIND_SINGLE,
-    as_bits, power_of_ten, widen,
+    as_bits, widen,
 )
 
 cdef enum:
@@ -28,12 +28,12 @@ cdef struct Form:
 
 cdef inline bint fits(double value, int kind, int digits, Form* form) noexcept nogil:
     """Whether the kind says the value with so many digits; -0.0, NaN and the infinities it never says."""
-    cdef double power = power_of_ten(digits)
+    cdef double power = POWERS_OF_TEN[digits]
     cdef double scaled = value * power
     cdef int64_t whole
     if not -9007199254740992.0 < scaled < 9007199254740992.0:
         return False
-    whole = <int64_t>rint(scaled)
+    whole = <int64_t>(scaled - 0.5 if scaled < 0 else scaled + 0.5)  # off by one at most where no decimal fits anyway
     form.kind = kind
     form.digits = digits
     form.bits = <uint64_t>whole
@@ -41,7 +41,7 @@ cdef inline bint fits(double value, int kind, int digits, Form* form) noexcept n
         return -SINGLE_MOST < whole < SINGLE_MOST and as_bits(<double><float>(<double>whole / power)) == as_bits(value)
     if as_bits(<double>whole / power) != as_bits(value):
         return False
-    return kind != KIND_MIXED or whole % whole_power(digits) != 0
+    return kind != KIND_MIXED or whole % WHOLE_POWERS[digits] != 0
 
 
 cdef inline bint shortest(double value, int kind, int first, Form* form) noexcept nogil:

@@ -4,7 +4,7 @@
 from cpython.mem cimport PyMem_Realloc
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from ext.coder cimport Cdf, bit_length, cdf_expect, cdf_reset
+from ext.coder cimport Cdf, WHOLE_POWERS, bit_length, cdf_expect, cdf_reset
 from ext.wire cimport KIND_INT, KIND_MIXED, KIND_NONE, KIND_QUOTIENT, KIND_SINGLE
 
 cdef enum:
@@ -345,19 +345,11 @@ cdef inline bint is_decimal(int kind) noexcept nogil:
     return kind == KIND_INT or kind == KIND_QUOTIENT or kind == KIND_MIXED or kind == KIND_SINGLE
 
 
-cdef inline int64_t whole_power(int digits) noexcept nogil:
-    cdef int64_t power = 1
-    while digits > 0:
-        power *= 10
-        digits -= 1
-    return power
-
-
 cdef inline void change_form(Field* f, int kind, int digits, uint32_t scale) noexcept nogil:
     """What is known of a decimal stays where it gets no fewer digits; else all is forgotten."""
     cdef int64_t power
     if is_decimal(f.kind) and is_decimal(kind) and digits >= f.digits and scale == 0 and f.scale == 0:
-        power = whole_power(digits - f.digits)
+        power = WHOLE_POWERS[digits - f.digits]
         if f.step > 1:
             magnify(f, f.step)
         f.step = 0
@@ -527,30 +519,23 @@ cdef inline int rank_of(const Batch* b, int shape) noexcept nogil:
 cdef inline int ranked(Batch* b, int rank) noexcept nogil:
     """The shape of that rank; -1 where there is none."""
     cdef int skip = b.shapes[b.last_shape].successor
-    cdef int64_t kept = LATER
-    cdef int64_t[RANK_FRESH] times
-    cdef int32_t[RANK_FRESH] found
-    cdef int64_t due
-    cdef int count = 0
+    cdef int64_t after = -LATER
+    cdef int64_t best
+    cdef int found = -1
     cdef int i, at
-    if skip >= 0:
-        kept = b.when[skip]
-        b.when[skip] = LATER
-    for i in range(b.shape_count):
-        due = b.when[i]
-        if due == LATER or count > rank and due >= times[rank]:
-            continue
-        at = count if count <= rank else rank
-        count = at + 1
-        while at > 0 and times[at - 1] > due:
-            times[at] = times[at - 1]
-            found[at] = found[at - 1]
-            at -= 1
-        times[at] = due
-        found[at] = i
-    if skip >= 0:
-        b.when[skip] = kept
-    return found[rank] if count > rank else -1
+    while rank >= 0:
+        best = LATER
+        at = -1
+        for i in range(b.shape_count):
+            if b.when[i] < best and i != skip and (b.when[i] > after or b.when[i] == after and i > found):
+                best = b.when[i]
+                at = i
+        if at < 0:
+            return -1
+        found = at
+        after = best
+        rank -= 1
+    return found
 
 
 cdef inline int fresh_distance(const Batch* b, int shape) noexcept nogil:

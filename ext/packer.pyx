@@ -6,10 +6,11 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.long cimport PyLong_AsLongLongAndOverflow
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
+from cpython.object cimport PyObject
 from libc.math cimport isnan
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
-from ext.coder cimport TAIL, Encoder, cdf_reset, encoder_end, encoder_start, put_mixed, put_number, put_symbol
+from ext.coder cimport TAIL, WHOLE_POWERS, Encoder, cdf_reset, encoder_end, encoder_start, put_mixed, put_number, put_symbol
 from ext.floats cimport Form, float_form, plain_form
 from ext.model cimport *
 from ext.plan cimport Field as PlanField, Judged, ScanPlan, fail_field, judge_field
@@ -20,6 +21,11 @@ from ext.wire cimport *
 from ext.limits import MAX_BATCH_BYTES, MAX_FIELDS, MAX_NUMBER_BYTES, MAX_SAMPLES, MAX_TEXT_BYTES
 from ext.limits import FORMAT_VERSION, MAX_EXPONENT, MAX_TIME_MS
 from ext.value import number_text
+
+cdef extern from "Python.h":
+    PyObject* PyTuple_GetItem(object sample, Py_ssize_t place) except NULL
+    Py_ssize_t PyTuple_Size(object sample) except -1
+
 
 cdef object _Decimal = Decimal
 cdef int64_t _MAX_TIME = MAX_TIME_MS
@@ -107,11 +113,15 @@ cdef class Packer:
     def extend(self, samples):
         """Append (series, boot_ms, value, quality) tuples; how many are reported. What `append` raises ends it there."""
         cdef Py_ssize_t reported = 0
-        cdef Series series
-        for series, boot_ms, value, quality in samples:
-            if series is None:
-                raise TypeError("a sample has no series")
-            reported += self.append_one(series, boot_ms, value, quality)
+        for sample in samples:
+            if not isinstance(sample, tuple) or PyTuple_Size(sample) != 4:
+                raise TypeError("a sample is a tuple of series, time, value and quality")
+            reported += self.append_one(
+                <Series?><object>PyTuple_GetItem(sample, 0),
+                <object>PyTuple_GetItem(sample, 1),
+                <object>PyTuple_GetItem(sample, 2),
+                <object>PyTuple_GetItem(sample, 3),
+            )
         return reported
 
     def commit(self):
@@ -266,7 +276,6 @@ cdef class Packer:
         cdef int reported = 0
         cdef int flags = 0
         cdef int i
-        cdef int32_t index
         for i in range(plan.count):
             if plan.judged[i].reported:
                 reported += 1
@@ -276,13 +285,15 @@ cdef class Packer:
             return 0
         if reported < plan.count:
             flags |= FLAG_PARTIAL
-        found = self.plans.get(plan)
-        if found is None:
-            self.plans[plan] = self.b.shape_count
+        if plan.batch != self.batch:
+            found = self.plans.get(plan)
+            plan.batch = self.batch
+            plan.shape = -1 if found is None else found
+        if plan.shape < 0:
+            self.plans[plan] = plan.shape = self.b.shape_count
             self.declare(plan, boot_ms, flags)
         else:
-            index = found
-            self.put_record(index, boot_ms, flags)
+            self.put_record(plan.shape, boot_ms, flags)
         self.put_samples(plan, &self.b.shapes[self.b.last_shape], flags)
         self.pending += reported
         self.samples += reported
@@ -386,7 +397,9 @@ cdef class Packer:
 
     cdef bint append_one(self, Series series, int64_t boot_ms, value, int quality) except -1:
         self.check(boot_ms, quality, 1)
-        if isinstance(value, float):
+        if type(value) is int and not series.sentinels and not series.rule.limited:
+            return self.append_int(series, boot_ms, value, quality)
+        if type(value) is float or isinstance(value, float):
             return self.append_float(series, boot_ms, value, quality)
         if value is None:
             return self.append_none(series, boot_ms, quality)
@@ -456,7 +469,7 @@ cdef class Packer:
 
     cdef void put_integer(self, Field* f, int kind, uint64_t bits) noexcept:
         """An integer of 64 bits, in the field's form if that says it."""
-        cdef int64_t power = whole_power(f.digits)
+        cdef int64_t power = WHOLE_POWERS[f.digits]
         cdef int64_t most = 0x7FFFFFFFFFFFFFFF // power
         if kind == KIND_INT and (f.kind == KIND_QUOTIENT or f.kind == KIND_MIXED) and -most <= <int64_t>bits <= most:
             if f.kind == KIND_MIXED:

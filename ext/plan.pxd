@@ -98,5 +98,7 @@ cdef class ScanPlan:
     cdef int count
     cdef readonly Py_ssize_t size
     cdef readonly int64_t period
+    cdef uint64_t batch  # where the packer found this plan last: which batch, which shape
+    cdef int shape
     cdef list series  # keeps alive what the fields point into
     cdef int compile(self, Field* field, object layout, object series) except -1

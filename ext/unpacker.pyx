@@ -6,14 +6,13 @@ from decimal import Context, Decimal
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
-from cpython.tuple cimport PyTuple_New, PyTuple_SetItem
-from cpython.ref cimport Py_INCREF
+from cpython.object cimport PyObject
 from libc.math cimport NAN
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from ext.coder cimport (
-    TAIL, Cdf, Decoder, decoder_start, get_bits, get_magnitude, get_mixed, get_number, get_symbol,
+    POWERS_OF_TEN, TAIL, WHOLE_POWERS, Cdf, Decoder, decoder_start, get_bits, get_magnitude, get_mixed, get_number, get_symbol,
 )
 from ext.model cimport *
 from ext.unpacker cimport Arrays
@@ -30,6 +29,8 @@ cdef enum:
     WIDEST = 2048  # ext.limits.MAX_SHAPE_FIELDS
     POWERS = 22  # powers of ten up to it are doubles
 
+    DECIMALS = 512  # values of a scale that are kept to be used again
+
     AS_NOTHING = 0  # ext.columns
     AS_INTEGER = 1
     AS_UNSIGNED = 2
@@ -41,6 +42,13 @@ cdef enum:
 if MAX_SHAPE_FIELDS > WIDEST:
     raise ImportError(f"a reader holds {WIDEST} fields of a shape, not {MAX_SHAPE_FIELDS}")
 
+cdef extern from "Python.h":
+    PyObject* PyList_GetItem(object items, Py_ssize_t place) except NULL
+    int PyList_Append(object items, object item) except -1
+    object PyTuple_Pack(Py_ssize_t count, PyObject* a, PyObject* b, PyObject* c, PyObject* d)
+
+
+cdef list _QUALITIES = list(range(256))
 cdef object _Decimal = Decimal
 cdef object _EXACT = Context(prec=60, Emax=999_999, Emin=-999_999)
 cdef object _NUMBER = re.compile(rb"-?[0-9]{1,512}(?:E(-?[0-9]{1,4}))?").fullmatch
@@ -82,7 +90,7 @@ cdef class _Reader:
     cdef Scale* scales
     cdef int32_t scale_room
     cdef list numbers  # each field's series number
-    cdef list values  # each field's last value as an object, for rows
+    cdef list decimals  # values of each scale, by raw value
     cdef dict texts
     cdef object time  # the record's, as an object
     cdef uint8_t[WIDEST] present
@@ -93,7 +101,7 @@ cdef class _Reader:
         self.rows = []
         self.units = [None]
         self.numbers = []
-        self.values = []
+        self.decimals = [None]
         self.texts = {}
         batch_start(&self.b)
 
@@ -256,7 +264,6 @@ cdef class _Reader:
         field_start(f, <uint32_t>number)
         self.read_form(f, get_symbol(&self.d, &self.b.models[M_KIND]))
         self.numbers.append(number)
-        self.values.append(None)
         return 0
 
     cdef int read_form(self, Field* f, int kind) except -1:
@@ -285,6 +292,7 @@ cdef class _Reader:
         if not -MAX_EXPONENT <= exponent <= MAX_EXPONENT or multiplier == 0:
             raise FormatError(f"a scale of {multiplier} and 10 to the power {exponent}")
         self.units.append(_Decimal((0, (1,), exponent)))
+        self.decimals.append({})
         if not grown(<void**>&self.scales, &self.scale_room, self.b.scale_count + 2, sizeof(Scale)):
             raise MemoryError
         self.b.scale_count += 1
@@ -484,18 +492,9 @@ cdef class _Reader:
 
     cdef int row(self, int place, value) except -1:
         """One sample as a tuple."""
-        cdef tuple sample = PyTuple_New(4)
-        cdef object number = self.numbers[place]
-        cdef object quality = self.b.fields[place].code >> 1
-        Py_INCREF(number)
-        Py_INCREF(self.time)
-        Py_INCREF(value)
-        Py_INCREF(quality)
-        PyTuple_SetItem(sample, 0, number)
-        PyTuple_SetItem(sample, 1, self.time)
-        PyTuple_SetItem(sample, 2, value)
-        PyTuple_SetItem(sample, 3, quality)
-        self.rows.append(sample)
+        cdef int quality = self.b.fields[place].code >> 1
+        PyList_Append(self.rows, PyTuple_Pack(4, PyList_GetItem(self.numbers, place), <PyObject*>self.time, <PyObject*>value,
+                                              PyList_GetItem(_QUALITIES, quality)))
         self.count += 1
         return 0
 
@@ -525,13 +524,13 @@ cdef class _Reader:
         cdef int64_t whole = <int64_t>f.last
         cdef int64_t power
         if kind == KIND_QUOTIENT:
-            return self.emit_float(place, boot_ms, <double>whole / power_of_ten(f.digits))
+            return self.emit_float(place, boot_ms, <double>whole / POWERS_OF_TEN[f.digits])
         if kind == KIND_SINGLE:
-            return self.emit_float(place, boot_ms, <double><float>(<double>whole / power_of_ten(f.digits)))
+            return self.emit_float(place, boot_ms, <double><float>(<double>whole / POWERS_OF_TEN[f.digits]))
         if kind == KIND_MIXED:
-            power = whole_power(f.digits)
+            power = WHOLE_POWERS[f.digits]
             if whole % power:
-                return self.emit_float(place, boot_ms, <double>whole / power_of_ten(f.digits))
+                return self.emit_float(place, boot_ms, <double>whole / POWERS_OF_TEN[f.digits])
             return self.emit_integer(place, boot_ms, AS_INTEGER, <uint64_t>(whole // power))
         if f.scale:
             return self.emit_scaled(place, boot_ms)
@@ -567,16 +566,19 @@ cdef class _Reader:
             self.put_decimal(place, boot_ms, whole * scale.multiplier + scale.addend, scale.exponent)
             return 0
         multiplier, addend = scale.multiplier, scale.addend
-        last = self.values[place]
-        if last is not None and last[0] == f.last and last[1] == f.scale:
-            return self.emit_object(place, boot_ms, last[2])
-        number = f.last if f.kind == KIND_UINT else None
-        value = _EXACT.multiply((whole if number is None else number) * multiplier + addend, self.units[f.scale])
-        self.values[place] = (f.last, f.scale, value)
+        raw = f.last if f.kind == KIND_UINT else None
+        if raw is None:
+            raw = whole
+        known = <dict>self.decimals[f.scale]
+        value = known.get(raw)
+        if value is None:
+            value = _EXACT.multiply(raw * multiplier + addend, self.units[f.scale])
+            if len(known) < DECIMALS:
+                known[raw] = value
         return self.emit_object(place, boot_ms, value)
 
     cdef void put_decimal(self, int place, int64_t boot_ms, int64_t number, int exponent) noexcept:
-        cdef double power = power_of_ten(-exponent if exponent < 0 else exponent)
+        cdef double power = POWERS_OF_TEN[-exponent if exponent < 0 else exponent]
         self.put(place, boot_ms, AS_DECIMAL, number / power if exponent < 0 else number * power, number, exponent)
 
     cdef object as_columns(self):

@@ -44,12 +44,3 @@ cdef inline uint64_t as_bits(double value) noexcept nogil:
     cdef uint64_t bits
     memcpy(&bits, &value, 8)
     return bits
-
-
-cdef inline double power_of_ten(int digits) noexcept nogil:
-    """10**digits, exactly, for 0 to 22 digits."""
-    cdef double power = 1.0
-    while digits > 0:
-        power *= 10.0
-        digits -= 1
-    return power
