@@ -55,6 +55,7 @@ bench: $(READY)
 $(READY): pyproject.toml setup.py $(KERNELS) | .venv/bin/pip
 	@echo "lamppost: building the extensions and fetching packages into .venv" >&2
 	@.venv/bin/python -m pip install --quiet --editable '.[dev]' >&2
+	@rm -rf lamppost.egg-info # left of the build; python finds it before the installed one, and it would go stale
 	@touch $(READY)
 
 # ---- installation ----------------------------------------------------------------------------------------------------

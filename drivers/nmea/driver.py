@@ -12,20 +12,18 @@ from pydantic import model_validator
 from drivers.base import BusSetup, DeviceSetup, ListeningDriver, Options, PointSetup, Read, Sink
 from drivers.errors import BadAnswer, SetupError
 from drivers.nmea.framing import Damage, Framer, Sentence
-from drivers.nmea.port import Port
 from drivers.nmea.sentences import FIELDS, SPEED_UNITS, Field, read
+from drivers.port import MAX_BAUD, Port, SerialBus
 from ext import Value
 
 DEFAULT_BAUD = 4800  # IEC 61162-1, clause 6
-MAX_BAUD = 4_000_000  # the fastest rate that Linux names (B4000000)
 
 _EXACT = Context(prec=60)  # 18 digits of a sentence, times and plus 19 of a scale and an offset
 
 
-class NmeaBus(Options):
+class NmeaBus(SerialBus):
     """`[buses.x]`: a serial port, 8 data bits, no parity, 1 stop bit as IEC 61162-1, clause 6 has it."""
 
-    port: str = Bounds(min_length=1, max_length=4095, pattern="^[^\x00]+$")
     baud: int = Bounds(default=DEFAULT_BAUD, gt=0, le=MAX_BAUD)
     checksum: Literal["required", "optional"] = "required"
 
@@ -103,7 +101,7 @@ class NmeaDriver(ListeningDriver):
         super().__init__(setup)
         self._options = cast("NmeaBus", setup.options)
         self._listeners = _listeners(setup)
-        self._port = Port(self._options.port, self._options.baud)
+        self._port = Port(self._options)
 
     def reads(self) -> list[Read]:
         """None: sentences have no fixed layout."""

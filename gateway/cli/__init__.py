@@ -13,6 +13,7 @@ VERBS = {
     "status": "Show the state of the running agent.",
     "tail": "Show samples as they arrive.",
     "queue": "Show what waits to be delivered.",
+    "decode": "Decode captured bytes without a device.",
     "verify": "Verify a batch or a whole buffer.",
     "key": "Make or show the gateway's key.",
     "demo": "Show the whole way, with simulated devices.",

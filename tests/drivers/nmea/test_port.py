@@ -12,7 +12,7 @@ import pytest
 
 from drivers.errors import BusError
 from drivers.nmea import NmeaDriver
-from drivers.nmea.port import Port
+from drivers.port import Port, SerialBus
 from tests.drivers.support import WAIT_SECONDS, Listener, make
 
 # Vaisala WMT700 User's Guide, E.3, and M210822EN-F: the examples of MWV
@@ -192,9 +192,9 @@ def file(tmp_path: Path) -> Path:
 
 async def test_a_port_that_is_not_there(file: Path) -> None:
     with pytest.raises(BusError, match="cannot open /dev/serial/by-id/none: no such file"):
-        await Port("/dev/serial/by-id/none", 4800).open()
+        await Port(SerialBus(port="/dev/serial/by-id/none", baud=4800)).open()
     with pytest.raises(BusError, match=f"cannot open {file}"):
-        await Port(str(file), 4800).open()
+        await Port(SerialBus(port=str(file), baud=4800)).open()
 
 
 async def test_listening_needs_an_open_port(driver: NmeaDriver, line: Line) -> None:
@@ -203,14 +203,14 @@ async def test_listening_needs_an_open_port(driver: NmeaDriver, line: Line) -> N
 
 
 async def test_a_cancelled_opening_leaves_nothing_open(line: Line) -> None:
-    opening = asyncio.ensure_future(Port(line.path, 4800).open())
+    opening = asyncio.ensure_future(Port(SerialBus(port=line.path, baud=4800)).open())
     await asyncio.sleep(0)
     opening.cancel()
     with pytest.raises(asyncio.CancelledError):
         await opening
     async with asyncio.timeout(WAIT_SECONDS):
         while True:
-            port = Port(line.path, 4800)
+            port = Port(SerialBus(port=line.path, baud=4800))
             try:
                 await port.open()
             except BusError:
@@ -221,7 +221,7 @@ async def test_a_cancelled_opening_leaves_nothing_open(line: Line) -> None:
 
 
 async def test_a_fault_of_the_sink_is_not_swallowed(line: Line) -> None:
-    port = Port(line.path, 4800)
+    port = Port(SerialBus(port=line.path, baud=4800))
     await port.open()
 
     def fail(data: bytes) -> None:

@@ -1,0 +1,40 @@
+"""Decoding without a device: what `lamppost decode KIND` reads captured bytes with."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+
+from config import Profile
+from drivers.errors import DeviceError, UnknownDriver
+from ext import GOOD, Value
+
+GROUP = "lamppost.decoders"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One value that the bytes say: a name for what it is, the value exactly, its unit (UCUM), its quality."""
+
+    point: str
+    value: Value
+    unit: str = ""
+    quality: int = GOOD
+
+
+Decode = Callable[[bytes, Profile | None], Iterator[Reading | DeviceError]]
+"""Readings and errors in the order of the bytes; never raises for what they hold. The profile is the layout, where
+the bytes alone do not say it; a decoder that needs one and gets none raises `SetupError`."""
+
+
+def installed() -> dict[str, EntryPoint]:
+    """The entry points of the group `lamppost.decoders`, by kind, none of them loaded."""
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
+
+
+def load(kind: str) -> Decode:
+    """The decoder of a kind; raises `UnknownDriver`, which names those that there are."""
+    found = installed()
+    if kind not in found:
+        raise UnknownDriver(f"nothing decodes {kind!r}; there are: {', '.join(sorted(found))}")
+    decode: Decode = found[kind].load()
+    return decode

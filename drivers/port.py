@@ -1,0 +1,237 @@
+"""A serial port that never blocks the event loop: one owner, who listens, or asks and waits for an answer."""
+
+import asyncio
+import os
+import termios
+from collections.abc import Awaitable, Callable
+from typing import Literal, TypeVar
+
+import serial
+from pydantic import Field
+
+from drivers.base import Options
+from drivers.errors import BusError, NoAnswer
+
+T = TypeVar("T")
+
+READ_SIZE = 4096  # the kernel's buffer for a tty: one call empties it
+MAX_BAUD = 4_000_000  # the fastest rate that Linux names (B4000000)
+MAX_PATH = 4095  # PATH_MAX of Linux, without its NUL
+
+# A tty that is hung up is readable and gives nothing, for ever; one that is up can do so once, after a framing error.
+EMPTY_READS = 3
+
+_PARITIES = {"none": serial.PARITY_NONE, "even": serial.PARITY_EVEN, "odd": serial.PARITY_ODD}
+
+
+class SerialBus(Options):
+    """`[buses.x]` of a driver on a serial port: which port, and how its bytes are sent.
+
+    Name a port by its link in /dev/serial/by-id: it is found again there after it was plugged in elsewhere.
+    """
+
+    port: str = Field(min_length=1, max_length=MAX_PATH, pattern="^[^\x00]+$")
+    baud: int = Field(default=9600, gt=0, le=MAX_BAUD)
+    data_bits: Literal[7, 8] = 8
+    parity: Literal["none", "even", "odd"] = "none"
+    stop_bits: Literal[1, 2] = 1
+
+    @property
+    def byte_ms(self) -> float:
+        """How long one byte is on the line, in ms."""
+        bits = 1 + self.data_bits + (self.parity != "none") + self.stop_bits
+        return bits * 1000 / self.baud
+
+
+class Port:
+    """One serial port, owned by this process alone while it is open. One task uses it, one call at a time."""
+
+    def __init__(self, options: SerialBus) -> None:
+        self._options = options
+        self._path = options.port
+        self._serial: serial.Serial | None = None
+
+    async def open(self) -> None:
+        """Open it, in a thread since the kernel may take its time; raises `BusError`."""
+        opening = asyncio.get_running_loop().run_in_executor(None, self._open)
+        try:
+            self._serial = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_discard)
+            raise
+
+    async def close(self) -> None:
+        """Close it; safe at any time. What was not sent yet is thrown away: a stopped line must not hold us."""
+        port, self._serial = self._serial, None
+        if port is not None:
+            await asyncio.to_thread(_close, port)
+
+    async def listen(self, receive: Callable[[bytes], None]) -> None:
+        """Give `receive` what arrives until cancelled; raises `BusError` when the port is closed or gone."""
+        await self._receive(receive, self._forever)
+
+    async def ask(self, request: bytes, receive: Callable[[bytes], T | None], timeout_ms: float) -> T:
+        """Send `request`, then give `receive` what arrives until it returns something, which is the answer.
+
+        Bytes that came before the request belong to nobody and are thrown away. `timeout_ms` counts from the last byte
+        sent, and is a bound on the whole answer. Raises `NoAnswer`, `BusError`, and what `receive` raises.
+        """
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+        def take(data: bytes) -> None:
+            found = None if answer.done() else receive(data)
+            if found is not None:
+                answer.set_result(found)
+
+        async def work() -> T:
+            await self.send(request)
+            try:
+                async with asyncio.timeout(timeout_ms / 1000):
+                    return await answer
+            except TimeoutError:
+                raise NoAnswer(f"no answer within {timeout_ms:g} ms") from None
+
+        await self.forget()
+        return await self._receive(take, work)
+
+    async def send(self, data: bytes) -> None:
+        """Send all of it and wait until its last bit is on the line, by the baud rate; raises `BusError`."""
+        loop, port, rest = asyncio.get_running_loop(), self._open_port(), memoryview(data)
+        started = loop.time()
+        while rest:
+            try:
+                rest = rest[os.write(port.fileno(), rest) :]
+            except BlockingIOError:
+                await self._writable(port.fileno())
+            except OSError as error:
+                raise self._gone(error) from error
+        await asyncio.sleep(max(0.0, started + len(data) * self.byte_ms / 1000 - loop.time()))
+
+    async def forget(self) -> None:
+        """Throw away what has arrived and was not asked for; raises `BusError`."""
+        port = self._open_port()
+        try:
+            termios.tcflush(port.fileno(), termios.TCIFLUSH)
+        except (OSError, termios.error) as error:
+            raise self._gone(error) from error
+
+    async def set_baud(self, baud: int) -> None:
+        """Go on at another rate (the baud switch of IEC 62056-21); raises `BusError`."""
+        port = self._open_port()
+        try:
+            await asyncio.to_thread(setattr, port, "baudrate", baud)
+        except (OSError, ValueError, termios.error) as error:
+            raise self._gone(error) from error
+
+    @property
+    def byte_ms(self) -> float:
+        """How long one byte is on the line at the rate in use, in ms."""
+        baud = self._options.baud if self._serial is None else self._serial.baudrate
+        return self._options.byte_ms * self._options.baud / baud
+
+    async def _receive(self, receive: Callable[[bytes], None], work: Callable[[], Awaitable[T]]) -> T:
+        """Do `work` while `receive` gets what arrives; raises `BusError` when the port goes meanwhile."""
+        loop, descriptor = asyncio.get_running_loop(), self._open_port().fileno()
+        gone: asyncio.Future[None] = loop.create_future()
+        loop.add_reader(descriptor, _Reader(self._path, descriptor, receive, gone))
+        working = asyncio.ensure_future(work())
+        try:
+            await asyncio.wait((working, gone), return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                gone.result()
+            return await working
+        finally:
+            loop.remove_reader(descriptor)
+            working.cancel()
+            if gone.done():
+                gone.exception()  # told already, or too late to matter
+            await asyncio.wait((working,))
+
+    async def _forever(self) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    async def _writable(self, descriptor: int) -> None:
+        loop = asyncio.get_running_loop()
+        ready: asyncio.Future[None] = loop.create_future()
+        loop.add_writer(descriptor, lambda: None if ready.done() else ready.set_result(None))
+        try:
+            await ready
+        finally:
+            loop.remove_writer(descriptor)
+
+    def _open_port(self) -> serial.Serial:
+        if self._serial is None:
+            raise BusError(f"{self._path} is not open")
+        return self._serial
+
+    def _open(self) -> serial.Serial:
+        options = self._options
+        try:
+            return serial.Serial(
+                options.port,
+                options.baud,
+                bytesize=options.data_bits,
+                parity=_PARITIES[options.parity],
+                stopbits=options.stop_bits,
+                timeout=0,
+                exclusive=True,
+            )
+        except (OSError, ValueError, termios.error) as error:
+            raise BusError(f"cannot open {self._path}: {_reason(error)}") from error
+
+    def _gone(self, error: Exception) -> BusError:
+        return BusError(f"{self._path} is gone: {_reason(error)}")
+
+
+class _Reader:
+    """Reads once each time the descriptor is readable; ends `gone` with what went wrong."""
+
+    def __init__(
+        self, path: str, descriptor: int, receive: Callable[[bytes], None], gone: asyncio.Future[None]
+    ) -> None:
+        self._path = path
+        self._descriptor = descriptor
+        self._receive = receive
+        self._gone = gone
+        self._empty = 0
+
+    def __call__(self) -> None:
+        if self._gone.done():
+            return
+        try:
+            data = os.read(self._descriptor, READ_SIZE)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._gone.set_exception(BusError(f"{self._path} is gone: {_reason(error)}"))
+            return
+        self._empty = 0 if data else self._empty + 1
+        if self._empty == EMPTY_READS:
+            self._gone.set_exception(BusError(f"{self._path} is gone: hung up"))
+        elif data:
+            self._give(data)
+
+    def _give(self, data: bytes) -> None:
+        try:
+            self._receive(data)
+        except Exception as error:  # noqa: BLE001 - a fault of ours must end the call, not vanish in the event loop
+            self._gone.set_exception(error)
+
+
+def _reason(error: Exception) -> str:
+    number = error.errno if isinstance(error, OSError) else error.args[0] if error.args else None
+    return os.strerror(number).lower() if isinstance(number, int) else str(error)
+
+
+def _close(port: serial.Serial) -> None:
+    try:
+        termios.tcflush(port.fileno(), termios.TCOFLUSH)
+    except (OSError, termios.error):  # unplugged: there is nothing to throw away
+        pass
+    finally:
+        port.close()
+
+
+def _discard(opening: asyncio.Future[serial.Serial]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
