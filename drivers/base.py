@@ -49,14 +49,20 @@ class BusSetup:
 class Read:
     """One request and the places of the points in its answer, or one payload that arrives by itself.
 
-    `points` are full ids (`device/point`) with where each lies; `every` is the wanted period in ms, 0 for payloads that
-    are not asked for; `request` is the driver's own.
+    `points` are full ids (`device/point`) with where each lies, `values` those that lie nowhere fixed; `every` is the
+    wanted period in ms, 0 for payloads that are not asked for; `request` is the driver's own.
     """
 
     device: str
     points: tuple[tuple[str, Layout], ...]
     request: Hashable = None
     every: int = 0
+    values: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every point that the answer carries."""
+        return tuple(name for name, _ in self.points) + self.values
 
 
 class Sink(Protocol):
@@ -110,16 +116,28 @@ class Driver(ABC):
         """Decode a recording (text, in this driver's notation) as the live path would, with no bus open."""
 
 
-class PolledDriver(Driver):
-    """A driver that asks."""
+class AskingDriver(Driver):
+    """A driver that asks, and says by itself what the answers hold."""
 
     @abstractmethod
-    async def read(self, read: Read) -> bytes:
-        """The payload that answers `read`; raises `DeviceError` (the device) or `BusError` (the bus)."""
+    async def ask(self, read: Read, sink: Sink) -> None:
+        """Give `sink` what answers `read`, all at once; raises `DeviceError` (the device) or `BusError` (the bus)."""
 
     def narrower(self, read: Read, error: DeviceError) -> Sequence[Read]:  # noqa: ARG002 for those that can
         """Reads that take the place of `read` from now on, now that it failed with `error`; nothing when it stays."""
         return ()
+
+
+class PolledDriver(AskingDriver):
+    """A driver that asks; its answers have fixed layouts."""
+
+    @abstractmethod
+    async def read(self, read: Read) -> bytes:
+        """The payload that answers `read`; raises as `ask` does."""
+
+    async def ask(self, read: Read, sink: Sink) -> None:
+        """Give `sink` the payload."""
+        sink.scan(read, await self.read(read))
 
 
 class ListeningDriver(Driver):

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from config import ConfigError, Point, load, load_profile
-from drivers.base import BusSetup, Driver, ListeningDriver, Options, PolledDriver, Read, points_of
+from drivers.base import AskingDriver, BusSetup, Driver, ListeningDriver, Options, Read, points_of
 from drivers.errors import DeviceError, DriverError
 from drivers.setup import prepare
 from ext import BAD_ANSWER, GOOD, Packer, ScanPlan, Series, Value, describe, unpack
@@ -103,7 +103,7 @@ class _Subject:
             _must(isinstance(model, type) and issubclass(model, Options), f"{name} is not an Options model")
             config = model.model_config
             _must(config.get("extra") == "forbid" and config.get("frozen") is True, f"{name} takes unknown keys")
-        _must(issubclass(self.kind, PolledDriver | ListeningDriver), "neither a PolledDriver nor a ListeningDriver")
+        _must(issubclass(self.kind, AskingDriver | ListeningDriver), "neither an AskingDriver nor a ListeningDriver")
 
     def sample(self) -> None:
         made = self.sample_drivers()
@@ -255,13 +255,14 @@ def _check_reads(driver: Driver) -> None:
     series = {setup.point.id: _series(number, setup.point) for number, (_, setup) in enumerate(points_of(driver.setup))}
     carried: list[str] = []
     for read in driver.reads():
-        for name, _ in read.points:
+        for name in read.names:
             _must(name in names and name.startswith(f"{read.device}/"), f"{name} is no point of {read.device}")
-        ScanPlan([(layout, series[name]) for name, layout in read.points], read.every)
-        _must((read.every > 0) == isinstance(driver, PolledDriver), f"a read of {read.device} every {read.every} ms")
-        carried += [name for name, _ in read.points]
+        if read.points:
+            ScanPlan([(layout, series[name]) for name, layout in read.points], read.every)
+        _must((read.every > 0) == isinstance(driver, AskingDriver), f"a read of {read.device} every {read.every} ms")
+        carried += read.names
     _must(len(set(carried)) == len(carried), "a point is carried by two reads")
-    missing = set(names) - set(carried) if isinstance(driver, PolledDriver) else ()
+    missing = set(names) - set(carried) if isinstance(driver, AskingDriver) else ()
     _must(not missing, f"no read carries {', '.join(sorted(missing))}")
 
 

@@ -5,7 +5,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
-from drivers.base import Driver, ListeningDriver, PolledDriver, Read
+from drivers.base import AskingDriver, Driver, ListeningDriver, Read
 from drivers.errors import BusError, DeviceError, ExceptionAnswer
 from ext import NO_ANSWER
 from gateway.backoff import Backoff
@@ -110,14 +110,14 @@ class BusTask(ABC):
 class PollingTask(BusTask):
     """Asks the devices of a bus, one read at a time, earliest deadline first."""
 
-    def __init__(self, driver: PolledDriver, recorder: Recorder, now: Callable[[], int]) -> None:
+    def __init__(self, driver: AskingDriver, recorder: Recorder, now: Callable[[], int]) -> None:
         super().__init__(driver, recorder, now)
-        self.polled = driver
+        self.asking = driver
         self.schedule = Schedule((), now())
         self._dead_until = 0
 
     async def serve(self) -> None:
-        self.schedule = Schedule(self.polled.reads(), self.now())
+        self.schedule = Schedule(self.asking.reads(), self.now())
         while True:
             due, now = self.schedule.next_due(), self.now()
             if due is not None and due <= now:
@@ -146,13 +146,13 @@ class PollingTask(BusTask):
         if not gone:
             return None
         longest = min(gone, key=lambda health: health.probe_at)
-        return next((read for read in self.polled.reads() if read.device == longest.device), None)
+        return next((read for read in self.asking.reads() if read.device == longest.device), None)
 
     async def _ask(self, read: Read) -> None:
         health = self.health[read.device]
         began = self.now()
         try:
-            payload = await self.polled.read(read)
+            await self.asking.ask(read, self.recorder)
         except ExceptionAnswer as error:  # an answer, and a sign of life
             health.heard(self.now())
             health.last_error = str(error)
@@ -169,13 +169,12 @@ class PollingTask(BusTask):
                 self.recorder.fail(read, error.quality)
         else:
             health.heard(self.now())
-            self.recorder.scan(read, payload)
 
     def _refused(self, read: Read, error: ExceptionAnswer) -> None:
         """Narrower reads from now on, where the driver knows some: only what the device refuses shall suffer."""
-        narrower = self.polled.narrower(read, error)
+        narrower = self.asking.narrower(read, error)
         if narrower:
-            log.info("device %s: a read of %d points is split: %s", read.device, len(read.points), error)
+            log.info("device %s: a read of %d points is split: %s", read.device, len(read.names), error)
             self.schedule.replace(read, narrower, self.now())
         else:
             self.recorder.fail(read, error.quality)
@@ -227,7 +226,7 @@ class ListeningTask(BusTask):
 
 def bus_task(driver: Driver, recorder: Recorder, now: Callable[[], int]) -> BusTask:
     """The task that fits the driver."""
-    if isinstance(driver, PolledDriver):
+    if isinstance(driver, AskingDriver):
         return PollingTask(driver, recorder, now)
     if isinstance(driver, ListeningDriver):
         return ListeningTask(driver, recorder, now)

@@ -126,7 +126,9 @@ class Recorder:
         boot_ms = self._now()
         for priority, plan, points in self._compiled(read):
             self._pack(priority, boot_ms, points, Packer.fail_scan, plan, boot_ms, quality)
-        self._tell(name for name, _ in read.points)
+        for name in read.values:
+            self._append(name, boot_ms, None, quality)
+        self._tell(read.names)
 
     def fail_points(self, points: Iterable[str], quality: int) -> None:
         """Each of `points` gets a sample without a value."""

@@ -23,7 +23,7 @@ def compile_series(points: Mapping[str, Point], numbers: Mapping[str, int]) -> d
 def trial(driver: Driver) -> Iterator[tuple[str, str]]:
     """(device, message) of each read whose points do not compile: a sentinel that does not fit its type, say."""
     points = {point.point.id: point.point for _, point in points_of(driver.setup)}
-    for read in driver.reads():
+    for read in filter(lambda read: read.points, driver.reads()):
         try:
             ScanPlan([(layout, _series(points[name], 1)) for name, layout in read.points], read.every)
         except (ValueError, OverflowError) as error:

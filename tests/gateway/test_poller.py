@@ -516,3 +516,36 @@ def test_a_driver_that_neither_asks_nor_listens_is_none(tmp_path: Path) -> None:
     neither = Neither(driver.setup)
     with pytest.raises(TypeError, match="neither asks nor listens"):
         bus_task(neither, Recorder(lambda: 0, {}, {}), lambda: 0)
+
+
+class Said(Asked):
+    """Asked as well, but says values by itself."""
+
+    def reads(self) -> Sequence[Read]:
+        return [
+            Read(device.device.id, (), every=1000, values=tuple(point.point.id for point in device.points))
+            for device in self.setup.devices
+        ]
+
+    async def ask(self, read: Read, sink: Sink) -> None:
+        await self.read(read)
+        sink.values(read.device, [(name, len(self.asked), GOOD) for name in read.values])
+
+
+def test_answers_without_a_layout(tmp_path: Path) -> None:
+    async def play(loop: VirtualLoop) -> None:
+        _, (driver,) = make(tmp_path, ONE, Said)
+        assert isinstance(driver, Said)
+        scene = Scene(loop, [driver])
+        async with scene.running():
+            await asyncio.sleep(2.5)
+            assert scene.samples("d/p") == [(1, GOOD), (2, GOOD), (3, GOOD)]
+
+            async def silent(read: Read) -> bytes:
+                raise NoAnswer("nothing")
+
+            driver.answer = silent
+            await asyncio.sleep(1)
+            assert scene.samples("d/p") == [(None, NO_ANSWER)]
+
+    virtually(play)
