@@ -1,6 +1,7 @@
 """Acknowledged, refused, pruned: what becomes of sealed batches, in the caller's transaction."""
 
 import sqlite3
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from buffer.ack import Ack
@@ -35,14 +36,33 @@ class Backlog:
     bytes: int = 0
     refused: int = 0
 
+    def less(self, other: "Backlog") -> "Backlog":
+        """Without what is in `other`."""
+        return Backlog(
+            self.batches - other.batches,
+            self.samples - other.samples,
+            self.bytes - other.bytes,
+            self.refused - other.refused,
+        )
 
-def backlog(connection: sqlite3.Connection) -> Backlog:
-    """What is not acknowledged, in sum."""
+
+def is_held(connection: sqlite3.Connection, number: int) -> bool:
+    """Whether the file has the batch as not acknowledged."""
+    query = "SELECT 1 FROM batches WHERE number = ? AND acked_utc_ms = 0"
+    return connection.execute(query, (number,)).fetchone() is not None
+
+
+def backlog(connection: sqlite3.Connection, less: Collection[int] = ()) -> Backlog:
+    """What is not acknowledged, in sum, without the held numbers `less`."""
     query = (
         "SELECT count(*), coalesce(sum(samples), 0), coalesce(sum(size), 0), coalesce(sum(refused != ''), 0)"
         " FROM batches WHERE acked_utc_ms = 0"
     )
-    return Backlog(*connection.execute(query).fetchone())
+    found = Backlog(*connection.execute(query).fetchone())
+    for number in less:
+        one = Backlog(*connection.execute(f"{query} AND number = ?", (number,)).fetchone())
+        found = found.less(one)
+    return found
 
 
 def held(connection: sqlite3.Connection, limit: int = -1) -> list[Held]:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
+from buffer.cose import Kind
 from buffer.database import APPLICATION_ID, PAGE_BYTES
-from buffer.header import STREAM_BYTES
+from buffer.header import KIND_CODES, STREAM_BYTES
 
 
 def migrate(path: Path, target: int) -> None:
@@ -34,8 +35,8 @@ def _create(database: Database) -> None:
     for name, (key, columns) in TABLES.items():
         database.table(name).create(columns, pk=key)
     database.table("series").create_index(["definition"], unique=True)
+    database.execute(f"CREATE INDEX catalogues ON batches (hash) WHERE kind = {KIND_CODES[Kind.CATALOGUE]}")
     database.execute("CREATE INDEX held ON batches (number) WHERE acked_utc_ms = 0")
-    database.table("parts").insert_all({"part": part, "sealed_to": 0} for part in range(4))
     state: dict[str, object] = dict.fromkeys(TABLES["state"][1], 0)
     state |= {"id": 1, "gateway": "", "stream": os.urandom(STREAM_BYTES), "boot": b"", "clean": 1}
     database.table("state").insert(state | {"next_series": 1, "clock_state": -1})
@@ -73,11 +74,12 @@ TABLES: dict[str, tuple[str, dict[str, type]]] = {
             "hash": bytes,
             "signature": bytes,
             "header": bytes,
+            "sealed_to": bytes,
+            "floor_ms": int,
         },
     ),
     "series": ("number", {"number": int, "definition": bytes}),
     "ledger": ("id", {"id": int, "entry": bytes}),
-    "parts": ("part", {"part": int, "sealed_to": int}),
     "state": (
         "id",
         {

@@ -14,7 +14,7 @@ from buffer.keys import SigningKey
 from buffer.memory import Memory
 
 INSERT_BLOCK = "INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-INSERT_BATCH = "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT_BATCH = "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 class Sealer:
@@ -59,9 +59,8 @@ class Sealer:
         memory.last_number, memory.last_hash = header.number, batch_hash(message)
         named = memory.catalogue if kind is Kind.BATCH else 0
         row = (header.number, KIND_CODES[kind], part, header.samples, len(message), named, batch.first, batch.last)
-        end = (0, "", self._key.kid, memory.last_hash, signature, encoded)
+        end = (0, "", self._key.kid, memory.last_hash, signature, encoded, memory.sealed_to(), memory.floor_ms)
         self._connection.execute(INSERT_BATCH, row + end)
-        self._mark_sealed(memory)
         return header.number
 
     def _header(self, memory: Memory, kind: Kind, part: int, batch: OpenBatch) -> Header:
@@ -91,12 +90,6 @@ class Sealer:
         self._connection.execute("DELETE FROM ledger WHERE id <= ?", (rows[-1][0],))
         memory.ledger -= len(rows)
         return tuple(entry_loads(entry) for _, entry in rows)
-
-    def _mark_sealed(self, memory: Memory) -> None:
-        """No part that has nothing open looks at the blocks so far again."""
-        newest = memory.next_block - 1
-        closed = [(newest, part) for part in range(CATALOGUE_PART + 1) if part not in memory.open]
-        self._connection.executemany("UPDATE parts SET sealed_to = ? WHERE part = ?", closed)
 
 
 def read_blocks(connection: sqlite3.Connection, part: int, first: int, last: int) -> list[bytes]:

@@ -4,7 +4,7 @@ import errno
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self, TypeVar
@@ -13,11 +13,13 @@ from buffer import catalogue, delivery, recovery, sealing
 from buffer.ack import Ack
 from buffer.block import CATALOGUE_PART, Block, OpenBatch
 from buffer.catalogue import SeriesDefinition
+from buffer.cose import Kind
 from buffer.database import PAGE_BYTES, REMEDY, connect, transaction, translated
 from buffer.delivery import Backlog, Held
 from buffer.errors import BatchBoundary, BatchFormatError, StoreCorrupt, StoreFull
 from buffer.header import (
     BOOT_BYTES,
+    KIND_CODES,
     PRIORITY_CODES,
     STATE_CODES,
     Clock,
@@ -31,6 +33,7 @@ from buffer.keys import SigningKey
 from buffer.memory import Memory, lowest_held, read_memory
 from buffer.migrate import ensure
 from buffer.recovery import set_aside
+from buffer.riders import Riders
 
 __all__ = ["MIN_SIZE", "Backlog", "Block", "Clock", "Held", "Store", "set_aside"]
 
@@ -39,6 +42,8 @@ T = TypeVar("T")
 MIN_SIZE = 1_000_000  # bytes; below it the log and the reserve leave no room for data
 LOG_PAGES = 1000  # the log is copied into the file when it has as many; small stores take an eighth of their size
 FOREVER_MS = 1 << 62
+RIDERS_MAX = 4096  # acknowledgements in memory: a backlog may drain while nothing is sampled
+CATALOGUE = KIND_CODES[Kind.CATALOGUE]
 
 
 class Store:
@@ -50,6 +55,7 @@ class Store:
         self._gateway = gateway
         self._boot = boot
         self._sealer = sealing.Sealer(connection, gateway, key)
+        self._riders = Riders()
         self._lock = -1
         self._data_pages = self._all_pages = 0
         self._memory: Memory
@@ -92,6 +98,7 @@ class Store:
         """Give the file up; `clean` says that everything sampled was committed or accounted for."""
         try:
             if clean:
+                self._riders.clock = True
                 with self._change():
                     self._connection.execute("UPDATE state SET clean = 1")
         finally:
@@ -125,29 +132,36 @@ class Store:
         """
         return self._with_room(lambda: self._assign(definitions), admin=True)
 
-    def commit(self, blocks: Sequence[Block], *, seal: bool = False) -> list[int]:
-        """Put blocks on the disk, all or none, by one fsync; the numbers of the batches sealed by it.
+    def commit(
+        self, blocks: Sequence[Block], *, seal: bool | Collection[Priority] = False, notes: Sequence[LedgerEntry] = ()
+    ) -> list[int]:
+        """Put all of it on the disk, or nothing, by one fsync; the numbers of the batches sealed by it.
 
-        A `fresh` block seals the open batch of its priority first; `seal` seals all open batches afterwards. Raises
+        A `fresh` block seals the open batch of its priority first; the open batches of `seal` are sealed afterwards,
+        True being all, and a batch without samples when only the ledger waits. `notes` go into the ledger. What rides
+        (acknowledgements, the clock) is written too; with nothing else to do, it is what the commit is for. Raises
         `BatchFormatError` or `BatchBoundary` for a block that cannot be kept as it is, `StoreFull`, `StoreError`.
         """
         for block in blocks:
             block.check()
+        entries = [entry_dumps(entry) for entry in notes]
         if blocks and self._memory.catalogue_hash is None:
             raise BatchFormatError("samples without a catalogue: assign series first")
-        if not blocks and not (seal and self._memory.open):
+        parts = [PRIORITY_CODES[priority] for priority in (Priority if seal is True else seal or ())]
+        closing = any(part in self._memory.open for part in parts) or (seal is True and self._memory.ledger > 0)
+        if not (blocks or entries or closing or self._riders):
             return []
-        return self._with_room(lambda: self._commit(blocks, seal))
+        return self._with_room(lambda: self._commit(blocks, parts, entries, account=seal is True), admin=not blocks)
 
     def seal(self, priority: Priority | None = None) -> list[int]:
         """Seal the open batch of one priority, or all; their numbers.
 
         Ledger entries that no batch has taken, with nothing open, get a batch without samples.
         """
-        part = None if priority is None else PRIORITY_CODES[priority]
-        if part not in self._memory.open and not (self._memory.open and part is None) and not self._memory.ledger:
+        parts = [PRIORITY_CODES[name] for name in (Priority if priority is None else [priority])]
+        if not self._memory.ledger and not any(part in self._memory.open for part in parts):
             return []
-        return self._with_room(lambda: self._seal(part), admin=True)
+        return self._with_room(lambda: self._commit([], parts, [], account=True), admin=True)
 
     def tell_clock(self) -> list[int]:
         """Seal a batch without samples, for the clock in its header; its number."""
@@ -161,44 +175,51 @@ class Store:
     def held(self, limit: int = -1) -> list[Held]:
         """What is sealed and not acknowledged, by number, at most `limit` of it (-1: all)."""
         with translated(self._path):
-            return delivery.held(self._connection, limit)
+            found = delivery.held(self._connection, limit if limit < 0 else limit + len(self._riders.acked))
+        waiting = [batch for batch in found if batch.number not in self._riders.acked]
+        return waiting if limit < 0 else waiting[:limit]
 
     def backlog(self) -> Backlog:
         """What is sealed and not acknowledged, in sum."""
         with translated(self._path):
-            return delivery.backlog(self._connection)
+            return delivery.backlog(self._connection, self._riders.acked)
 
     def find(self, digest: bytes) -> int | None:
-        """The number of the batch of that hash, when its bytes are kept."""
+        """The number of the catalogue of that hash, when its bytes are kept."""
         with translated(self._path):
-            query = "SELECT number FROM batches WHERE hash = ? AND header != x''"
+            query = f"SELECT number FROM batches WHERE hash = ? AND kind = {CATALOGUE} AND header != x''"  # noqa: S608
             row = self._connection.execute(query, (digest,)).fetchone()
             return None if row is None else int(row[0])
 
     def acknowledge(self, ack: Ack) -> list[int]:
-        """The numbers that a verified acknowledgement frees now, freed; raises `AckRefused`, then nothing is."""
+        """The numbers that a verified acknowledgement frees now; raises `AckRefused`, then nothing is.
+
+        On the disk they are free with the next commit, whatever is in it, or at `close`.
+        """
         with translated(self._path):
             delivery.check_ack(self._connection, self._memory, self._gateway, ack)
             numbers = delivery.acked_numbers(self._connection, ack)
-        return self._free(numbers, ack.time, floor_ms=ack.time)
+        self._memory.floor_ms = max(self._memory.floor_ms, ack.time)
+        return self._free(numbers, ack.time)
 
     def acknowledge_numbers(self, numbers: Sequence[int], utc_ms: int | None = None) -> list[int]:
-        """Free batches on another's word (a broker's PUBACK), dated `utc_ms` or now; those that were held."""
-        return self._free(numbers, time.time_ns() // 1_000_000 if utc_ms is None else utc_ms)
+        """As `acknowledge`, on another's word (a broker's PUBACK), dated `utc_ms` or now; those that were held."""
+        with translated(self._path):
+            held = [number for number in numbers if delivery.is_held(self._connection, number)]
+        return self._free(held, time.time_ns() // 1_000_000 if utc_ms is None else utc_ms)
 
-    def _free(self, numbers: Sequence[int], utc_ms: int, *, floor_ms: int = 0) -> list[int]:
-        when = max(1, utc_ms)
-        query = "UPDATE batches SET acked_utc_ms = ? WHERE number = ? AND acked_utc_ms = 0"
-        freed: list[int] = []
-        if not numbers:
-            return freed
-        with self._change():
-            freed += [number for number in numbers if self._connection.execute(query, (when, number)).rowcount]
-            if floor_ms > self._memory.floor_ms:
-                self._connection.execute("UPDATE state SET floor_ms = ?", (floor_ms,))
-                self._memory.floor_ms = floor_ms
-            self._memory.lowest_held = lowest_held(self._connection, self._memory.lowest_held)
+    def _free(self, numbers: Sequence[int], utc_ms: int) -> list[int]:
+        freed = [number for number in dict.fromkeys(numbers) if number not in self._riders.acked]
+        self._riders.acked |= dict.fromkeys(freed, max(1, utc_ms))
+        if len(self._riders.acked) >= RIDERS_MAX:
+            self.flush()
         return freed
+
+    def flush(self) -> None:
+        """Put on the disk what rides; without it, nothing happens."""
+        if self._riders:
+            with self._change():
+                pass
 
     def refuse(self, number: int, reason: str) -> None:
         """Mark a held batch as refused by the collector; it stays held."""
@@ -217,34 +238,31 @@ class Store:
         """Account for samples; goes into the header of the next batch sealed. Raises `BatchFormatError`."""
         data = entry_dumps(entry)
         with self._change():
-            self._connection.execute(recovery.INSERT_LEDGER, (data,))
-            self._memory.ledger += 1
+            self._note(data)
 
     @property
     def floor_ms(self) -> int:
-        """The newest verified signed time, ms since the epoch; the clock never goes below it. Only rises."""
+        """The newest verified signed time, ms since the epoch; the clock never goes below it. Only rises.
+
+        It is on the disk with the next batch sealed, or at `close`.
+        """
         return self._memory.floor_ms
 
     @floor_ms.setter
     def floor_ms(self, utc_ms: int) -> None:
-        if utc_ms > self._memory.floor_ms:
-            with self._change():
-                self._connection.execute("UPDATE state SET floor_ms = ?", (utc_ms,))
-                self._memory.floor_ms = utc_ms
+        self._memory.floor_ms = max(self._memory.floor_ms, utc_ms)
 
     @property
     def boot_clock(self) -> Clock | None:
-        """The last estimate of this boot's clock that was set, also in an earlier life of the process."""
+        """The last estimate of this boot's clock that was set, also in an earlier life of the process. Rides."""
         return self._memory.clock
 
     @boot_clock.setter
     def boot_clock(self, clock: Clock) -> None:
         if clock.boot != self._boot:
             raise ValueError(f"a clock of boot {clock.boot.hex()}, this is {self._boot.hex()}")
-        with self._change():
-            row = (clock.clock_ms, STATE_CODES[clock.state])
-            self._connection.execute("UPDATE state SET clock_ms = ?, clock_state = ?", row)
-            self._memory.clock = clock
+        self._memory.clock = clock
+        self._riders.clock = True
 
     def _start(self, size_limit: int, now_ms: int) -> None:
         pages = size_limit // PAGE_BYTES
@@ -279,14 +297,16 @@ class Store:
 
     @contextmanager
     def _change(self) -> Iterator[None]:
-        """One transaction; the memory is put back when it fails."""
+        """One transaction, with what rides; the memory is put back when it fails."""
         before = self._memory.copy()
         try:
             with transaction(self._connection, self._path):
+                self._riders.write(self._connection, self._memory)
                 yield
         except BaseException:  # the memory must say what the file says
             self._memory = before
             raise
+        self._riders.clear()
 
     def _limit(self, *, admin: bool) -> None:
         """How far the file may grow now: data leave a reserve to what is not data."""
@@ -333,13 +353,24 @@ class Store:
         row = self._connection.execute(query, (self._memory.catalogue,)).fetchone()
         return None if row is None else sealing.read_blocks(self._connection, CATALOGUE_PART, *row)[0]
 
-    def _commit(self, blocks: Sequence[Block], seal: bool) -> list[int]:
+    def _commit(
+        self, blocks: Sequence[Block], parts: Sequence[int], entries: Sequence[bytes], *, account: bool
+    ) -> list[int]:
         sealed: list[int] = []
         for block in blocks:
             if block.fresh and block.part in self._memory.open:
                 sealed.append(self._sealer.seal(self._memory, block.part))
             self._append(block)
-        return sealed + (self._sealer.seal_all(self._memory) if seal else [])
+        for entry in entries:
+            self._note(entry)
+        sealed += [self._sealer.seal(self._memory, part) for part in sorted(parts) if part in self._memory.open]
+        if account and self._memory.ledger and not self._memory.open:
+            sealed.append(self._sealer.seal_account(self._memory, self._clock()))
+        return sealed
+
+    def _note(self, entry: bytes) -> None:
+        self._connection.execute(recovery.INSERT_LEDGER, (entry,))
+        self._memory.ledger += 1
 
     def _append(self, block: Block) -> None:
         memory, part, number = self._memory, block.part, self._memory.next_block
@@ -355,19 +386,9 @@ class Store:
         self._connection.execute(sealing.INSERT_BLOCK, row + data)
         memory.next_block = number + 1
 
-    def _seal(self, part: int | None) -> list[int]:
-        if part is None:
-            sealed = self._sealer.seal_all(self._memory)
-        else:
-            sealed = [self._sealer.seal(self._memory, part)] if part in self._memory.open else []
-        if self._memory.ledger and not self._memory.open:
-            sealed.append(self._sealer.seal_account(self._memory, self._clock()))
-        return sealed
-
     def _prune_some(self, before_utc_ms: int) -> list[tuple[int, int, int, int]]:
-        with translated(self._path):
+        with self._change():
             rows = delivery.prunable(self._connection, self._memory, before_utc_ms)
-        if rows:
-            with self._change():
+            if rows:
                 delivery.drop(self._connection, self._memory, rows)
         return rows

@@ -18,7 +18,8 @@ from gateway.recorder import PRIORITIES, Lost, Recorder
 log = logging.getLogger(__name__)
 
 RETRY_S = 1.0
-PRUNE_MS = 60_000
+PRUNE_MIN_MS, PRUNE_MAX_MS = 60_000, 3_600_000
+"""Delivered history goes in bulk, a 24th of it at a time: whole pages are freed by one write."""
 STEP_BYTES = 512
 """What a step that waits takes in memory beside its blocks: many small commits fill it as well."""
 
@@ -57,6 +58,7 @@ class Keeper:
         self._commit_ms = commit_ms
         self._batch_ms = batch_ms
         self._history_ms = history_ms
+        self._prune_ms = min(max(history_ms // 24, PRUNE_MIN_MS), PRUNE_MAX_MS)
         self._steps: deque[tuple[Step, int, int]] = deque()  # step, samples, bytes
         self._open: dict[str, Clock] = {}
         self._wake = asyncio.Event()
@@ -106,7 +108,7 @@ class Keeper:
 
     async def _pace(self) -> None:
         now = self._clock.now()
-        commit_at, seal_at, prune_at = now + self._commit_ms, now + self._batch_ms, now + PRUNE_MS
+        commit_at, seal_at, prune_at = now + self._commit_ms, now + self._batch_ms, now + self._prune_ms
         while True:
             await self._sleep(min(commit_at, seal_at) - self._clock.now())
             now = self._clock.now()
@@ -118,7 +120,7 @@ class Keeper:
             if sealing:
                 seal_at = now + self._batch_ms
             if now >= prune_at:
-                prune_at = now + PRUNE_MS
+                prune_at = now + self._prune_ms
                 self._add(self._prune)
 
     async def _drain(self) -> None:
@@ -153,24 +155,24 @@ class Keeper:
                     first_ms=part.first_ms, last_ms=part.last_ms, data=part.data, fresh=part.begins,
                 )
             )  # fmt: skip
-        if blocks:
-            self._add(
-                lambda store: store.commit(blocks), sum(p.samples for p in packed), sum(len(p.data) for p in packed)
-            )
         if clock.state is not ClockState.UNSET and (
             self._remembered is None or not same_clock(self._remembered, clock)
         ):
             self._remember(clock)
+        notes = []
         if self._recorder.lost is not None and not behind:  # one entry for as long as the disk takes nothing
-            self._add(self._ledger(self._recorder.lost, clock))
+            notes.append(self._ledger(self._recorder.lost, clock))
             self._recorder.lost = None
-        for name in PRIORITIES:
-            if name in self._open and (
-                seal_all or self._closing(name, clock) or (seal_critical and name == "critical")
-            ):
-                self._seal(name)
-        if seal_all and not self._open:
-            self._add(lambda store: store.seal())  # what the ledger says must not wait for the next sample
+        ending = [
+            name
+            for name in self._open
+            if seal_all or self._closing(name, clock) or (seal_critical and name == "critical")
+        ]
+        if blocks or notes or ending or not behind:
+            self._commit(blocks, notes, True if seal_all else [Priority(name) for name in ending])
+        for name in ending:
+            self._recorder.seal(name)
+            del self._open[name]
         self._date({block.clock.state for block in blocks}, clock.state, sealing=seal_all)
 
     def _date(self, states: set[ClockState], state: ClockState, *, sealing: bool) -> None:
@@ -185,21 +187,19 @@ class Keeper:
         """Whether the open batch must end: it is large, or the clock has stepped since it began."""
         return not same_clock(self._open[priority], clock) or self._recorder.large(priority)
 
-    def _seal(self, priority: str) -> None:
-        self._recorder.seal(priority)
-        del self._open[priority]
-        self._add(lambda store: store.seal(Priority(priority)))
+    def _commit(self, blocks: list[Block], notes: list[LedgerEntry], seal: bool | list[Priority]) -> None:
+        """One step, one fsync; what rides in the store goes with it, though there be nothing else."""
+        self._add(
+            lambda store: store.commit(blocks, seal=seal, notes=notes),
+            sum(block.samples for block in blocks),
+            sum(len(block.data) for block in blocks),
+        )
 
-    def _ledger(self, lost: Lost, clock: Clock) -> Step:
-        entry = LedgerEntry(
+    def _ledger(self, lost: Lost, clock: Clock) -> LedgerEntry:
+        return LedgerEntry(
             boot=clock.boot, from_ms=lost.from_ms, to_ms=lost.to_ms, clock_ms=clock.clock_ms,
             clock_state=clock.state, samples=lost.samples, reason="memory full while the disk took nothing",
         )  # fmt: skip
-
-        def note(store: Store) -> None:
-            store.note(entry)
-
-        return note
 
     def _remember(self, clock: Clock) -> None:
         """Keep the estimate for a restart in the same boot."""

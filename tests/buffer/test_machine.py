@@ -44,6 +44,8 @@ class Lives(RuleBasedStateMachine):
         self.open: dict[Priority, Clock] = {}
         self.messages: dict[int, bytes] = {}
         self.acked: set[int] = set()
+        self.durable: set[int] = set()
+        """Acknowledged, and a transaction has carried it to the disk."""
         self.noted: list[LedgerEntry] = []
         self.series = 2
         self.clock = CLOCK
@@ -77,9 +79,15 @@ class Lives(RuleBasedStateMachine):
             self.count += 1
             self.now += 1
         self.store.commit(blocks, seal=seal)
+        self.durable |= self.acked
         if seal:
             self.open.clear()
         self.learn()
+
+    @rule()
+    def nothing_to_commit(self) -> None:
+        self.store.commit([])
+        self.durable |= self.acked
 
     @rule(priority=st.none() | PRIORITY)
     def seal(self, priority: Priority | None) -> None:
@@ -139,6 +147,11 @@ class Lives(RuleBasedStateMachine):
         else:
             self.store._release()
         self.store = self.opened(boot)
+        if not clean:
+            again = {held.number for held in self.store.held()} & self.acked
+            assert not again & self.durable
+            self.acked -= again
+        self.durable |= self.acked
         self.clock = Clock(boot, self.clock.clock_ms, self.clock.state)
         self.open.clear()
         self.learn()

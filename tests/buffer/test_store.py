@@ -72,8 +72,10 @@ def test_message_is_the_same_at_every_call_and_in_every_life(store: Store, open_
     store.close()
     again = open_store()
     assert again.message(number) == message
-    assert again.find(batch_hash(message)) == number
-    assert again.find(b"?" * 32) is None
+    catalogue_hash = again.catalogue_hash
+    assert catalogue_hash is not None
+    assert again.find(catalogue_hash) == 1
+    assert again.find(batch_hash(message)) is None  # a platform asks for catalogues only
 
 
 @pytest.mark.parametrize("number", [0, 2, -1, 1 << 62])
@@ -341,3 +343,50 @@ def test_impossible_arguments(open_store: Open) -> None:
         open_store(size=1000)
     with pytest.raises(BatchFormatError, match="gateway is not 1 to 32 of"):
         open_store(gateway="GW")
+
+
+def test_an_acknowledgement_rides_with_the_next_commit(store: Store, open_store: Open) -> None:
+    for at in range(3):
+        store.commit([block(b"%d" % at)], seal=True)
+    assert store.acknowledge(ack_of(store, 2)) == [1, 2]
+    assert store.acknowledge(ack_of(store, 2)) == store.acknowledge_numbers([1, 2]) == []
+    assert [held.number for held in store.held()] == [held.number for held in store.held(2)] == [3, 4]
+    assert store.backlog().batches == 2
+    store._release()
+    store = open_store()
+    assert [held.number for held in store.held()][:4] == [1, 2, 3, 4]
+    store.acknowledge(ack_of(store, 2))
+    store.commit([])
+    store._release()
+    assert [held.number for held in open_store().held()][:2] == [3, 4]
+
+
+def test_what_rides_outlasts_a_commit_that_fails(store: Store, open_store: Open) -> None:
+    store.commit([block()], seal=True)
+    store.acknowledge_numbers([1])
+    store.boot_clock = CLOCK
+    with pytest.raises(BatchBoundary):
+        store.commit([block(fresh=False)])
+    store.commit([block()])
+    store._release()
+    again = open_store()
+    assert next(held.number for held in again.held()) == 2
+    assert again.boot_clock == CLOCK
+
+
+def test_the_newest_verified_time_is_kept_by_the_next_seal(store: Store, open_store: Open) -> None:
+    store.floor_ms = 700
+    store.commit([block()], seal=[Priority.NORMAL])
+    store._release()
+    assert open_store().floor_ms == 700
+
+
+def test_one_commit_takes_blocks_ledger_and_seals(store: Store, public: PublicKey) -> None:
+    blocks = [block(b"c", priority=Priority.CRITICAL), block(b"n"), block(b"b", priority=Priority.BULK)]
+    sealed = store.commit(blocks, seal=[Priority.NORMAL, Priority.CRITICAL], notes=[ENTRY])
+    assert sealed == [2, 3]
+    assert store.open_samples == 1
+    first = batch.decode(store.message(2), public)
+    assert (first.header.priority, first.header.ledger) == (Priority.CRITICAL, (ENTRY,))
+    assert store.commit([], seal=True, notes=[ENTRY]) == [4]
+    assert store.commit([], seal=True, notes=[ENTRY]) == [5]  # nothing is open: an account of its own

@@ -8,7 +8,7 @@ import random
 import shutil
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -37,11 +37,13 @@ class Stubborn(Store):
     gate: ClassVar[threading.Event] = threading.Event()
     entered: ClassVar[threading.Event] = threading.Event()
 
-    def commit(self, blocks: Sequence[Block], *, seal: bool = False) -> list[int]:
+    def commit(
+        self, blocks: Sequence[Block], *, seal: bool | Collection[Priority] = False, notes: Sequence[LedgerEntry] = ()
+    ) -> list[int]:
         self._ask()
         Stubborn.entered.set()
         Stubborn.gate.wait(20)
-        return super().commit(blocks, seal=seal)
+        return super().commit(blocks, seal=seal, notes=notes)
 
     def seal(self, priority: Priority | None = None) -> list[int]:
         self._ask()
