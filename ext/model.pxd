@@ -605,10 +605,13 @@ cdef inline bint grown(void** memory, int32_t* room, int32_t needed, size_t each
 
 
 cdef inline bint room_for(Batch* b, int count) noexcept:
-    """Room for one more shape of so many fields; False when there is no memory."""
-    cdef int groups = (count + 3) >> 2
+    """Room for one more shape of so many fields; False when there is no memory.
+
+    Every shape has presence frequencies from its first partial record on, a set for four fields: room for them all.
+    """
+    cdef int groups = (b.field_count + count + 3 * (b.shape_count + 1)) >> 2
     return (
         grown(<void**>&b.shapes, &b.shape_room, b.shape_count + 1, sizeof(Shape))
         and grown(<void**>&b.fields, &b.field_room, b.field_count + count, sizeof(Field))
-        and grown(<void**>&b.groups, &b.group_room, b.group_count + groups, sizeof(Cdf))
+        and grown(<void**>&b.groups, &b.group_room, groups, sizeof(Cdf))
     )

@@ -179,3 +179,19 @@ def test_no_object_is_kept_per_sample() -> None:
 
 def test_the_kernels_use_the_stable_abi() -> None:
     assert ".abi3." in ext.packer.__file__
+
+
+def test_partial_records_of_many_wide_shapes() -> None:
+    """Presence is kept for every four fields of every shape, whichever becomes partial first."""
+    packer, samples, due = Packer(), 0, []
+    plans = [
+        ScanPlan([(Layout(i, "uint8"), Series(100 * number + i, on_change=True)) for i in range(width)])
+        for number, width in enumerate([1, 40, 40, 250, 3, 66, 2000])
+    ]
+    for boot_ms in range(6):
+        for plan in plans:
+            values = bytearray(plan.size)
+            values[boot_ms * plan.size // 6] = boot_ms
+            samples += packer.append_scan(plan, values, boot_ms)
+        due.append(packer.commit())
+    assert len(unpack(due)) == samples
