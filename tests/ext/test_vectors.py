@@ -80,6 +80,13 @@ def steps(packer: Packer, blocks: list[bytes]) -> None:
         packer.append(series, 11_000 + 1000 * index, value)
 
 
+def beside(packer: Packer, blocks: list[bytes]) -> None:
+    plan = ScanPlan([(Layout(0, "int16"), Series(1)), (Layout(2, "int16"), Series(2))])
+    pairs = ((0, 0), (2, 4), (-2, -2), (2, 2), (4, 8), (2, 2), (-2, -4), (-6, -6), (-2, -2))
+    for index, pair in enumerate(pairs):
+        packer.append_scan(plan, struct.pack(">hh", *pair), 1000 * index)
+
+
 def devices(packer: Packer, blocks: list[bytes]) -> None:
     plans = [ScanPlan([(Layout(0), Series(number))]) for number in (1, 2, 3)]
     times = [(0, 0), (1, 300), (2, 500), (0, 10_001), (1, 10_300), (0, 20_000), (1, 20_303)]
@@ -95,6 +102,7 @@ STORIES = {
     "signalling": signalling,
     "wide": wide,
     "steps": steps,
+    "beside": beside,
     "devices": devices,
 }
 
