@@ -43,7 +43,7 @@ check: $(READY)
 	@.venv/bin/lint-imports
 
 bench: $(READY)
-	@.venv/bin/python -c 'import numpy' 2>/dev/null || .venv/bin/python -m pip install --quiet --editable '.[dev,bench]' >&2
+	@.venv/bin/python -c 'import google.protobuf, numpy, orjson, pcodec, pyarrow, zstandard' 2>/dev/null || .venv/bin/python -m pip install --quiet --editable '.[dev,bench]' >&2
 	@.venv/bin/python bench/codec.py --batch 5000 $(BENCH)
 	@.venv/bin/python bench/agent.py $(BENCH)
 

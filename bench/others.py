@@ -3,22 +3,40 @@
 import io
 import struct
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from itertools import pairwise
 from typing import Any
 
 from bench.recording import Sample
+from bench.sparkplug import sparkplug
 
-Codec = tuple[Callable[[Sequence[Sample]], bytes], Callable[[bytes], object] | None]
+Encode = Callable[[Sequence[Sample]], bytes]
+Decode = Callable[[bytes], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """A format: its encoder from samples, its decoders to columns and to tuples (orjson's: to dicts)."""
+
+    encode: Encode
+    columns: Decode | None = None
+    tuples: Decode | None = None
 
 
 def codecs() -> Iterator[tuple[str, Codec]]:
-    """Name, encoder and decoder (None where it is a size only) of every format whose library is here."""
+    """Every format whose library is here, and what zstd makes of the best of them."""
     for name, make in MAKERS.items():
         try:
-            yield name, make()
+            codec = make()
         except ImportError:
             continue
+        yield name, codec
+        if name in SQUEEZED:
+            try:
+                yield f"{name}+zstd", _zstd(codec)
+            except ImportError:
+                continue
 
 
 def senml_records(samples: Sequence[Sample]) -> list[dict[str, object]]:
@@ -32,39 +50,35 @@ def senml_records(samples: Sequence[Sample]) -> list[dict[str, object]]:
     return records
 
 
+def senml_samples(records: Sequence[dict[str, Any]]) -> list[Sample]:
+    """The tuples that the records were made of; SenML has no field for a quality."""
+    base = records[0]["bt"]
+    return [(int(r["n"][1:]), round((base + r["t"]) * 1000), r.get("v"), 0) for r in records]
+
+
 def _orjson() -> Codec:
     library: Any = import_module("orjson")
-    return lambda samples: bytes(library.dumps(senml_records(samples))), library.loads
+    return Codec(lambda samples: bytes(library.dumps(senml_records(samples))), tuples=library.loads)
+
+
+def _orjson_tuples() -> Codec:
+    library: Any = import_module("orjson")
+    return Codec(
+        lambda samples: bytes(library.dumps(senml_records(samples))),
+        columns=lambda data: _arrays(senml_samples(library.loads(data))),
+        tuples=lambda data: senml_samples(library.loads(data)),
+    )
 
 
 def _msgspec() -> Codec:
     library: Any = import_module("msgspec.msgpack")
-    return lambda samples: bytes(library.encode(samples)), library.decode
+    return Codec(
+        lambda samples: bytes(library.encode(samples)), tuples=library.Decoder(list[tuple[int, int, Any, int]]).decode
+    )
 
 
 def _protobuf() -> Codec:
-    """As a Sparkplug B payload: metrics of alias, timestamp, datatype, value, and a property for a quality."""
-    return lambda samples: b"".join(map(_metric, samples)), None
-
-
-def _metric(sample: Sample) -> bytes:
-    number, ts, value, quality = sample
-    body = b"\x10" + _varint(number) + b"\x18" + _varint(ts)
-    if isinstance(value, float):
-        body += b"\x20\x0a\x69" + struct.pack("<d", value)
-    elif isinstance(value, int):
-        body += b"\x20\x04\x58" + _varint(value % 2**64)
-    if quality:
-        body += b"\x4a\x0b\x0a\x07Quality\x12" + _varint(quality)
-    return b"\x12" + _varint(len(body)) + body
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*out, value])
+    return Codec(*sparkplug())
 
 
 def _arrays(samples: Sequence[Sample]) -> list[Any]:
@@ -76,42 +90,68 @@ def _arrays(samples: Sequence[Sample]) -> list[Any]:
     return [numpy.array(column, dtype=kind) for column, kind in columns]
 
 
+def _by_series(samples: Sequence[Sample]) -> list[Any]:
+    """The same, series by series: what suits columns best. The order of arrival is lost."""
+    columns = _arrays(samples)
+    order = columns[0].argsort(kind="stable")
+    return [column[order] for column in columns]
+
+
+def _rows(columns: Sequence[Any]) -> list[Any]:
+    return list(zip(*(column.tolist() for column in columns), strict=True))
+
+
 def _pcodec() -> Codec:
     library: Any = import_module("pcodec")
     import_module("numpy")
 
     def encode(samples: Sequence[Sample]) -> bytes:
-        parts = [library.standalone.simple_compress(column, library.ChunkConfig()) for column in _arrays(samples)]
+        parts = [library.standalone.simple_compress(column, library.ChunkConfig()) for column in _by_series(samples)]
         return b"".join(struct.pack("<I", len(part)) + bytes(part) for part in parts)
 
-    def decode(data: bytes) -> object:
+    def columns(data: bytes) -> list[Any]:
         ends = [0]
         while ends[-1] < len(data):
             ends.append(ends[-1] + 4 + struct.unpack_from("<I", data, ends[-1])[0])
         return [library.standalone.simple_decompress(data[a + 4 : b]) for a, b in pairwise(ends)]
 
-    return encode, decode
+    return Codec(encode, columns, lambda data: _rows(columns(data)))
 
 
 def _parquet() -> Codec:
     arrow: Any = import_module("pyarrow")
     parquet: Any = import_module("pyarrow.parquet")
+    names = ("series", "ts_ms", "value", "quality")
 
     def encode(samples: Sequence[Sample]) -> bytes:
-        names = ("series", "ts_ms", "value", "quality")
-        table = arrow.table({name: arrow.array(column) for name, column in zip(names, _arrays(samples), strict=True)})
+        columns = zip(names, _by_series(samples), strict=True)
         sink = io.BytesIO()
-        parquet.write_table(table, sink, compression="zstd")
+        parquet.write_table(arrow.table({name: arrow.array(c) for name, c in columns}), sink, compression="zstd")
         return sink.getvalue()
 
-    return encode, lambda data: parquet.read_table(io.BytesIO(data), use_threads=False)
+    def columns(data: bytes) -> list[Any]:
+        return list(parquet.read_table(io.BytesIO(data), use_threads=False).columns)
+
+    return Codec(encode, columns, lambda data: _rows([column.to_numpy() for column in columns(data)]))
+
+
+def _zstd(codec: Codec) -> Codec:
+    """The same, with the batch compressed by zstd at its usual level, 3."""
+    library: Any = import_module("zstandard")
+    shrink, grow = library.ZstdCompressor(3).compress, library.ZstdDecompressor().decompress
+
+    def behind(decode: Decode | None) -> Decode | None:
+        return None if decode is None else lambda data: decode(grow(data))
+
+    return Codec(lambda samples: bytes(shrink(codec.encode(samples))), behind(codec.columns), behind(codec.tuples))
 
 
 MAKERS: dict[str, Callable[[], Codec]] = {
     "orjson-senml": _orjson,
+    "orjson-senml-tuples": _orjson_tuples,
     "msgspec-msgpack": _msgspec,
-    "protobuf": _protobuf,
+    "protobuf-sparkplug": _protobuf,
     "pcodec": _pcodec,
     "parquet-zstd": _parquet,
 }
-COLUMNAR = ("pcodec", "parquet-zstd")
+SQUEEZED = ("msgspec-msgpack", "pcodec")

@@ -1,7 +1,7 @@
-"""A recording of the corpora, and the steps that pack it."""
+"""A recording of the corpora, and how it is packed."""
 
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import groupby
@@ -9,13 +9,26 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from ext import BAD, Layout, Packer, ScanPlan, Series, Value
+from ext import BAD, Layout, ScanPlan, Series, Value
 
 DIGITS = 6  # decimals tried for a register
 NO_READING = -(1 << 63)  # what a register says where the recording has no value
 
 Sample = tuple[int, int, Value, int]
-Step = Callable[[Packer], object]
+Row = tuple[Series, int, Value, int]
+Scan = tuple[ScanPlan, bytes, int]
+Step = Scan | list[Row]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Scans one after the other, then single values."""
+
+    scans: list[Scan]
+    rows: list[Row]
+
+
+Block = list[Run]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +72,8 @@ def _register(number: int, values: Sequence[Any]) -> Register:
     return Register("d", 0, Series(number))
 
 
-def scans(samples: Sequence[Sample], known: dict[int, Register]) -> Iterator[tuple[int, Step]]:
-    """The steps that pack the samples, and how many each packs: a scan where the samples of one time can be one."""
+def steps(samples: Sequence[Sample], known: dict[int, Register]) -> Iterator[tuple[int, Step]]:
+    """How the recording is packed by scans, and the samples of each step: a scan where those of one time can be one."""
     plans: dict[tuple[int, ...], ScanPlan] = {}
     for ts, equal in groupby(samples, itemgetter(1)):
         group = list(equal)
@@ -68,23 +81,43 @@ def scans(samples: Sequence[Sample], known: dict[int, Register]) -> Iterator[tup
         codes = "".join(known[number].code for number in numbers)
         missing = any(value is None and known[number].code == "d" for number, _, value, _ in group)
         if missing or any(quality and value is not None for _, _, value, quality in group):
-            yield len(group), one_by_one(group, known)
+            yield len(group), rows(group, known)
             continue
         if numbers not in plans:
             layout = {"q": "int64", "d": "float64"}
             fields = [(Layout(8 * i, layout[known[n].code]), known[n].series) for i, n in enumerate(numbers)]
             plans[numbers] = ScanPlan(fields)
         payload = struct.pack(">" + codes, *(known[number].raw(value) for number, _, value, _ in group))
-        yield len(group), _scan(plans[numbers], payload, ts)
+        yield len(group), (plans[numbers], payload, ts)
 
 
-def one_by_one(group: list[Sample], known: dict[int, Register]) -> Step:
-    def step(packer: Packer) -> None:
-        for number, ts, value, quality in group:
-            packer.append(known[number].series, ts, value, quality)
-
-    return step
+def rows(samples: Sequence[Sample], known: dict[int, Register]) -> list[Row]:
+    """The samples as `Packer.extend` takes them."""
+    return [(known[number].series, ts, value, quality) for number, ts, value, quality in samples]
 
 
-def _scan(plan: ScanPlan, payload: bytes, ts: int) -> Step:
-    return lambda packer: packer.append_scan(plan, payload, ts)
+def runs(steps: Iterable[tuple[int, Step]], batch: int, every: int) -> list[list[Block]]:
+    """What each block of each batch holds: a commit at least every `every` samples, nothing reordered."""
+    batches: list[list[Block]] = [[[]]]
+    packed = pending = 0
+    for count, step in steps:
+        if packed and packed + count > batch:
+            batches.append([[]])
+            packed = pending = 0
+        elif pending + count > every:
+            batches[-1].append([])
+            pending = 0
+        _add(batches[-1][-1], step)
+        packed += count
+        pending += count
+    return batches
+
+
+def _add(block: Block, step: Step) -> None:
+    """One more step of a block; scans behind single values begin another run."""
+    if not block or (isinstance(step, tuple) and block[-1].rows):
+        block.append(Run([], []))
+    if isinstance(step, tuple):
+        block[-1].scans.append(step)
+    else:
+        block[-1].rows.extend(step)
