@@ -14,9 +14,7 @@ from ext.coder cimport TAIL, WHOLE_POWERS, Encoder, cdf_reset, encoder_end, enco
 from ext.floats cimport Form, float_form, plain_form
 from ext.model cimport *
 from ext.plan cimport Field as PlanField, Judged, ScanPlan, fail_field, judge_field
-from ext.counter cimport counted
 from ext.series cimport FORM_NONE, Series, judge
-from ext.series cimport number as number_of
 from ext.values cimport *
 from ext.window cimport Window
 from ext.wire cimport *
@@ -64,7 +62,7 @@ cdef class Packer:
     cdef dict scales
     cdef readonly Py_ssize_t pending
     cdef readonly Py_ssize_t samples
-    cdef readonly int64_t first_ms  # of the samples not yet committed
+    cdef readonly int64_t first_ms  # of the block at hand, or the last one
     cdef readonly int64_t last_ms
 
     def __cinit__(self):
@@ -89,7 +87,7 @@ cdef class Packer:
         """
         cdef Py_buffer view
         cdef int i
-        if plan.windowed:
+        if unlikely(plan.windowed):
             self.close_plan(plan, boot_ms, quality)
         self.check(boot_ms, quality, plan.count)
         PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
@@ -107,7 +105,7 @@ cdef class Packer:
         cdef int i
         if not quality & 3:
             raise ValueError("a failed scan is not good")
-        if plan.windowed:
+        if unlikely(plan.windowed):
             self.close_plan(plan, boot_ms, quality)
         self.check(boot_ms, quality, plan.count)
         for i in range(plan.count):
@@ -229,6 +227,8 @@ cdef class Packer:
             p[0] = <uint8_t>_VERSION
             p += 1
         encoder_start(&self.encoder, p)
+        self.first_ms = LATER
+        self.last_ms = -1
 
     cdef void put_record(self, int32_t index, int64_t boot_ms, int flags) noexcept:
         """Head and time of a record whose shape is known; flags follow where there are any."""
@@ -279,9 +279,9 @@ cdef class Packer:
 
     cdef inline void enter(self, int64_t boot_ms, int count) noexcept:
         """Count the samples of a record."""
-        if self.pending == 0 or boot_ms < self.first_ms:
+        if boot_ms < self.first_ms:
             self.first_ms = boot_ms
-        if self.pending == 0 or boot_ms > self.last_ms:
+        if boot_ms > self.last_ms:
             self.last_ms = boot_ms
         self.pending += count
         self.samples += count
@@ -451,7 +451,7 @@ cdef class Packer:
 
     cdef bint append_one(self, Series series, int64_t boot_ms, value, int quality) except -1:
         self.check(boot_ms, quality, 1)
-        if series.state.window != NULL:
+        if unlikely(series.state.window != NULL):
             self.close_window(series, boot_ms, False)
         if type(value) is int and not series.sentinels and not series.rule.limited:
             return self.append_int(series, boot_ms, value, quality)
@@ -539,8 +539,8 @@ cdef class Packer:
             put_moved(&self.encoder, &self.b, f, bits)
 
     cdef bint append_bits(self, Series series, int64_t boot_ms, int kind, uint64_t bits, int quality) except -1:
-        if series.state.counter != NULL and quality == 0:
-            quality = counted(series.state.counter, kind, bits, number_of(&series.rule, kind, bits))
+        if unlikely(series.state.counter != NULL) and quality == 0:
+            quality = series.state.count(&series.rule, series.state.counter, kind, bits)
         if not judge(&series.rule, &series.state, boot_ms, kind, bits, quality):
             return False
         self.put_integer(self.single(series, boot_ms, quality, True, kind), kind, bits)
@@ -563,8 +563,8 @@ cdef class Packer:
             quality = series.judged_quality(value, quality)
             if quality < 0:
                 return self.append_none(series, boot_ms, -quality)
-        if series.state.counter != NULL and quality == 0:
-            quality = counted(series.state.counter, KIND_FLOAT64, as_bits(value), value)
+        if unlikely(series.state.counter != NULL) and quality == 0:
+            quality = series.state.count(&series.rule, series.state.counter, KIND_FLOAT64, as_bits(value))
         if not judge(&series.rule, &series.state, boot_ms, KIND_FLOAT64, as_bits(value), quality):
             return False
         self.put_float(self.single(series, boot_ms, quality, True, KIND_QUOTIENT, value), value)

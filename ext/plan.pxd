@@ -3,9 +3,8 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.math cimport isnan
 
-from ext.counter cimport counted
 from ext.series cimport FORM_NONE, Rule, State, judge, number, raw_number
-from ext.wire cimport KIND_FLOAT32, KIND_FLOAT64
+from ext.wire cimport KIND_FLOAT32, KIND_FLOAT64, unlikely
 
 cdef enum:
     GOOD = 0
@@ -80,8 +79,8 @@ cdef inline void judge_field(const Field* field, const uint8_t* payload, int64_t
         raw = <uint64_t>(<int64_t>(raw << field.sign) >> field.sign)
     if form != FORM_NONE:
         quality = judged_quality(field, raw, quality)
-        if quality == GOOD and field.state.counter != NULL:
-            quality = counted(field.state.counter, form, raw, number(field.rule, form, raw))
+        if unlikely(field.state.counter != NULL) and quality == GOOD:
+            quality = field.state.count(field.rule, field.state.counter, form, raw)
     out.bits = raw
     out.quality = <uint8_t>quality
     out.valued = form != FORM_NONE

@@ -4,8 +4,8 @@ from libc.math cimport fabs, isnan
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from ext.counter cimport Counter
-from ext.window cimport Window, counts, gather
-from ext.wire cimport KIND_BOOL, KIND_FLOAT32, KIND_FLOAT64, KIND_INT, KIND_SCALED, KIND_UINT, as_double, widen
+from ext.window cimport Window
+from ext.wire cimport KIND_BOOL, KIND_FLOAT32, KIND_FLOAT64, KIND_INT, KIND_SCALED, KIND_UINT, as_double, unlikely, widen
 
 cdef enum:
     FORM_NONE = 0  # no value; the others are the kinds of the wire
@@ -36,11 +36,18 @@ cdef struct Said:
     bint known
 
 
+# What only some points have is called by pointer, so that it does not swell the path of all others.
+ctypedef int (*Count)(const Rule*, Counter*, int form, uint64_t bits) noexcept nogil
+ctypedef void (*Gather)(const Rule*, Window*, int64_t boot_ms, int form, uint64_t bits, int quality) noexcept nogil
+
+
 cdef struct State:
     Said last
     Said reported
     Counter* counter  # NULL where the point is none
+    Count count
     Window* window  # NULL where samples are kept as they are
+    Gather gather
 
 
 cdef inline double shifted(const Rule* rule, double value) noexcept nogil:
@@ -121,10 +128,9 @@ cdef inline int forced(const Rule* rule, const Said* said, int64_t boot_ms, int 
 cdef inline bint judge(const Rule* rule, State* state, int64_t boot_ms, int form, uint64_t bits, int quality) noexcept nogil:
     """Take note of a sample and say whether it is reported; it is taken as reported then. In a window none is."""
     cdef int verdict
-    if state.window != NULL:
+    if unlikely(state.window != NULL):
         note(&state.last, boot_ms, form, bits, quality)
-        if counts(state.window, boot_ms, form != FORM_NONE, quality):
-            gather(state.window, form, bits, number(rule, form, bits))
+        state.gather(rule, state.window, boot_ms, form, bits, quality)
         return False
     verdict = forced(rule, &state.reported, boot_ms, form, quality)
     if verdict < 0:

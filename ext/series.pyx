@@ -7,7 +7,7 @@ from math import isfinite, isinf
 
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from ext.counter cimport Counter, counted
-from ext.window cimport Extreme, Window, add, counts, mean_of
+from ext.window cimport Extreme, Window, add, counts, gather, mean_of
 
 from ext.limits import MAX_EXPONENT, MAX_SENTINELS, MAX_SERIES_NUMBER, MAX_TIME_MS
 from ext.quality import BAD_ANSWER, GOOD, SENSOR_FAULT
@@ -121,6 +121,7 @@ cdef class Series:
             c.modulus = int(modulus) & 0xFFFFFFFFFFFFFFFF
             c.most_steps = 0xFFFFFFFFFFFFFFFF if max_step is None else min(Fraction(max_step) // step, 0xFFFFFFFFFFFFFFFF)
             c.most_steps_over = min(Fraction(most_over) // step, 0xFFFFFFFFFFFFFFFF)
+        self.state.count = _count
         c.steps = KIND_SCALED if self.rule.scaled else 0
         return 0
 
@@ -135,6 +136,7 @@ cdef class Series:
         if w == NULL:
             raise MemoryError
         w.length = length
+        self.state.gather = _gather
         self.aggregates = aggregates
         return 0
 
@@ -246,6 +248,17 @@ cdef class Series:
         if quality == 0 and self.rule.limited and not self.rule.minimum <= value <= self.rule.maximum:
             return 1 | 3 << 2
         return quality
+
+
+cdef int _count(const Rule* rule, Counter* counter, int form, uint64_t bits) noexcept nogil:
+    return counted(counter, form, bits, number(rule, form, bits))
+
+
+cdef void _gather(
+    const Rule* rule, Window* window, int64_t boot_ms, int form, uint64_t bits, int quality
+) noexcept nogil:
+    if counts(window, boot_ms, form != FORM_NONE, quality):
+        gather(window, form, bits, number(rule, form, bits))
 
 
 cdef object _mean(Window* w):

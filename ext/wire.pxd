@@ -21,6 +21,10 @@ cdef enum:
     KIND_SCALED = 0x10  # flag beside INT, UINT, FLOAT32, FLOAT64 in the form of a judged value
 
 
+cdef extern from *:
+    bint unlikely(bint) noexcept nogil  # Cython's own macro: keeps what few points have out of the way of all others
+
+
 cdef inline uint64_t widen(uint32_t bits) noexcept nogil:
     """A float32's bits as those of the equal double; a NaN keeps sign and payload, quiet or not."""
     cdef float single
