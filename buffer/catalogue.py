@@ -4,7 +4,7 @@ Block: CBOR array of devices `[device, asset_id, location, labels, [[number, poi
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from math import isfinite
 from typing import Any
@@ -14,6 +14,7 @@ import cbor2
 from buffer import cbor
 from buffer.batch import MAX_BLOCK_BYTES
 from buffer.errors import BatchFormatError
+from ext import AGGREGATES
 
 MAX_SERIES = 1 << 20  # a gateway of 100,000 points that redefines each ten times
 MAX_TEXT = 256  # characters of an id, unit, asset id or label
@@ -43,6 +44,16 @@ class SeriesDefinition:
         place = None if entry.location is None else list(entry.location)
         labels = [list(pair) for pair in entry.labels]
         return cbor2.dumps([self.device, self.point, self.unit, self.type, self.asset_id, place, labels, self.public])
+
+    def aggregates(self) -> dict[str, "SeriesDefinition"]:
+        """What windows of this series come to, each a series of its own, by the name of the aggregate.
+
+        Minimum and maximum are values that were measured; the mean is a double; the count has the unit "1".
+        """
+        found = {name: replace(self, point=f"{self.point}.{name}") for name in AGGREGATES}
+        found["mean"] = replace(found["mean"], type="float64")
+        found["count"] = replace(found["count"], type="uint32", unit="1")
+        return found
 
     def numbered(self, number: int) -> "SeriesEntry":
         """This series in a catalogue."""

@@ -4,7 +4,7 @@ from config.editor import json_schema
 from config.errors import ConfigError, ConfigErrors, Problem
 from config.loader import load
 from config.models import Buffer, Bus, Config, Device, Gateway, Profile
-from config.point import Limits, Point, Report, Writable
+from config.point import Counter, Limits, Point, Report, Writable
 from config.problems import explain
 from config.profile import load_profile
 from config.units import format_duration, format_size, parse_duration, parse_size
@@ -17,6 +17,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "ConfigErrors",
+    "Counter",
     "Device",
     "Gateway",
     "Limits",

@@ -52,8 +52,9 @@ def _open(schema: dict[str, Any], model: type[Table]) -> None:
 def _as_written(schema: dict[str, Any]) -> dict[str, Any]:
     """A key's schema in the words of TOML: no null, durations and sizes with units, numbers as numbers."""
     choices = [part for part in schema.get("anyOf", ()) if part != {"type": "null"}]
-    if len(choices) == 1:
-        schema = {**choices[0], **{key: value for key, value in schema.items() if key != "anyOf"}}
+    if choices:
+        inner = choices[0] if len(choices) == 1 else {"anyOf": choices}
+        schema = {**inner, **{key: value for key, value in schema.items() if key != "anyOf"}}
     default = schema.pop("default", None)
     if default is not None and not isinstance(default, dict | list):
         schema["default"] = _default(schema, default)

@@ -1,11 +1,12 @@
 """A point: what it measures, how it is scaled, when it is reported, and what may be written to it."""
 
 from decimal import Decimal
+from fractions import Fraction
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from config.scalars import Deadband, Every, Flag, Id, Interval, Number, Sentinels, Unit
+from config.scalars import Deadband, Every, Flag, Id, Interval, Number, Rollover, Sentinels, Unit, WindowLength
 from config.units import DAY, DURATION_PATTERN, SECOND, duration_between
 
 MAX_REVERT = 30 * DAY  # longer than any works on a street; beyond it nobody remembers what was written
@@ -46,10 +47,40 @@ class Limits(Table):
         return self
 
 
-class Report(Table):
-    """Which samples of a point are kept."""
+class Counter(Table):
+    """What a counter (energy, volume, pulses) may say next; an implausible value is kept with a worse quality."""
 
-    on: Literal["always", "change"] = Field(default="always", description="Every sample, or only changes.")
+    rollover: Rollover | None = Field(
+        default=None,
+        description="Where it starts again at 0, in the unit of the point, or the register that runs over.",
+        examples=["uint16"],
+    )
+    max_step: Number | None = Field(
+        default=None, description="Most that it plausibly grows from one sample to the next.", examples=[10]
+    )
+
+    @model_validator(mode="after")
+    def _agree(self) -> "Counter":
+        if self.max_step is not None and self.max_step <= 0:
+            raise ValueError("max_step must be above 0")
+        return self
+
+
+Aggregate = Literal["min", "mean", "max", "count"]
+
+
+class Report(Table):
+    """Which samples of a point are kept, or what is kept instead of them."""
+
+    on: Literal["always", "change", "window"] = Field(
+        default="always", description="Every sample, only changes, or what each window comes to."
+    )
+    window: WindowLength | None = Field(
+        default=None, description='With "window": how long one is, on a fixed grid.', examples=["1m"]
+    )
+    keep: tuple[Aggregate, ...] = Field(
+        default=("min", "mean", "max", "count"), description='With "window": what is kept of it.', examples=[["mean"]]
+    )
     deadband: Deadband = Field(
         default=Decimal(0), description="Smallest change that counts, in the unit of the point or percent.",
         examples=[0.5],
@@ -71,13 +102,26 @@ class Report(Table):
 
     @model_validator(mode="after")
     def _agree(self) -> "Report":
-        if self.on == "always" and self.deadband:
+        self._check_window()
+        if self.on != "change" and self.deadband:
             raise ValueError('a deadband needs on = "change"')
-        if self.on == "always" and self.max_interval:
+        if self.on != "change" and self.max_interval:
             raise ValueError('max_interval needs on = "change"; without it every sample is kept')
         if 0 < self.max_interval < self.min_interval:
             raise ValueError("max_interval is shorter than min_interval")
         return self
+
+    def _check_window(self) -> None:
+        if self.on != "window":
+            if self.window is not None or "keep" in self.model_fields_set:
+                raise ValueError('window and keep need on = "window"')
+            return
+        if self.window is None:
+            raise ValueError('on = "window" needs its length, for example window = "1m"')
+        if not self.keep or len(set(self.keep)) < len(self.keep):
+            raise ValueError("keep must name at least one of min, mean, max and count, each once")
+        if self.deadband or self.min_interval or self.max_interval:
+            raise ValueError('deadband, min_interval and max_interval are for samples; on = "window" keeps none')
 
 
 class Writable(Table):
@@ -122,6 +166,9 @@ class Point(Table):
         default=(), description='Raw values that mean "no value".', examples=[[0x7FFF, 0x8000]]
     )  # fmt: skip
     limits: Limits | None = Field(default=None, description="Plausible values.", examples=[{"min": -40, "max": 85}])
+    counter: Counter | None = Field(
+        default=None, description="It counts upwards, and is checked for that.", examples=[{"rollover": "uint16"}]
+    )
     every: Every | None = Field(default=None, description="How often it is read; else as its device.", examples=["1s"])
     writable: Writable | None = Field(
         default=None, description="What may be written; absent: nothing.", examples=[{"min": 0, "max": 100}]
@@ -136,13 +183,30 @@ class Point(Table):
         exponent = min(scale[1], offset[1], 0)
         return scale[0] * 10 ** (scale[1] - exponent), offset[0] * 10 ** (offset[1] - exponent), exponent
 
+    @property
+    def rollover(self) -> Fraction | None:
+        """Where a counter starts again, in the unit of the point; None where it does not."""
+        value = None if self.counter is None else self.counter.rollover
+        if isinstance(value, str):
+            return (1 << int(value.removeprefix("uint"))) * Fraction(self.scale)
+        return None if value is None else Fraction(value)
+
     @model_validator(mode="after")
     def _fits(self) -> "Point":
         if not self.scale:
             raise ValueError("scale must not be 0")
+        self._check_counter()
         if max(abs(part) for part in self.scaling[:2]) >= 2**63:
             raise ValueError("scale and offset together need more than 18 digits")
         return self
+
+    def _check_counter(self) -> None:
+        if self.counter is None:
+            return
+        if self.scale < 0:
+            raise ValueError("a counter needs a scale above 0: it counts upwards")
+        if self.rollover is not None and self.counter.max_step is not None and self.counter.max_step >= self.rollover:
+            raise ValueError("max_step of a counter must be below its rollover")
 
 
 def _integer(number: Decimal) -> tuple[int, int]:

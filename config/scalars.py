@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 from pydantic import BeforeValidator, StrictBool, ValidationInfo, WithJsonSchema
 
 from config.suggest import nearest
-from config.units import DAY, DURATION_PATTERN, duration_between
+from config.units import DAY, DURATION_PATTERN, SECOND, duration_between
 
 ID_PATTERN = r"^[a-z0-9-]{1,32}$"
 ID_HINT = 'a name is 1 to 32 of a-z, 0-9 and "-"'
@@ -27,6 +27,8 @@ MAX_NUMBER = 10**18  # largest number, for the same reason
 MIN_RAW = -(2**63)  # int64, the lowest register value there is
 MAX_RAW = 2**64 - 1  # uint64, the highest
 MAX_SENTINELS = 16  # "no value" codes of one point; datasheets name up to four
+
+REGISTERS = ("uint8", "uint16", "uint24", "uint32", "uint64")  # what counters are held in, and run over
 
 _LOCAL_ZONES = ("localtime", "posixrules", "Factory")  # files of the zone folder that name no place
 
@@ -115,6 +117,17 @@ def _sentinels(value: object) -> tuple[int, ...]:
     return tuple(whole(item) for item in values)
 
 
+def _rollover(value: object) -> Decimal | str:
+    if isinstance(value, str):
+        if value not in REGISTERS:
+            raise ValueError(f"must be a number in the unit of the point, or one of {', '.join(REGISTERS)}")
+        return value
+    exact = number(value)
+    if exact <= 0:
+        raise ValueError("must be above 0")
+    return exact
+
+
 def _place(value: object) -> tuple[float, float]:
     if not isinstance(value, list | tuple) or len(value) != 2:
         raise ValueError("must be [latitude, longitude] in degrees, for example [43.589, -79.644]")
@@ -179,6 +192,11 @@ Deadband = Annotated[
     BeforeValidator(_percent_or_number),
     WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^[0-9.]+%$"}]}),
 ]
+Rollover = Annotated[
+    Decimal | str,
+    BeforeValidator(_rollover),
+    WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"enum": list(REGISTERS)}]}),
+]
 Sentinels = Annotated[
     tuple[int, ...],
     BeforeValidator(_sentinels),
@@ -198,3 +216,4 @@ Labels = Annotated[
 Flag = Annotated[StrictBool, BeforeValidator(_flag)]
 Every = Annotated[int, BeforeValidator(duration_between(MIN_EVERY, MAX_EVERY)), WithJsonSchema(_DURATION)]
 Interval = Annotated[int, BeforeValidator(duration_between(0, 7 * DAY)), WithJsonSchema(_DURATION)]
+WindowLength = Annotated[int, BeforeValidator(duration_between(SECOND, DAY)), WithJsonSchema(_DURATION)]

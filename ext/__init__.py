@@ -3,13 +3,15 @@
 from ext.columns import Columns
 from ext.errors import FormatError
 from ext.layout import MAX_PAYLOAD, Layout
-from ext.limits import MAX_BATCH_BYTES, MAX_SAMPLES, MAX_TEXT_BYTES
+from ext.limits import AGGREGATES, MAX_BATCH_BYTES, MAX_SAMPLES, MAX_TEXT_BYTES
 from ext.packer import Packer
 from ext.plan import ScanPlan
 from ext.quality import (
     BAD,
     BAD_ANSWER,
     CLOCK,
+    COUNTER_JUMP,
+    COUNTER_RESET,
     EXCEPTION,
     GOOD,
     LIMITS,
@@ -27,9 +29,12 @@ from ext.unpacker import unpack, unpack_columns
 from ext.value import Value
 
 __all__ = [
+    "AGGREGATES",
     "BAD",
     "BAD_ANSWER",
     "CLOCK",
+    "COUNTER_JUMP",
+    "COUNTER_RESET",
     "EXCEPTION",
     "GOOD",
     "LIMITS",

@@ -42,3 +42,6 @@ MAX_SENTINELS: Final = 16
 
 # The scales of a batch: one for each field, and one for each power of ten that a decimal may have.
 MAX_SCALES: Final = MAX_FIELDS + 2 * MAX_EXPONENT + 1
+
+# What a window of samples comes to: the last parts of the names of its points (`device/point.mean`), in this order.
+AGGREGATES: Final = ("min", "mean", "max", "count")

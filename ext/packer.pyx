@@ -16,6 +16,7 @@ from ext.model cimport *
 from ext.plan cimport Field as PlanField, Judged, ScanPlan, fail_field, judge_field
 from ext.series cimport FORM_NONE, Series, judge
 from ext.values cimport *
+from ext.window cimport Window
 from ext.wire cimport *
 
 from ext.limits import MAX_BATCH_BYTES, MAX_FIELDS, MAX_NUMBER_BYTES, MAX_SAMPLES, MAX_TEXT_BYTES
@@ -32,6 +33,7 @@ cdef int64_t _MAX_TIME = MAX_TIME_MS
 cdef Py_ssize_t _MAX_SAMPLES = MAX_SAMPLES
 cdef Py_ssize_t _MAX_BYTES = MAX_BATCH_BYTES
 cdef Py_ssize_t _MAX_FIELDS = MAX_FIELDS
+cdef Py_ssize_t _MAX_NUMBER = MAX_NUMBER_BYTES
 cdef int _VERSION = FORMAT_VERSION
 cdef object _EXACT = Context(prec=60, Emax=999_999, Emin=-999_999)
 cdef uint64_t _batches = 0  # numbers the open batches of this process, so that a series knows its own
@@ -39,6 +41,7 @@ cdef uint64_t _batches = 0  # numbers the open batches of this process, so that 
 cdef enum:
     RECORD_BYTES = 64  # version, head, time, counts and the end of the block, at most
     DECLARED_BYTES = 64  # a field's declaration, at most
+    AGGREGATES = 4  # of a window
     SAMPLE_BYTES = 64  # a sample's share of presence, quality, a change of form and its value, at most
     LETTER_BYTES = 4  # a byte of text: two symbols of 13 bits
     END_BYTES = 2 + TAIL  # the symbol that ends a block, and the coder's last bytes
@@ -69,6 +72,8 @@ cdef class Packer:
     cdef dict scales
     cdef readonly Py_ssize_t pending
     cdef readonly Py_ssize_t samples
+    cdef readonly int64_t first_ms  # of the block at hand, or the last one
+    cdef readonly int64_t last_ms
 
     def __cinit__(self):
         self.forget()
@@ -85,12 +90,14 @@ cdef class Packer:
         return self.committed + (self.encoder.p - self.out + END_BYTES if self.pending else 0)
 
     def append_scan(self, ScanPlan plan not None, payload, long long boot_ms, int quality=0):
-        """Judge and pack one response; how many samples are reported.
+        """Judge and pack one response; how many samples are reported. Windows that are over are packed before it.
 
         ValueError when it is too short or a time or quality is none, OverflowError when the batch is full: nothing is
         appended or judged then.
         """
         cdef Py_buffer view
+        if unlikely(plan.windowed):
+            self.close_plan(plan, boot_ms, quality)
         self.check(boot_ms, quality, plan.count)
         if type(payload) is bytes:  # the usual one, without the detour
             judge_payload(plan, <const uint8_t*><const char*>payload, len(<bytes>payload), boot_ms, quality)
@@ -105,9 +112,11 @@ cdef class Packer:
     def fail_scan(self, ScanPlan plan not None, long long boot_ms, int quality):
         """Give every point of the plan a sample without value, by its report rule; how many samples are reported."""
         cdef int i
-        self.check(boot_ms, quality, plan.count)
         if not quality & 3:
             raise ValueError("a failed scan is not good")
+        if unlikely(plan.windowed):
+            self.close_plan(plan, boot_ms, quality)
+        self.check(boot_ms, quality, plan.count)
         for i in range(plan.count):
             fail_field(&plan.fields[i], boot_ms, quality, &plan.judged[i])
         return self.put_scan(plan, boot_ms)
@@ -132,6 +141,17 @@ cdef class Packer:
                 <object>PyTuple_GetItem(sample, 3),
             )
         return reported
+
+    def flush(self, series, long long boot_ms, bint final=False):
+        """Pack the aggregates of each window of `series` that is over, or with `final` of any; how many samples that are.
+
+        They bear the time of the window's end, which is not part of it; of one that is cut short, the present.
+        OverflowError when the batch is full: the windows that were not packed stay as they are.
+        """
+        cdef int packed = 0
+        for each in series:
+            packed += self.close_window(<Series?>each, boot_ms, final)
+        return packed
 
     def commit(self):
         """The block of all samples since the last commit; empty when there are none."""
@@ -216,6 +236,8 @@ cdef class Packer:
             p[0] = <uint8_t>_VERSION
             p += 1
         encoder_start(&self.encoder, p)
+        self.first_ms = LATER
+        self.last_ms = -1
 
     cdef void put_record(self, int32_t index, int64_t boot_ms, int flags) noexcept:
         """Head and time of a record whose shape is known; flags follow where there are any."""
@@ -264,6 +286,15 @@ cdef class Packer:
         if flags:
             put_symbol(&self.encoder, &b.models[M_FLAGS], flags)
 
+    cdef inline void enter(self, int64_t boot_ms, int count) noexcept:
+        """Count the samples of a record."""
+        if boot_ms < self.first_ms:
+            self.first_ms = boot_ms
+        if boot_ms > self.last_ms:
+            self.last_ms = boot_ms
+        self.pending += count
+        self.samples += count
+
     cdef uint32_t scale_of(self, int64_t multiplier, int64_t addend, int exponent, Scale* scale) except 0:
         """The number of a scale in this batch; one more than there are for a new one."""
         cdef uint32_t number
@@ -277,6 +308,30 @@ cdef class Packer:
             self.scales[key] = found
         number = found
         return number
+
+    # Windows
+
+    cdef int close_plan(self, ScanPlan plan, int64_t boot_ms, int quality) except -1:
+        """Pack the windows of a plan's points that are over, if its scan can be taken."""
+        cdef int i
+        self.check(boot_ms, quality, plan.count)
+        for i in range(plan.count):
+            if is_over(plan.fields[i].state.window, boot_ms, False):
+                self.close_window(plan.series[i], boot_ms, False)
+        return 0
+
+    cdef int close_window(self, Series series, int64_t boot_ms, bint final) except -1:
+        """Pack the aggregates of the open window if it is over; how many."""
+        cdef Py_ssize_t pending = self.pending
+        cdef int64_t time
+        if not is_over(series.state.window, boot_ms, final):
+            return 0
+        time = min(boot_ms, series.state.window.end)
+        self.check(time, 0, AGGREGATES)
+        self.reserve(AGGREGATES * (RECORD_BYTES + DECLARED_BYTES + SAMPLE_BYTES + LETTER_BYTES * _MAX_NUMBER))
+        for one, value, quality in series.take_window():
+            self.append_one(one, time, value, quality)
+        return <int>(self.pending - pending)
 
     # A scan
 
@@ -304,8 +359,7 @@ cdef class Packer:
         else:
             self.put_record(plan.shape, boot_ms, flags)
         self.put_samples(plan, &self.b.shapes[self.b.last_shape], flags)
-        self.pending += reported
-        self.samples += reported
+        self.enter(boot_ms, reported)
         return reported
 
     cdef int declare(self, ScanPlan plan, int64_t boot_ms, int flags) except -1:
@@ -406,6 +460,8 @@ cdef class Packer:
 
     cdef bint append_one(self, Series series, int64_t boot_ms, value, int quality) except -1:
         self.check(boot_ms, quality, 1)
+        if unlikely(series.state.window != NULL):
+            self.close_window(series, boot_ms, False)
         if type(value) is int and not series.sentinels and not series.rule.limited:
             return self.append_int(series, boot_ms, value, quality)
         if type(value) is float or isinstance(value, float):
@@ -464,8 +520,7 @@ cdef class Packer:
         if code:
             self.put_quality(f, code, 0)
         f.code = code
-        self.pending += 1
-        self.samples += 1
+        self.enter(boot_ms, 1)
         return f
 
     cdef bint append_none(self, Series series, int64_t boot_ms, int quality) except -1:
@@ -493,6 +548,8 @@ cdef class Packer:
             put_moved(&self.encoder, &self.b, f, bits)
 
     cdef bint append_bits(self, Series series, int64_t boot_ms, int kind, uint64_t bits, int quality) except -1:
+        if unlikely(series.state.counter != NULL) and quality == 0:
+            quality = series.state.count(&series.rule, series.state.counter, kind, bits)
         if not judge(&series.rule, &series.state, boot_ms, kind, bits, quality):
             return False
         self.put_integer(self.single(series, boot_ms, quality, True, kind), kind, bits)
@@ -515,6 +572,8 @@ cdef class Packer:
             quality = series.judged_quality(value, quality)
             if quality < 0:
                 return self.append_none(series, boot_ms, -quality)
+        if unlikely(series.state.counter != NULL) and quality == 0:
+            quality = series.state.count(&series.rule, series.state.counter, KIND_FLOAT64, as_bits(value))
         if not judge(&series.rule, &series.state, boot_ms, KIND_FLOAT64, as_bits(value), quality):
             return False
         self.put_float(self.single(series, boot_ms, quality, True, KIND_QUOTIENT, value), value)
@@ -532,6 +591,7 @@ cdef class Packer:
         mantissa = int(_EXACT.scaleb(value, -exponent))
         if not -0x8000000000000000 <= mantissa <= 0xFFFFFFFFFFFFFFFF or (mantissa == 0 and sign):
             return self.append_text(series, boot_ms, KIND_NUMBER, value, number_text(sign, digits, exponent), quality)
+        quality = series.counted_object(value, quality)
         if not series.judge_object(boot_ms, value, quality):
             return False
         kind = KIND_UINT if mantissa > 0x7FFFFFFFFFFFFFFF else KIND_INT
@@ -552,6 +612,7 @@ cdef class Packer:
         if len(text) > limit:
             raise ValueError(f"a value of {len(text)} bytes; at most {limit}")
         self.reserve(RECORD_BYTES + DECLARED_BYTES + SAMPLE_BYTES + LETTER_BYTES * len(text))
+        quality = series.counted_object(value, quality)
         if not series.judge_object(boot_ms, value, quality):
             return False
         f = self.single(series, boot_ms, quality, True, KIND_NONE)
@@ -566,6 +627,10 @@ cdef class Packer:
         self.texts[series.number] = text
         put_text(&self.encoder, &self.b, <const uint8_t*><const char*>text, len(text))
         return True
+
+
+cdef inline bint is_over(const Window* window, int64_t boot_ms, bint final) noexcept:
+    return window != NULL and window.end != 0 and (final or boot_ms >= window.end)
 
 
 cdef inline bint is_float(const PlanField* point) noexcept:

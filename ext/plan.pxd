@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.math cimport isnan
 
 from ext.series cimport FORM_NONE, Rule, State, judge, number, raw_number
-from ext.wire cimport KIND_FLOAT32, KIND_FLOAT64
+from ext.wire cimport KIND_FLOAT32, KIND_FLOAT64, unlikely
 
 cdef enum:
     GOOD = 0
@@ -79,6 +79,8 @@ cdef inline void judge_field(const Field* field, const uint8_t* payload, int64_t
         raw = <uint64_t>(<int64_t>(raw << field.sign) >> field.sign)
     if form != FORM_NONE:
         quality = judged_quality(field, raw, quality)
+        if unlikely(field.state.counter != NULL) and quality == GOOD:
+            quality = field.state.count(field.rule, field.state.counter, form, raw)
     out.bits = raw
     out.quality = <uint8_t>quality
     out.valued = form != FORM_NONE
@@ -96,6 +98,7 @@ cdef class ScanPlan:
     cdef Field* fields
     cdef Judged* judged  # scratch of the scan at hand
     cdef int count
+    cdef bint windowed  # whether a point of it has a window
     cdef readonly Py_ssize_t size
     cdef readonly int64_t period
     cdef uint64_t batch  # where the packer found this plan last: which batch, which shape

@@ -58,6 +58,7 @@ cdef class ScanPlan:
         field.rule = &series.rule
         field.state = &series.state
         field.number = series.number
+        self.windowed = self.windowed or series.state.window != NULL
         self.size = max(self.size, layout.offset + width)
         return _sentinels(field, layout, series.sentinels, bits)
 

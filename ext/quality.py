@@ -10,6 +10,8 @@ STALE: Final = UNCERTAIN | 1 << 2
 CLOCK: Final = UNCERTAIN | 2 << 2
 LIMITS: Final = UNCERTAIN | 3 << 2
 MAINTENANCE: Final = UNCERTAIN | 4 << 2
+COUNTER_RESET: Final = UNCERTAIN | 5 << 2
+COUNTER_JUMP: Final = UNCERTAIN | 6 << 2
 
 NO_ANSWER: Final = BAD | 1 << 2
 EXCEPTION: Final = BAD | 2 << 2
@@ -23,6 +25,8 @@ _REASONS = {
     CLOCK: "clock not set",
     LIMITS: "limits",
     MAINTENANCE: "maintenance",
+    COUNTER_RESET: "counter fell",
+    COUNTER_JUMP: "counter jumped",
     NO_ANSWER: "no answer",
     EXCEPTION: "exception",
     SENTINEL: "sentinel",

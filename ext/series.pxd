@@ -3,7 +3,9 @@
 from libc.math cimport fabs, isnan
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from ext.wire cimport KIND_BOOL, KIND_FLOAT32, KIND_FLOAT64, KIND_INT, KIND_SCALED, KIND_UINT, as_double, widen
+from ext.counter cimport Counter
+from ext.window cimport Window
+from ext.wire cimport KIND_BOOL, KIND_FLOAT32, KIND_FLOAT64, KIND_INT, KIND_SCALED, KIND_UINT, as_double, unlikely, widen
 
 cdef enum:
     FORM_NONE = 0  # no value; the others are the kinds of the wire
@@ -34,9 +36,18 @@ cdef struct Said:
     bint known
 
 
+# What only some points have is called by pointer, so that it does not swell the path of all others.
+ctypedef int (*Count)(const Rule*, Counter*, int form, uint64_t bits) noexcept nogil
+ctypedef void (*Gather)(const Rule*, Window*, int64_t boot_ms, int form, uint64_t bits, int quality) noexcept nogil
+
+
 cdef struct State:
     Said last
     Said reported
+    Counter* counter  # NULL where the point is none
+    Count count
+    Window* window  # NULL where samples are kept as they are
+    Gather gather
 
 
 cdef inline double shifted(const Rule* rule, double value) noexcept nogil:
@@ -115,8 +126,13 @@ cdef inline int forced(const Rule* rule, const Said* said, int64_t boot_ms, int 
 
 
 cdef inline bint judge(const Rule* rule, State* state, int64_t boot_ms, int form, uint64_t bits, int quality) noexcept nogil:
-    """Take note of a sample and say whether it is reported; it is taken as reported then."""
-    cdef int verdict = forced(rule, &state.reported, boot_ms, form, quality)
+    """Take note of a sample and say whether it is reported; it is taken as reported then. In a window none is."""
+    cdef int verdict
+    if unlikely(state.window != NULL):
+        note(&state.last, boot_ms, form, bits, quality)
+        state.gather(rule, state.window, boot_ms, form, bits, quality)
+        return False
+    verdict = forced(rule, &state.reported, boot_ms, form, quality)
     if verdict < 0:
         verdict = changed(rule, &state.reported, form, bits)
     note(&state.last, boot_ms, form, bits, quality)
@@ -140,6 +156,9 @@ cdef class Series:
     cdef tuple sentinels
     cdef object last_object
     cdef object reported_object
+    cdef object least_object
+    cdef object most_object
+    cdef tuple aggregates  # the series of a window's minimum, mean, maximum and count; None for one that is not kept
     # Where the packer found this series last: which batch, which shape.
     cdef uint64_t batch
     cdef int shape
@@ -147,7 +166,12 @@ cdef class Series:
     cdef int set_scale(self, object multiplier, object addend, object exponent) except -1
     cdef int set_limits(self, object sentinels, object minimum, object maximum) except -1
     cdef int set_rule(self, object on_change, object deadband, object percent, object min_interval, object max_interval) except -1
-    cdef object value_of(self, Said* said)
+    cdef int set_counter(self, object rollover, object max_step) except -1
+    cdef int set_window(self, object length, object aggregates) except -1
+    cdef int counted_object(self, object value, int quality) except -1
+    cdef int gather_object(self, int64_t boot_ms, object value, int quality) except -1
+    cdef list take_window(self)
+    cdef object value_of(self, int form, uint64_t bits, object beside)
     cdef object scaled(self, object raw, object how)
     cdef bint object_changed(self, object value) except -1
     cdef int judged_quality(self, object value, int quality) except? -1

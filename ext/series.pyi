@@ -1,6 +1,11 @@
 from collections.abc import Sequence
+from decimal import Decimal
+from fractions import Fraction
+from typing import TypeAlias
 
 from ext.value import Value
+
+Exact: TypeAlias = int | Decimal | Fraction
 
 class Series:
     def __init__(
@@ -18,8 +23,13 @@ class Series:
         deadband_percent: float = 0.0,
         min_interval: int = 0,
         max_interval: int = 0,
+        counter: tuple[Exact | None, Exact | None] | None = None,
+        window: int = 0,
+        aggregates: Sequence[Series | None] = (),
     ) -> None: ...
     @property
     def number(self) -> int: ...
+    @property
+    def windowed(self) -> bool: ...
     @property
     def last(self) -> tuple[int, Value, int] | None: ...

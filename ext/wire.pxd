@@ -1,6 +1,6 @@
 """The kinds of values, and floats and their bits, as inline C."""
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 cdef enum:
@@ -19,6 +19,10 @@ cdef enum:
     KIND_SINGLE = 12  # the binary32 nearest to that, given out as binary64
     KINDS = 13
     KIND_SCALED = 0x10  # flag beside INT, UINT, FLOAT32, FLOAT64 in the form of a judged value
+
+
+cdef extern from *:
+    bint unlikely(bint) noexcept nogil  # Cython's own macro: keeps what few points have out of the way of all others
 
 
 cdef inline uint64_t widen(uint32_t bits) noexcept nogil:
@@ -44,3 +48,13 @@ cdef inline uint64_t as_bits(double value) noexcept nogil:
     cdef uint64_t bits
     memcpy(&bits, &value, 8)
     return bits
+
+
+cdef inline bint is_integer(int form) noexcept nogil:
+    cdef int kind = form & 0x0F
+    return kind == KIND_INT or kind == KIND_UINT
+
+
+cdef inline bint is_negative(int form, uint64_t bits) noexcept nogil:
+    """Whether an integer is below zero."""
+    return (form & 0x0F) == KIND_INT and <int64_t>bits < 0

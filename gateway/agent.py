@@ -216,6 +216,7 @@ class Agent:
             task.cancel()
         ends: list[asyncio.Future[object]] = [asyncio.ensure_future(server.stop()) for server in self.sockets]
         await asyncio.wait([*tasks, *ends], timeout=STOP_S / 2)
+        self.recorder.finish()
         try:
             async with asyncio.timeout_at(deadline):
                 await self.keeper.flush()

@@ -57,7 +57,7 @@ def _drivers(config: Config) -> tuple[tuple[Driver, ...], list[tuple[str, str, o
     except SetupError as error:
         return (), list(error.problems)
     trials = [found for driver in drivers for found in series.trial(driver)]
-    return drivers, [(f"devices.{device}", message, None) for device, message in trials]
+    return drivers, trials
 
 
 def profile_folders() -> list[Path]:

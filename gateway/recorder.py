@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from config import Point
 from drivers.base import Read
@@ -20,7 +21,7 @@ PACKED_MAX = 8 * 1024 * 1024
 """Bytes that may wait in memory while the disk takes nothing: 8 MiB of a Pi's 512, hours of a small installation."""
 
 Plans = tuple[tuple[str, ScanPlan, int], ...]
-"""Priority, plan and number of points: one of each priority that the points of a read have."""
+"""Priority, plan and number of points: up to two of each priority that the points of a read have."""
 PLANS_MAX = 16_384
 """Compiled reads that are remembered."""
 
@@ -55,13 +56,7 @@ class _Part:
 
     def __init__(self) -> None:
         self.packer = Packer()
-        self.first_ms = self.last_ms = 0
         self.begins = True
-
-    def stamp(self, boot_ms: int, before: int) -> None:
-        """Samples of `boot_ms` were added to `before` others since the last commit."""
-        self.first_ms = min(self.first_ms, boot_ms) if before else boot_ms
-        self.last_ms = max(self.last_ms, boot_ms) if before else boot_ms
 
 
 class Recorder:
@@ -72,6 +67,10 @@ class Recorder:
         self._series = series
         self._priority: dict[str, str] = {name: point.priority for name, point in points.items()}
         self._parts = {name: _Part() for name in PRIORITIES}
+        self._windows = {
+            priority: [series[name] for name in points if self._priority[name] == priority and series[name].windowed]
+            for priority in PRIORITIES
+        }
         self._plans: dict[int, tuple[Read, Plans]] = {}
         self._listeners: set[Listener] = set()
         self.on_critical: Callable[[], None] = lambda: None
@@ -142,14 +141,19 @@ class Recorder:
         return packer.size >= LARGE_BYTES or packer.samples >= LARGE_SAMPLES
 
     def commit(self) -> list[Packed]:
-        """Take what was packed since the last commit, a block a priority."""
+        """Take what was packed since the last commit, a block a priority; windows that are over are packed first."""
+        self._close_windows()
         packed = []
         for name, part in self._parts.items():
-            samples = part.packer.pending
+            packer, samples = part.packer, part.packer.pending
             if samples:
-                packed.append(Packed(name, part.packer.commit(), samples, part.first_ms, part.last_ms, part.begins))
+                packed.append(Packed(name, packer.commit(), samples, packer.first_ms, packer.last_ms, part.begins))
                 part.begins = False
         return packed
+
+    def finish(self) -> None:
+        """Pack what the open windows have so far: nothing more will come."""
+        self._close_windows(final=True)
 
     def seal(self, priority: str) -> None:
         """Begin a new batch of `priority`; everything packed must have been taken by `commit`."""
@@ -168,14 +172,25 @@ class Recorder:
 
     # ----------------------------------------------------------------------------------------------------------------
 
+    def _close_windows(self, *, final: bool = False) -> None:
+        boot_ms = self._now()
+        for priority, windows in self._windows.items():
+            if windows:
+                lost = len(windows) if final else 0  # those not packed now are packed later
+                self._pack(priority, boot_ms, lost, Packer.flush, windows, boot_ms, final)
+
     def _compiled(self, read: Read) -> Plans:
-        """The scan plans of `read`; compiled when it is first seen."""
+        """The scan plans of `read`, points with windows apart; compiled when it is first seen."""
         known = self._plans.get(id(read))
         if known is not None:
             return known[1]
         plans = []
-        for priority in PRIORITIES:
-            fields = [(layout, self._series[name]) for name, layout in read.points if self._priority[name] == priority]
+        for priority, windowed in product(PRIORITIES, (False, True)):
+            fields = [
+                (layout, self._series[name])
+                for name, layout in read.points
+                if self._priority[name] == priority and self._series[name].windowed == windowed
+            ]
             if fields:
                 plans.append((priority, ScanPlan(fields, read.every), len(fields)))
         if len(self._plans) >= PLANS_MAX:  # a driver that makes its reads anew at each opening
@@ -198,20 +213,22 @@ class Recorder:
             return
         before = part.packer.pending
         try:
-            count = append(part.packer, *args)
+            append(part.packer, *args)
         except OverflowError:  # the batch is as large as a batch may be, and nobody has sealed it
             self._lose(boot_ms, most)
             return
-        self.samples += count
-        if count:
-            part.stamp(boot_ms, before)
-            if priority == "critical":
-                self.on_critical()
+        finally:
+            count = part.packer.pending - before
+            self.samples += count
+        if count and priority == "critical":
+            self.on_critical()
         if self.large(priority):
             self.on_large()
 
     def _lose(self, boot_ms: int, samples: int) -> None:
         """Count what memory cannot hold, for the ledger."""
+        if not samples:
+            return
         if self.lost is None:
             log.error("memory for samples is full because the disk takes nothing: new samples are dropped and counted")
             self.lost = Lost(boot_ms, boot_ms, 0)

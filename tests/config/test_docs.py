@@ -10,6 +10,7 @@ import config
 from config import (
     Buffer,
     Bus,
+    Counter,
     Device,
     Gateway,
     Limits,
@@ -31,7 +32,7 @@ PAGE = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
 SAMPLE = Path(config.__file__).parent / "lamppost.toml"
 BLOCKS = re.findall(r"```toml( profile)?\n(.*?)```", PAGE, re.DOTALL)
 MODELS: tuple[type[Table], ...] = (
-    Gateway, Uplink, Tls, Buffer, Bus, Device, Point, Report, Limits, Writable, Profile,
+    Gateway, Uplink, Tls, Buffer, Bus, Device, Point, Report, Limits, Counter, Writable, Profile,
 )  # fmt: skip
 GATEWAY = '[gateway]\nid = "gw-1"\nsite = "nord"\n'
 

@@ -2,7 +2,20 @@
 
 import pytest
 
-from ext import BAD, CLOCK, GOOD, LIMITS, NO_ANSWER, SENSOR_FAULT, STALE, UNCERTAIN, describe, quality_class
+from ext import (
+    BAD,
+    CLOCK,
+    COUNTER_JUMP,
+    COUNTER_RESET,
+    GOOD,
+    LIMITS,
+    NO_ANSWER,
+    SENSOR_FAULT,
+    STALE,
+    UNCERTAIN,
+    describe,
+    quality_class,
+)
 
 
 @pytest.mark.parametrize(
@@ -13,6 +26,8 @@ from ext import BAD, CLOCK, GOOD, LIMITS, NO_ANSWER, SENSOR_FAULT, STALE, UNCERT
         (BAD, "bad"),
         (LIMITS, "uncertain (limits)"),
         (CLOCK, "uncertain (clock not set)"),
+        (COUNTER_RESET, "uncertain (counter fell)"),
+        (COUNTER_JUMP, "uncertain (counter jumped)"),
         (NO_ANSWER, "bad (no answer)"),
         (BAD | 63 << 2, "bad (reason 63)"),
         (4, "good (reason 1)"),
