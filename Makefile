@@ -1,8 +1,9 @@
-# make demo | test | check | bench | install | uninstall | clean
+# make demo | test | check | bench | fuzz | install | uninstall | clean
 #   PYTHON=python3.12   which Python (>= 3.11) makes the environments
 #   DEMO="..."          options of `lamppost demo`
 #   TESTS="..."         arguments of pytest
 #   BENCH="..."         options of the benchmarks
+#   FUZZ_SECONDS=60     how long `make fuzz` tries each target; FUZZ="..." further options of it
 #   PREFIX, DESTDIR     where `make install` puts the agent, and below which root (for packagers)
 
 SHELL := /bin/bash
@@ -16,6 +17,8 @@ DESTDIR ?=
 DEMO ?=
 TESTS ?=
 BENCH ?=
+FUZZ ?=
+FUZZ_SECONDS ?= 60
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_NO_INPUT = 1
@@ -26,7 +29,7 @@ PACKAGES := ext config drivers buffer gateway collector
 KERNELS := $(wildcard ext/*.pyx ext/*.pxd ext/*.h)
 READY := .venv/.lamppost-ready
 
-.PHONY: all demo test check bench install uninstall clean
+.PHONY: all demo test check bench fuzz install uninstall clean
 
 all: $(READY)
 
@@ -46,6 +49,12 @@ bench: $(READY)
 	@.venv/bin/python -c 'import google.protobuf, numpy, orjson, pcodec, pyarrow, zstandard' 2>/dev/null || .venv/bin/python -m pip install --quiet --editable '.[dev,bench]' >&2
 	@.venv/bin/python bench/codec.py --batch 5000 $(BENCH)
 	@.venv/bin/python bench/agent.py $(BENCH)
+
+fuzz: $(READY)
+	@tools/debian fuzz
+	@.venv/bin/python -c 'import atheris' 2>/dev/null || .venv/bin/python -m pip install --quiet --editable '.[dev,fuzz]' >&2 || \
+	  echo "lamppost: atheris could not be installed" >&2
+	@.venv/bin/python -m tests.fuzz.run --seconds $(FUZZ_SECONDS) $(FUZZ)
 
 .venv/bin/pip:
 	@tools/debian build "$(PYTHON)"

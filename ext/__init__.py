@@ -3,7 +3,7 @@
 from ext.columns import Columns
 from ext.errors import FormatError
 from ext.layout import MAX_PAYLOAD, Layout
-from ext.limits import AGGREGATES, MAX_BATCH_BYTES, MAX_SAMPLES, MAX_TEXT_BYTES
+from ext.limits import AGGREGATES, MAX_BATCH_BYTES, MAX_SAMPLES, MAX_TEXT_BYTES, MAX_WORK
 from ext.packer import Packer
 from ext.plan import ScanPlan
 from ext.quality import (
@@ -43,6 +43,7 @@ __all__ = [
     "MAX_PAYLOAD",
     "MAX_SAMPLES",
     "MAX_TEXT_BYTES",
+    "MAX_WORK",
     "NO_ANSWER",
     "SENSOR_FAULT",
     "SENTINEL",

@@ -20,7 +20,7 @@ from ext.window cimport Window
 from ext.wire cimport *
 
 from ext.limits import MAX_BATCH_BYTES, MAX_FIELDS, MAX_NUMBER_BYTES, MAX_SAMPLES, MAX_TEXT_BYTES
-from ext.limits import FORMAT_VERSION, MAX_EXPONENT, MAX_TIME_MS
+from ext.limits import FORMAT_VERSION, LETTER_WORK, MAX_EXPONENT, MAX_TIME_MS, MAX_WORK, SCALED_FLOAT_WORK
 from ext.value import number_text
 
 cdef extern from "Python.h":
@@ -34,6 +34,9 @@ cdef Py_ssize_t _MAX_SAMPLES = MAX_SAMPLES
 cdef Py_ssize_t _MAX_BYTES = MAX_BATCH_BYTES
 cdef Py_ssize_t _MAX_FIELDS = MAX_FIELDS
 cdef Py_ssize_t _MAX_NUMBER = MAX_NUMBER_BYTES
+cdef int64_t _MAX_WORK = MAX_WORK
+cdef int _LETTER = LETTER_WORK
+cdef int _SCALED_FLOAT = SCALED_FLOAT_WORK
 cdef int _VERSION = FORMAT_VERSION
 cdef object _EXACT = Context(prec=60, Emax=999_999, Emin=-999_999)
 cdef uint64_t _batches = 0  # numbers the open batches of this process, so that a series knows its own
@@ -74,6 +77,7 @@ cdef class Packer:
     cdef readonly Py_ssize_t samples
     cdef readonly int64_t first_ms  # of the block at hand, or the last one
     cdef readonly int64_t last_ms
+    cdef readonly int64_t work
 
     def __cinit__(self):
         self.forget()
@@ -176,6 +180,7 @@ cdef class Packer:
         _batches += 1
         self.batch = _batches
         self.committed = self.samples = self.pending = 0
+        self.work = 0
         self.plans = {}
         self.singles = {}
         self.texts = {}
@@ -195,8 +200,15 @@ cdef class Packer:
             raise OverflowError(f"the batch is full: {self.samples} of {_MAX_SAMPLES} samples")
         if self.b.field_count + count > _MAX_FIELDS:
             raise OverflowError(f"the batch is full: {self.b.field_count} of {_MAX_FIELDS} fields")
+        self.check_work(count * <int64_t>(1 + _SCALED_FLOAT))
         self.make_shape(count)
         return self.reserve(RECORD_BYTES + count * (DECLARED_BYTES + SAMPLE_BYTES))
+
+    cdef int check_work(self, int64_t most) except -1:
+        """Refuse what may be too much work for a reader."""
+        if self.work + most > _MAX_WORK:
+            raise OverflowError(f"the batch is full: {self.work} of {_MAX_WORK} units of work")
+        return 0
 
     cdef int reserve(self, Py_ssize_t size) except -1:
         cdef Py_ssize_t used = self.encoder.p - self.out if self.pending else 0
@@ -360,6 +372,7 @@ cdef class Packer:
             self.put_record(plan.shape, boot_ms, flags)
         self.put_samples(plan, &self.b.shapes[self.b.last_shape], flags)
         self.enter(boot_ms, reported)
+        self.work += plan.count
         return reported
 
     cdef int declare(self, ScanPlan plan, int64_t boot_ms, int flags) except -1:
@@ -403,8 +416,10 @@ cdef class Packer:
         if is_float(point):
             self.put_float(f, as_double(widen(<uint32_t>bits) if point.kind == KIND_FLOAT32 else bits))
         elif point.kind == KIND_FLOAT32:
+            self.work += _SCALED_FLOAT
             put_value(&self.encoder, &self.b, f, ordered32(<uint32_t>bits))
         elif point.kind == KIND_FLOAT64:
+            self.work += _SCALED_FLOAT
             put_value(&self.encoder, &self.b, f, ordered64(bits))
         else:
             put_value(&self.encoder, &self.b, f, bits)
@@ -521,6 +536,7 @@ cdef class Packer:
             self.put_quality(f, code, 0)
         f.code = code
         self.enter(boot_ms, 1)
+        self.work += 1
         return f
 
     cdef bint append_none(self, Series series, int64_t boot_ms, int quality) except -1:
@@ -611,6 +627,7 @@ cdef class Packer:
         limit = MAX_NUMBER_BYTES if kind == KIND_NUMBER else MAX_TEXT_BYTES
         if len(text) > limit:
             raise ValueError(f"a value of {len(text)} bytes; at most {limit}")
+        self.check_work(1 + _LETTER * len(text))
         self.reserve(RECORD_BYTES + DECLARED_BYTES + SAMPLE_BYTES + LETTER_BYTES * len(text))
         quality = series.counted_object(value, quality)
         if not series.judge_object(boot_ms, value, quality):
@@ -625,6 +642,7 @@ cdef class Packer:
             if same:
                 return True
         self.texts[series.number] = text
+        self.work += _LETTER * len(text)
         put_text(&self.encoder, &self.b, <const uint8_t*><const char*>text, len(text))
         return True
 

@@ -22,7 +22,7 @@ from ext.columns import Columns
 from ext.errors import FormatError
 from ext.limits import FORMAT_VERSION, MAX_BATCH_BYTES, MAX_DIGITS, MAX_EXPONENT, MAX_FIELDS, MAX_NUMBER_BYTES
 from ext.limits import MAX_SAMPLES, MAX_SCALES, MAX_SERIES_NUMBER, MAX_SHAPE_FIELDS, MAX_TEXT_BYTES, MAX_TEXT_EXPONENT
-from ext.limits import MAX_TIME_MS
+from ext.limits import LETTER_WORK, MAX_TIME_MS, MAX_WORK, SCALED_FLOAT_WORK
 from ext.value import scaled_float
 
 cdef enum:
@@ -30,6 +30,7 @@ cdef enum:
     POWERS = 22  # powers of ten up to it are doubles
 
     DECIMALS = 512  # values of a scale that are kept to be used again
+    ALL_DECIMALS = 8192  # ... and of all scales
 
     AS_NOTHING = 0  # ext.columns
     AS_INTEGER = 1
@@ -56,6 +57,9 @@ cdef int64_t _TIME = MAX_TIME_MS
 cdef int64_t _SHAPE_FIELDS = MAX_SHAPE_FIELDS
 cdef int64_t _FIELDS = MAX_FIELDS
 cdef int64_t _SAMPLES = MAX_SAMPLES
+cdef int64_t _WORK = MAX_WORK
+cdef int _LETTER = LETTER_WORK
+cdef int _SCALED_FLOAT = SCALED_FLOAT_WORK
 cdef int64_t _NUMBERS = MAX_SERIES_NUMBER
 cdef int64_t _SCALES = MAX_SCALES
 cdef int64_t BIGGEST = 9007199254740992  # 2**53: integers below it are doubles
@@ -84,9 +88,12 @@ cdef class _Reader:
     cdef Arrays out
     cdef int64_t room
     cdef int64_t count
+    cdef int64_t work
+    cdef int kept  # decimals
     cdef dict objects  # values of the columns that only an object holds
     cdef list rows
     cdef list units  # 10**exponent of each scale, as a decimal
+    cdef list powers  # 10**abs(exponent), as an integer
     cdef Scale* scales
     cdef int32_t scale_room
     cdef list numbers  # each field's series number
@@ -100,6 +107,7 @@ cdef class _Reader:
         self.objects = {}
         self.rows = []
         self.units = [None]
+        self.powers = [None]
         self.numbers = []
         self.decimals = [None]
         self.texts = {}
@@ -292,6 +300,7 @@ cdef class _Reader:
         if not -MAX_EXPONENT <= exponent <= MAX_EXPONENT or multiplier == 0:
             raise FormatError(f"a scale of {multiplier} and 10 to the power {exponent}")
         self.units.append(_Decimal((0, (1,), exponent)))
+        self.powers.append(10 ** abs(exponent))
         self.decimals.append({})
         if not grown(<void**>&self.scales, &self.scale_room, self.b.scale_count + 2, sizeof(Scale)):
             raise MemoryError
@@ -314,6 +323,7 @@ cdef class _Reader:
             self.read_presence(shape)
         if self.count + count > _SAMPLES:
             raise FormatError(f"more than {_SAMPLES} samples")
+        self.take_work(count)
         if self.columns:
             self.grow(count)
         else:
@@ -333,6 +343,13 @@ cdef class _Reader:
                 self.read_value(first + i, boot_ms)
             if self.d.cut:
                 raise FormatError("cut: the block ends inside a record")
+        return 0
+
+    cdef int take_work(self, int64_t work) except -1:
+        """Refuse a batch that keeps its reader busy for nothing."""
+        self.work += work
+        if self.work > _WORK:
+            raise FormatError(f"more work than {_WORK}")
         return 0
 
     cdef int read_presence(self, Shape* shape) except -1:
@@ -449,6 +466,7 @@ cdef class _Reader:
         cdef uint8_t* p
         if not 0 <= size <= limit:
             raise FormatError(f"a value of {size} bytes; at most {limit}")
+        self.take_work(_LETTER * size)
         data = bytearray(size)
         p = data
         for i in range(size):
@@ -560,6 +578,7 @@ cdef class _Reader:
         cdef int64_t whole = <int64_t>f.last
         cdef Scale* scale = &self.scales[f.scale]
         if f.kind == KIND_FLOAT32 or f.kind == KIND_FLOAT64:
+            self.take_work(_SCALED_FLOAT)
             raw = as_double(widen(unordered32(f.last)) if f.kind == KIND_FLOAT32 else ordered64(f.last))
             return self.emit_float(place, boot_ms, scaled_float(raw, scale.multiplier, scale.addend, scale.exponent))
         if self.columns and f.kind == KIND_INT and is_small(scale, whole):
@@ -569,13 +588,23 @@ cdef class _Reader:
         raw = f.last if f.kind == KIND_UINT else None
         if raw is None:
             raw = whole
+        if self.columns:
+            return self.put_large(place, boot_ms, raw * multiplier + addend, f.scale, scale.exponent)
         known = <dict>self.decimals[f.scale]
         value = known.get(raw)
         if value is None:
             value = _EXACT.multiply(raw * multiplier + addend, self.units[f.scale])
-            if len(known) < DECIMALS:
+            if len(known) < DECIMALS and self.kept < ALL_DECIMALS:
+                self.kept += 1
                 known[raw] = value
-        return self.emit_object(place, boot_ms, value)
+        return self.row(place, value)
+
+    cdef int put_large(self, int place, int64_t boot_ms, number, uint32_t scale, int exponent) except -1:
+        """A decimal that only an object holds, and the double nearest to it."""
+        power = self.powers[scale]
+        self.objects[self.count] = _EXACT.multiply(number, self.units[scale])
+        self.put(place, boot_ms, AS_OBJECT, number / power if exponent < 0 else number * power, 0, 0)
+        return 0
 
     cdef void put_decimal(self, int place, int64_t boot_ms, int64_t number, int exponent) noexcept:
         cdef double power = POWERS_OF_TEN[-exponent if exponent < 0 else exponent]

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from decimal import Context, Decimal
-from fractions import Fraction
 from math import inf, isfinite, isnan
 from typing import Final, TypeAlias
 
@@ -25,11 +24,16 @@ def scaled_float(raw: float, multiplier: int, addend: int, exponent: int) -> flo
         return raw
     if not isfinite(raw):
         return raw if multiplier > 0 else -raw
-    exact = (Fraction(raw) * multiplier + addend) * Fraction(10) ** exponent
+    numerator, denominator = raw.as_integer_ratio()
+    numerator = numerator * multiplier + addend * denominator
+    if exponent < 0:
+        denominator *= 10**-exponent
+    else:
+        numerator *= 10**exponent
     try:
-        return float(exact)
+        return numerator / denominator  # integers: rounded once
     except OverflowError:
-        return inf if exact > 0 else -inf
+        return inf if numerator > 0 else -inf
 
 
 def number_text(sign: int, digits: Sequence[int], exponent: int) -> bytes:

@@ -8,7 +8,7 @@ from itertools import product
 from config import Point
 from drivers.base import Read
 from drivers.errors import DeviceError
-from ext import BAD_ANSWER, GOOD, MAX_SAMPLES, Packer, ScanPlan, Series, Value
+from ext import BAD_ANSWER, GOOD, MAX_SAMPLES, MAX_WORK, Packer, ScanPlan, Series, Value
 
 log = logging.getLogger(__name__)
 
@@ -17,6 +17,8 @@ LARGE_BYTES = 60 * 1024
 """An open batch this large is sealed at once, so that with header and signature it stays under 64 kB."""
 LARGE_SAMPLES = MAX_SAMPLES // 2
 """... and so that its samples stay well under what a batch may hold, however small they pack."""
+LARGE_WORK = MAX_WORK // 2
+"""... and what it costs to read."""
 PACKED_MAX = 8 * 1024 * 1024
 """Bytes that may wait in memory while the disk takes nothing: 8 MiB of a Pi's 512, hours of a small installation."""
 
@@ -138,7 +140,7 @@ class Recorder:
     def large(self, priority: str) -> bool:
         """Whether the open batch of `priority` is to be sealed because of its size."""
         packer = self._parts[priority].packer
-        return packer.size >= LARGE_BYTES or packer.samples >= LARGE_SAMPLES
+        return packer.size >= LARGE_BYTES or packer.samples >= LARGE_SAMPLES or packer.work >= LARGE_WORK
 
     def commit(self) -> list[Packed]:
         """Take what was packed since the last commit, a block a priority; windows that are over are packed first."""

@@ -378,6 +378,7 @@ class Decoder:
         self.shapes: list[Shape] = []
         self.scales: list[tuple[int, int, int] | None] = [None]
         self.fields = 0
+        self.work = 0
         self.last: Shape | None = None
         self.fresh = 0
         self.last_ms = 0
@@ -518,7 +519,8 @@ class Decoder:
 
     def read_samples(self, shape: Shape, now: int, flags: int) -> None:
         present = self.presence(shape) if flags & PARTIAL else shape.fields
-        need(len(self.samples) + len(shape.fields) <= 131_072, "too many samples")
+        need(len(self.samples) + len(shape.fields) <= 65_536, "too many samples")
+        self.take_work(len(shape.fields))
         before = 0
         for entry in present:
             before = self.quality_code(entry, before) if flags & QUALITY else 0
@@ -526,6 +528,10 @@ class Decoder:
         for entry in present:
             value = None if entry.code & 1 else self.sample(entry)
             self.samples.append((entry.number, now, value, entry.code >> 1))
+
+    def take_work(self, work: int) -> None:
+        self.work += work
+        need(self.work <= 2_097_152, "too much work")
 
     def presence(self, shape: Shape) -> list[Field]:
         if not shape.groups:
@@ -566,6 +572,11 @@ class Decoder:
         shift = plain_bits(entry.size) if entry.count else 0
         entry.learn(signed(reduced << shift | self.coder.bits(shift)), self.beside)
         self.beside = entry.difference
+        return self.read_out(entry)
+
+    def read_out(self, entry: Field) -> ReferenceValue:
+        if entry.kind in (FLOAT32, FLOAT64) and entry.scale is not None:
+            self.take_work(256)
         return value_of(entry)
 
     def first(self, entry: Field) -> ReferenceValue:
@@ -574,7 +585,7 @@ class Decoder:
             return self.text(entry)
         entry.last = self.coder.number(self.n_first) % TWO64
         self.beside = 0
-        return value_of(entry)
+        return self.read_out(entry)
 
     def change(self, entry: Field) -> ReferenceValue:
         kind = self.coder.symbol(self.kind)
@@ -589,7 +600,7 @@ class Decoder:
                 return self.first(entry)
             entry.settle(self.coder.number(self.n_change))
         self.beside = entry.difference
-        return value_of(entry)
+        return self.read_out(entry)
 
     def text_or_change(self, entry: Field) -> ReferenceValue:
         symbol = self.coder.symbol(self.same)
@@ -600,6 +611,7 @@ class Decoder:
     def text(self, entry: Field) -> ReferenceValue:
         size = self.coder.number(self.n_length)
         need(0 <= size <= (512 if entry.kind == NUMBER else 32_768), "a value too long")
+        self.take_work(2 * size)
         data, high = bytearray(), 0
         for _ in range(size):
             high = self.coder.symbol(self.high[high])

@@ -13,7 +13,11 @@ def number(value: int) -> list[int]:
     return [*symbols, magnitude - (1 << (length - 1))] if length > 1 else symbols
 
 
-class _Script(Coder):
+class ScriptEnded(Exception):
+    """The script says no more."""
+
+
+class ScriptedCoder(Coder):
     """A coder that says what the script says, and writes it down."""
 
     def __init__(self, script: Iterator[int]) -> None:
@@ -21,6 +25,16 @@ class _Script(Coder):
         self.low = 0
         self.range = (1 << 32) - 1
         self.shifts = 0
+
+    def take(self) -> int:
+        """The next symbol."""
+        return self.take_bits()
+
+    def take_bits(self) -> int:
+        """The next plain bits."""
+        for value in self.script:
+            return value
+        raise ScriptEnded
 
     def narrow(self, start: int, width: int) -> None:
         self.low += start
@@ -31,14 +45,14 @@ class _Script(Coder):
             self.shifts += 1
 
     def symbol_by(self, c: list[int]) -> int:
-        symbol = next(self.script)
+        symbol = self.take()
         unit = self.range >> 15
         stop = 32_768 if symbol == 15 else c[symbol + 1]
         self.narrow(unit * c[symbol], unit * (stop - c[symbol]))
         return symbol
 
     def bits(self, count: int) -> int:
-        value = next(self.script) if count > 0 else 0
+        value = self.take_bits() if count > 0 else 0
         while count > 0:
             part = count % 16 or 16
             count -= part
@@ -55,21 +69,23 @@ class _Script(Coder):
         return (value >> (32 - 8 * count)).to_bytes(self.shifts + count, "big")
 
 
-class _Scripted(Decoder):
+class Scripted(Decoder):
     """A decoder that reads scripts instead of blocks."""
 
+    coder_class = ScriptedCoder
+
     def written(self, script: Iterable[int]) -> bytes:
-        self.coder = coder = _Script(iter(script))
+        self.coder = coder = self.coder_class(iter(script))
         try:
             while (head := self.read_head()) != END:
                 self.record(head)
-        except (ReferenceFormatError, StopIteration):
+        except (ReferenceFormatError, ScriptEnded):
             pass  # what is wrong with it is for the decoders under test to say
         return coder.written()
 
 
 def scripted(*scripts: list[int]) -> list[bytes]:
     """The blocks of one batch, each by the symbols and plain bits that a decoder reads of it, up to what it refuses."""
-    writer = _Scripted()
+    writer = Scripted()
     blocks = [writer.written(script) for script in scripts]
     return [b"\x02" + blocks[0], *blocks[1:]]

@@ -14,6 +14,7 @@ from ext import (
     MAX_BATCH_BYTES,
     MAX_SAMPLES,
     MAX_TEXT_BYTES,
+    MAX_WORK,
     NO_ANSWER,
     SENSOR_FAULT,
     Layout,
@@ -134,6 +135,23 @@ def test_a_batch_full_of_bytes() -> None:
         packer.extend((series, index, chance.randbytes(MAX_TEXT_BYTES), 0) for index in range(40))
     assert 24 < packer.pending == len(unpack([packer.commit()]))
     assert packer.size < MAX_BATCH_BYTES
+
+
+def test_a_batch_full_of_work_for_its_reader() -> None:
+    packer, series = Packer(), Series(1)
+    with pytest.raises(OverflowError, match="of 2097152 units of work"):
+        packer.extend((series, index, "ab"[index % 2] * MAX_TEXT_BYTES, 0) for index in range(40))
+    assert packer.work == packer.pending * (1 + 2 * MAX_TEXT_BYTES) <= MAX_WORK
+    assert len(unpack([packer.commit()])) == 31
+    packer.reset()
+    assert packer.work == 0
+
+
+def test_scaled_floats_are_work() -> None:
+    packer, plan = Packer(), ScanPlan([(Layout(0, "float64"), Series(1, multiplier=3)), (Layout(0, "bool"), Series(2))])
+    packer.append_scan(plan, struct.pack(">d", 2.5), 0)
+    assert packer.work == 2 + 256
+    assert [sample[2] for sample in unpack([packer.commit()])] == [7.5, False]
 
 
 def test_a_batch_full_of_fields() -> None:

@@ -156,6 +156,16 @@ def test_a_batch_of_samples_that_take_no_room_is_large_before_it_is_full(desk: D
     assert desk.recorder.lost is None
 
 
+def test_a_batch_that_is_dear_to_read_is_large(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LARGE_WORK", 4)
+    read = Read("d", (("d/word", Layout(0, "int16")),), every=1)
+    assert not desk.recorder.large("normal")
+    for _ in range(4):
+        desk.hand.boot += 1
+        desk.recorder.scan(read, payload(7))
+    assert desk.recorder.large("normal")
+
+
 def test_a_full_memory_drops_what_is_new_and_counts_each_point_once(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
