@@ -8,7 +8,7 @@ FORMAT_VERSION: Final = 2
 MAX_BATCH_BYTES: Final = 1 << 20
 
 # The samples of a batch. Unchanged ones cost next to nothing, so the bytes alone bound neither memory nor time: with
-# objects of their own so many take 25 MB.
+# objects of their own so many take some 15 MB.
 MAX_SAMPLES: Final = 1 << 16
 
 # The work of a batch, for what else costs time and next to no bytes: a field of a record counts one, whether it has a
