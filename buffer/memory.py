@@ -80,13 +80,15 @@ def lowest_held(connection: sqlite3.Connection, start: int) -> int:
 def _open_batches(connection: sqlite3.Connection, ends: Sequence[int]) -> dict[int, OpenBatch]:
     found: dict[int, OpenBatch] = {}
     query = (
-        "SELECT id, part, boot, clock_ms, clock_state, samples, first_ms, last_ms, data FROM blocks"
+        "SELECT id, part, boot, clock_ms, clock_state, samples, first_ms, last_ms, data, digest FROM blocks"
         " WHERE id > ? AND part < ? ORDER BY id"
     )
     for row in connection.execute(query, (min(ends), CATALOGUE_PART)):
-        number, part, boot, clock_ms, state, samples, first_ms, last_ms, data = row
+        number, part, boot, clock_ms, state, samples, first_ms, last_ms, data, digest = row
         if number > ends[part]:
             clock = Clock(boot, clock_ms, STATES[state])
             block = Block(PRIORITIES[part], clock, samples, first_ms, last_ms, data)
             found[part] = found[part].extended(block, number) if part in found else OpenBatch.of(block, number)
+            if digest not in {None, found[part].digest}:
+                raise ValueError(f"block {number} is not what was committed")
     return found

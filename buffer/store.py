@@ -382,7 +382,7 @@ class Store:
             raise BatchBoundary(f"no {block.priority} batch is open: reset the packer, and hand over a fresh block")
         clock = block.clock
         row = (number, part, clock.boot, clock.clock_ms, STATE_CODES[clock.state])
-        data = (block.samples, block.first_ms, block.last_ms, block.data)
+        data = (block.samples, block.first_ms, block.last_ms, block.data, memory.open[part].digest)
         self._connection.execute(sealing.INSERT_BLOCK, row + data)
         memory.next_block = number + 1
 
