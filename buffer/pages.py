@@ -6,6 +6,7 @@ Nothing here is to be believed: what comes out must be verified by what it says 
 import os
 import struct
 from array import array
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,13 +66,13 @@ class Log:
         before, salts = struct.unpack_from(">2I", data, 24), data[16:24]
         self._headless = magic & ~1 != LOG_MAGIC or _checksum(data[:24], (0, 0), magic) != before
         if self._headless:  # all else is known of this program's logs, but for the salts, which every frame repeats
-            magic, size, salts = LOG_MAGIC, PAGE_BYTES, data[LOG_HEADER + 8 : LOG_HEADER + 16]
+            magic, size, salts = LOG_MAGIC, PAGE_BYTES, _salts(data)
         self.page_bytes = size
         step = FRAME_HEADER + size
         starts = range(LOG_HEADER, len(data) - step + 1, step)
-        end = max((at for at in starts if data[at + 8 : at + 16] == salts), default=0)  # an older log may follow
+        end = max((at for at in starts if data[at + 8 : at + 16] == salts), default=-1)  # an older log may follow
         for at in starts:
-            if at > end or salts == bytes(len(salts)):
+            if at > end:
                 break
             page, pages = struct.unpack_from(">2I", data, at)
             same, said = data[at + 8 : at + 16] == salts, struct.unpack_from(">2I", data, at + 16)
@@ -79,6 +80,14 @@ class Log:
             chained = same and _checksum(whole, before, magic) == said
             self.frames.append(Frame(page, at + FRAME_HEADER, same and pages > 0, chained))
             before = said
+
+
+def _salts(data: bytes) -> bytes:
+    """What most frames of a log without a header have as salts."""
+    step = FRAME_HEADER + PAGE_BYTES
+    found = Counter(data[at + 8 : at + 16] for at in range(LOG_HEADER, len(data) - step + 1, step))
+    del found[bytes(8)]
+    return found.most_common(1)[0][0] if found else b""
 
 
 def _checksum(data: bytes, start: tuple[int, int], magic: int) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """What happens when a store is opened: whose it is, what the life before left, and the mark that this one runs."""
 
+import errno
 import fcntl
 import os
 import sqlite3
@@ -7,10 +8,12 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from buffer.database import REMEDY
 from buffer.delivery import KEPT_BLOCKS
-from buffer.errors import StoreError, StoreMismatch
+from buffer.errors import StoreCorrupt, StoreError, StoreMismatch
 from buffer.header import STATES, ClockState, LedgerEntry, entry_dumps
 from buffer.memory import Memory
+from buffer.pages import Log
 
 UNCLEAN = "unclean stop"
 INSERT_LEDGER = "INSERT INTO ledger (entry) VALUES (?)"
@@ -34,6 +37,19 @@ def lock(path: Path) -> int:
         os.close(descriptor)
         raise StoreError(error.errno, "another process has the store open", str(path)) from error
     return descriptor
+
+
+def check_log(path: Path) -> None:
+    """Raise `StoreCorrupt` when SQLite would drop complete transactions: it ends the log at a damaged page in silence.
+
+    What was sealed then would be sealed again, with other content under the same numbers.
+    """
+    try:
+        damaged = Log(Path(f"{path}-wal")).damaged
+    except OSError as error:
+        raise StoreError(error.errno, error.strerror, f"{path}-wal") from error
+    if damaged:
+        raise StoreCorrupt(errno.EIO, f"the log of the store is damaged; {REMEDY}", str(path))
 
 
 def claim(connection: sqlite3.Connection, path: Path, gateway: str) -> None:

@@ -81,6 +81,7 @@ class Store:
         gateway_id(gateway)
         held = recovery.lock(path)
         try:
+            recovery.check_log(path)
             ensure(path)
             store = cls(path, connect(path), gateway, key, boot)
         except BaseException:  # the lock must not outlive the attempt
@@ -101,6 +102,13 @@ class Store:
                 self._riders.clock = True
                 with self._change():
                     self._connection.execute("UPDATE state SET clean = 1")
+        finally:
+            self._release()
+
+    def set_aside(self) -> Path:
+        """Give up a file found damaged: rename it to the dated name returned, and close it."""
+        try:
+            return set_aside(self._path)  # first: SQLite leaves the log of a file alone that has moved
         finally:
             self._release()
 
@@ -351,7 +359,11 @@ class Store:
     def _newest_catalogue(self) -> bytes | None:
         query = "SELECT first_block, last_block FROM batches WHERE number = ?"
         row = self._connection.execute(query, (self._memory.catalogue,)).fetchone()
-        return None if row is None else sealing.read_blocks(self._connection, CATALOGUE_PART, *row)[0]
+        if row is None:
+            return None
+        if not (blocks := sealing.read_blocks(self._connection, CATALOGUE_PART, *row)):
+            raise StoreCorrupt(errno.EIO, f"the catalogue has no block; {REMEDY}", str(self._path))
+        return blocks[0]
 
     def _commit(
         self, blocks: Sequence[Block], parts: Sequence[int], entries: Sequence[bytes], *, account: bool
