@@ -10,8 +10,8 @@ from pathlib import Path
 
 from buffer.database import REMEDY
 from buffer.delivery import KEPT_BLOCKS
-from buffer.errors import StoreCorrupt, StoreError, StoreMismatch
-from buffer.header import STATES, ClockState, LedgerEntry, entry_dumps
+from buffer.errors import BatchFormatError, StoreCorrupt, StoreError, StoreMismatch
+from buffer.header import STATES, ClockState, Header, LedgerEntry, entry_dumps
 from buffer.memory import Memory
 from buffer.pages import Log
 
@@ -84,6 +84,14 @@ def _unclean(connection: sqlite3.Connection, boot: bytes, now_ms: int) -> Ledger
             from_ms, (clock_ms, state) = last_ms, clock
     to_ms = max(now_ms, from_ms) if last_boot == boot else None
     return LedgerEntry(last_boot, from_ms, to_ms, clock_ms, STATES.get(state, ClockState.UNSET), None, UNCLEAN)
+
+
+def lost_batch(header: Header, gateway: str) -> LedgerEntry:
+    """The entry for a batch whose blocks are damaged; raises `BatchFormatError` for a header that is not ours."""
+    if header.gateway != gateway:
+        raise BatchFormatError(f"the header names gateway {header.gateway!r}")
+    times = (header.first_ms, header.last_ms, header.clock_ms, header.clock_state)
+    return LedgerEntry(header.boot, *times, header.samples, f"batch {header.number} is damaged on disk")
 
 
 def set_aside(path: Path) -> Path:

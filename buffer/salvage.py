@@ -6,14 +6,13 @@ their own, named by what is in it: doing it again makes the same batches. The re
 """
 
 import hashlib
-import json
 import os
 import sqlite3
 import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -30,12 +29,12 @@ from buffer.header import (
     Clock,
     Header,
     LedgerEntry,
-    entry_dumps,
     entry_loads,
 )
 from buffer.keys import PublicKey, SigningKey
 from buffer.migrate import VERSION
 from buffer.pages import Pages, Row, SqlValue
+from buffer.salvage_report import Report
 from buffer.spool import PLACE, Spool, assemble
 from ext import unpack
 
@@ -47,33 +46,6 @@ REASON = "damaged on disk: {count} batches of stream {stream}"
 
 Columns = Mapping[str, Sequence[str]]
 Found = dict[str, SqlValue]
-
-
-@dataclass
-class Report:
-    """What came of it; `lost` are entries for the ledger."""
-
-    stream: bytes = b""
-    batches: int = 0
-    samples: int = 0
-    lost: list[LedgerEntry] = field(default_factory=list)
-
-    @property
-    def lost_samples(self) -> int:
-        """How many samples are known to be lost."""
-        return sum(entry.samples or 0 for entry in self.lost)
-
-    def dumps(self) -> str:
-        """As a line of JSON."""
-        lost = [entry_dumps(entry).hex() for entry in self.lost]
-        return json.dumps({"stream": self.stream.hex(), "batches": self.batches, "samples": self.samples, "lost": lost})
-
-    @classmethod
-    def loads(cls, line: str | bytes) -> "Report":
-        """What `dumps` made."""
-        found = json.loads(line)
-        lost = [entry_loads(bytes.fromhex(entry)) for entry in found["lost"]]
-        return cls(bytes.fromhex(found["stream"]), found["batches"], found["samples"], lost)
 
 
 class Salvage:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from buffer import catalogue, delivery, recovery, sealing
+from buffer import header as headers
 from buffer.ack import Ack
 from buffer.block import CATALOGUE_PART, Block, OpenBatch
 from buffer.catalogue import SeriesDefinition
@@ -44,6 +45,7 @@ LOG_PAGES = 1000  # the log is copied into the file when it has as many; small s
 FOREVER_MS = 1 << 62
 RIDERS_MAX = 4096  # acknowledgements in memory: a backlog may drain while nothing is sampled
 CATALOGUE = KIND_CODES[Kind.CATALOGUE]
+DAMAGED = "damaged on disk"
 
 
 class Store:
@@ -234,6 +236,21 @@ class Store:
         with self._change():
             self._connection.execute("UPDATE batches SET refused = ? WHERE number = ?", (reason, number))
             self._memory.lowest_held = lowest_held(self._connection, self._memory.lowest_held)
+
+    def write_off(self, number: int) -> None:
+        """Own up to a held batch whose bytes are damaged: its samples go into the ledger, once; it stays, refused."""
+        with translated(self._path):
+            query = "SELECT header FROM batches WHERE number = ? AND acked_utc_ms = 0 AND refused != ?"
+            row = self._connection.execute(query, (number, DAMAGED)).fetchone()
+        if row is None:
+            return
+        try:
+            entry = recovery.lost_batch(headers.loads(row[0]), self._gateway)
+        except BatchFormatError:
+            clock = self._clock()
+            entry = LedgerEntry(clock.boot, 0, None, 0, ClockState.UNSET, None, f"batch {number} is damaged on disk")
+        self.note(entry)
+        self.refuse(number, DAMAGED)
 
     def prune(self, before_utc_ms: int) -> int:
         """Drop the bytes of batches acknowledged before then; how many. Catalogues in use stay."""

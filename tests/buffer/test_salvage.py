@@ -20,7 +20,8 @@ from buffer.header import Header, LedgerEntry, Priority
 from buffer.keys import PublicKey, SigningKey
 from buffer.opening import Opened, open_store
 from buffer.recovery import UNCLEAN
-from buffer.salvage import Report, salvage
+from buffer.salvage import salvage
+from buffer.salvage_report import Report
 from buffer.spool import Spool, asides
 from buffer.store import Store
 from ext import Packer, Series, unpack
