@@ -48,7 +48,7 @@ def read_memory(connection: sqlite3.Connection, boot: bytes) -> Memory:
     newest = connection.execute("SELECT coalesce(max(id), 0) FROM blocks").fetchone()[0]
     query = "SELECT number, hash, sealed_to, floor_ms FROM batches ORDER BY number DESC LIMIT 1"
     last_number, last_hash, marks, sealed_floor_ms = connection.execute(query).fetchone() or (0, NO_HASH, NO_ENDS, 0)
-    ends = [int.from_bytes(marks[at : at + END_BYTES], "big") for at in range(0, len(NO_ENDS), END_BYTES)]
+    ends = ends_of(marks)
     named = connection.execute("SELECT hash FROM batches WHERE number = ?", (catalogue,)).fetchone()
     return Memory(
         stream=stream,
@@ -64,6 +64,11 @@ def read_memory(connection: sqlite3.Connection, boot: bytes) -> Memory:
         clock=Clock(boot, clock_ms, STATES[clock_state]) if clock_state in STATES and last_boot == boot else None,
         floor_ms=max(floor_ms, sealed_floor_ms),
     )
+
+
+def ends_of(marks: bytes) -> list[int]:
+    """What `Memory.sealed_to` made: for each part, the last block that was sealed."""
+    return [int.from_bytes(marks[at : at + END_BYTES], "big") for at in range(0, len(NO_ENDS), END_BYTES)]
 
 
 def lowest_held(connection: sqlite3.Connection, start: int) -> int:

@@ -32,6 +32,7 @@ from buffer.header import (
     entry_loads,
 )
 from buffer.keys import PublicKey, SigningKey
+from buffer.memory import NO_ENDS, ends_of
 from buffer.migrate import VERSION
 from buffer.pages import Pages, Row, SqlValue
 from buffer.salvage_report import Report
@@ -101,8 +102,6 @@ class Salvage:
                 return
         elif values[:2] == ("table", "batches") and isinstance(values[3], int):
             self._roots["batches"] = values[3]
-        elif values[:2] == ("table", "parts") and isinstance(values[3], int):
-            self._roots["parts"] = values[3]
 
     def _named(self, table: str, row: Row) -> Found:
         """The columns of a row by name, those that an older version did not have as null."""
@@ -182,21 +181,12 @@ class Salvage:
 
     def _ends(self) -> dict[int, int]:
         """For each part the last block that was sealed; none when the newest batch is not certain."""
-        if "parts" in self._columns:
-            rows = [self._named("parts", row) for row in self._pages.rows(self._roots["parts"])]
-            found = {row["part"]: row["sealed_to"] for row in rows if row}
-        else:
-            row = self._last(self._roots["batches"])
-            marks = self._named("batches", row).get("sealed_to") if row else None
-            size = len(marks) // CATALOGUE_PART if isinstance(marks, bytes) else 0
-            cut = [marks[n * size : (n + 1) * size] for n in range(CATALOGUE_PART)] if isinstance(marks, bytes) else []
-            found = {part: int.from_bytes(mark, "big") for part, mark in enumerate(cut)}
+        row = self._last(self._roots["batches"])
+        marks = self._named("batches", row)["sealed_to"] if row else None
+        if not isinstance(marks, bytes) or len(marks) != len(NO_ENDS):
+            return {}
         seen: dict[int, int] = dict(self._index.execute("SELECT part, max(last) FROM rows GROUP BY part"))
-        return {
-            part: max(end, seen.get(part, 0))
-            for part, end in found.items()
-            if isinstance(part, int) and isinstance(end, int) and part in PRIORITIES
-        }
+        return {part: max(end, seen.get(part, 0)) for part, end in enumerate(ends_of(marks))}
 
     def _last(self, page: int) -> Row | None:
         """The last row of a table, by the rightmost pages of its tree (1.6)."""
