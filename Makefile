@@ -1,7 +1,8 @@
-# make demo | test | check | bench | fuzz | install | uninstall | clean
+# make demo | test | cuts | check | bench | fuzz | install | uninstall | clean
 #   PYTHON=python3.12   which Python (>= 3.11) makes the environments
 #   DEMO="..."          options of `lamppost demo`
 #   TESTS="..."         arguments of pytest
+#   CUTS="..."          options of the power cuts, as root: --cuts 1000 --seed 7
 #   BENCH="..."         options of the benchmarks
 #   FUZZ_SECONDS=60     how long `make fuzz` tries each target; FUZZ="..." further options of it
 #   PREFIX, DESTDIR     where `make install` puts the agent, and below which root (for packagers)
@@ -16,6 +17,7 @@ PREFIX ?= /opt/lamppost
 DESTDIR ?=
 DEMO ?=
 TESTS ?=
+CUTS ?= --cuts 1000
 BENCH ?=
 FUZZ ?=
 FUZZ_SECONDS ?= 60
@@ -29,7 +31,7 @@ PACKAGES := ext config drivers buffer gateway collector
 KERNELS := $(wildcard ext/*.pyx ext/*.pxd ext/*.h)
 READY := .venv/.lamppost-ready
 
-.PHONY: all demo test check bench fuzz install uninstall clean
+.PHONY: all demo test cuts check bench fuzz install uninstall clean
 
 all: $(READY)
 
@@ -39,6 +41,10 @@ demo: $(READY)
 test: $(READY)
 	@tools/debian test
 	@.venv/bin/python -m pytest $(TESTS)
+
+cuts: $(READY)
+	@tools/debian test
+	@.venv/bin/python -m tests.power.cuts $(CUTS)
 
 check: $(READY)
 	@.venv/bin/python -m ruff check .

@@ -1,11 +1,12 @@
 """What the packer hands to the store, and the batch that is still open."""
 
+import zlib
 from dataclasses import dataclass, replace
 
 from buffer.batch import MAX_BLOCK_BYTES, MAX_BLOCKS
 from buffer.cbor import MAX_MS
 from buffer.errors import BatchBoundary, BatchFormatError
-from buffer.header import BOOT_BYTES, PRIORITY_CODES, Clock, Priority
+from buffer.header import BOOT_BYTES, PRIORITY_CODES, STATE_CODES, Clock, Priority
 
 HEAD_BYTES = 5  # the longest head of a byte string in a batch
 MAX_STEP_MS = 100  # a clock that moved further is another clock, and begins another batch
@@ -32,6 +33,12 @@ class Block:
         """The code of the priority."""
         return PRIORITY_CODES[self.priority]
 
+    def digest(self, before: int) -> int:
+        """A check value over this block and, by `before`, those of its batch before it: the packer's state goes on."""
+        clock = (self.clock.clock_ms, STATE_CODES[self.clock.state])
+        about = (self.part, *clock, self.samples, self.first_ms, self.last_ms)
+        return zlib.crc32(self.data, zlib.crc32(self.clock.boot + repr(about).encode(), before))
+
     def check(self) -> None:
         """Raise `BatchFormatError` for a block that no batch could carry."""
         if not 1 <= len(self.data) <= MAX_BLOCK_BYTES:
@@ -56,11 +63,13 @@ class OpenBatch:
     size: int
     first_ms: int
     last_ms: int
+    digest: int = 0
 
     @classmethod
     def of(cls, block: Block, number: int) -> "OpenBatch":
         """A batch that begins with the block kept as `number`."""
-        return cls(block.clock, number, number, 1, block.samples, _wire_bytes(block), block.first_ms, block.last_ms)
+        times = (block.first_ms, block.last_ms)
+        return cls(block.clock, number, number, 1, block.samples, _wire_bytes(block), *times, block.digest(0))
 
     def extended(self, block: Block, number: int) -> "OpenBatch":
         """With one block more; raises `BatchBoundary` when the block may not continue this batch."""
@@ -76,6 +85,7 @@ class OpenBatch:
             size=self.size + _wire_bytes(block),
             first_ms=min(self.first_ms, block.first_ms),
             last_ms=max(self.last_ms, block.last_ms),
+            digest=block.digest(self.digest),
         )
 
 

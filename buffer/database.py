@@ -13,6 +13,12 @@ APPLICATION_ID = 0x4C616D70  # "Lamp": whose file this is (sqlite.org/pragma.htm
 BUSY_MS = 5000  # a reader may hold up a checkpoint, never longer than this
 PRIMARY = 0xFF  # the low byte of an extended result code (sqlite.org/rescode.html)
 ERRNO = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_READONLY: errno.EROFS}
+DAMAGE = {
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_CONSTRAINT,  # rows and indexes that contradict each other: the store never breaks a rule itself
+    sqlite3.SQLITE_MISMATCH,
+}
 REMEDY = "remedy: set the file aside (the agent does at its start) and keep it for salvage"
 
 
@@ -41,7 +47,7 @@ def translate(path: Path, error: sqlite3.Error) -> StoreError:
     number = ERRNO.get(code, errno.EIO)
     if code == sqlite3.SQLITE_FULL:
         return StoreFull(number, f"no room: the size limit or the file system is reached ({error})", str(path))
-    if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+    if code in DAMAGE:
         return StoreCorrupt(number, f"the store is damaged ({error}); {REMEDY}", str(path))
     name = getattr(error, "sqlite_errorname", type(error).__name__)
     return StoreError(number, f"{name}: {error}", str(path))

@@ -48,7 +48,7 @@ def read_memory(connection: sqlite3.Connection, boot: bytes) -> Memory:
     newest = connection.execute("SELECT coalesce(max(id), 0) FROM blocks").fetchone()[0]
     query = "SELECT number, hash, sealed_to, floor_ms FROM batches ORDER BY number DESC LIMIT 1"
     last_number, last_hash, marks, sealed_floor_ms = connection.execute(query).fetchone() or (0, NO_HASH, NO_ENDS, 0)
-    ends = [int.from_bytes(marks[at : at + END_BYTES], "big") for at in range(0, len(NO_ENDS), END_BYTES)]
+    ends = ends_of(marks)
     named = connection.execute("SELECT hash FROM batches WHERE number = ?", (catalogue,)).fetchone()
     return Memory(
         stream=stream,
@@ -66,6 +66,11 @@ def read_memory(connection: sqlite3.Connection, boot: bytes) -> Memory:
     )
 
 
+def ends_of(marks: bytes) -> list[int]:
+    """What `Memory.sealed_to` made: for each part, the last block that was sealed."""
+    return [int.from_bytes(marks[at : at + END_BYTES], "big") for at in range(0, len(NO_ENDS), END_BYTES)]
+
+
 def lowest_held(connection: sqlite3.Connection, start: int) -> int:
     """The lowest number from `start` on that waits for its acknowledgement; one past the newest when there is none.
 
@@ -80,13 +85,15 @@ def lowest_held(connection: sqlite3.Connection, start: int) -> int:
 def _open_batches(connection: sqlite3.Connection, ends: Sequence[int]) -> dict[int, OpenBatch]:
     found: dict[int, OpenBatch] = {}
     query = (
-        "SELECT id, part, boot, clock_ms, clock_state, samples, first_ms, last_ms, data FROM blocks"
+        "SELECT id, part, boot, clock_ms, clock_state, samples, first_ms, last_ms, data, digest FROM blocks"
         " WHERE id > ? AND part < ? ORDER BY id"
     )
     for row in connection.execute(query, (min(ends), CATALOGUE_PART)):
-        number, part, boot, clock_ms, state, samples, first_ms, last_ms, data = row
+        number, part, boot, clock_ms, state, samples, first_ms, last_ms, data, digest = row
         if number > ends[part]:
             clock = Clock(boot, clock_ms, STATES[state])
             block = Block(PRIORITIES[part], clock, samples, first_ms, last_ms, data)
             found[part] = found[part].extended(block, number) if part in found else OpenBatch.of(block, number)
+            if digest not in {None, found[part].digest}:
+                raise ValueError(f"block {number} is not what was committed")
     return found

@@ -1,5 +1,6 @@
 """What happens when a store is opened: whose it is, what the life before left, and the mark that this one runs."""
 
+import errno
 import fcntl
 import os
 import sqlite3
@@ -7,10 +8,12 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from buffer.database import REMEDY
 from buffer.delivery import KEPT_BLOCKS
-from buffer.errors import StoreError, StoreMismatch
-from buffer.header import STATES, ClockState, LedgerEntry, entry_dumps
+from buffer.errors import BatchFormatError, StoreCorrupt, StoreError, StoreMismatch
+from buffer.header import STATES, ClockState, Header, LedgerEntry, entry_dumps
 from buffer.memory import Memory
+from buffer.pages import Log
 
 UNCLEAN = "unclean stop"
 INSERT_LEDGER = "INSERT INTO ledger (entry) VALUES (?)"
@@ -34,6 +37,19 @@ def lock(path: Path) -> int:
         os.close(descriptor)
         raise StoreError(error.errno, "another process has the store open", str(path)) from error
     return descriptor
+
+
+def check_log(path: Path) -> None:
+    """Raise `StoreCorrupt` when SQLite would drop complete transactions: it ends the log at a damaged page in silence.
+
+    What was sealed then would be sealed again, with other content under the same numbers.
+    """
+    try:
+        damaged = Log(Path(f"{path}-wal")).damaged
+    except OSError as error:
+        raise StoreError(error.errno, error.strerror, f"{path}-wal") from error
+    if damaged:
+        raise StoreCorrupt(errno.EIO, f"the log of the store is damaged; {REMEDY}", str(path))
 
 
 def claim(connection: sqlite3.Connection, path: Path, gateway: str) -> None:
@@ -68,6 +84,14 @@ def _unclean(connection: sqlite3.Connection, boot: bytes, now_ms: int) -> Ledger
             from_ms, (clock_ms, state) = last_ms, clock
     to_ms = max(now_ms, from_ms) if last_boot == boot else None
     return LedgerEntry(last_boot, from_ms, to_ms, clock_ms, STATES.get(state, ClockState.UNSET), None, UNCLEAN)
+
+
+def lost_batch(header: Header, gateway: str) -> LedgerEntry:
+    """The entry for a batch whose blocks are damaged; raises `BatchFormatError` for a header that is not ours."""
+    if header.gateway != gateway:
+        raise BatchFormatError(f"the header names gateway {header.gateway!r}")
+    times = (header.first_ms, header.last_ms, header.clock_ms, header.clock_state)
+    return LedgerEntry(header.boot, *times, header.samples, f"batch {header.number} is damaged on disk")
 
 
 def set_aside(path: Path) -> Path:

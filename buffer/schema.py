@@ -99,5 +99,11 @@ TABLES: dict[str, tuple[str, dict[str, type]]] = {
 }
 """Key and columns of each table of version 1."""
 
-STEPS: tuple[Callable[[Database], None], ...] = (_create,)
+
+def _add_digest(database: Database) -> None:
+    """Version 2. `digest` is `Block.digest`; null in a block of version 1."""
+    database.table("blocks").add_column("digest", int)
+
+
+STEPS: tuple[Callable[[Database], None], ...] = (_create, _add_digest)
 """The n-th brings a file of version n to version n + 1."""

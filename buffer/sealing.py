@@ -2,18 +2,28 @@
 
 import errno
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from buffer import cose
 from buffer.batch import batch_hash, payload
-from buffer.block import CATALOGUE_PART, OpenBatch
+from buffer.block import CATALOGUE_PART, Block, OpenBatch
 from buffer.cose import Kind
 from buffer.errors import StoreCorrupt, UnknownBatch
-from buffer.header import KIND_CODES, MAX_LEDGER, PRIORITIES, Clock, Header, LedgerEntry, Priority, entry_loads
+from buffer.header import (
+    KIND_CODES,
+    MAX_LEDGER,
+    PRIORITIES,
+    STATES,
+    Clock,
+    Header,
+    LedgerEntry,
+    Priority,
+    entry_loads,
+)
 from buffer.keys import SigningKey
 from buffer.memory import Memory
 
-INSERT_BLOCK = "INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT_BLOCK = "INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 INSERT_BATCH = "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
@@ -28,7 +38,7 @@ class Sealer:
     def seal(self, memory: Memory, part: int) -> int:
         """Seal the open batch of a part; its number."""
         batch = memory.open.pop(part)
-        blocks = read_blocks(self._connection, part, batch.first, batch.last)
+        blocks = list(read_open(self._connection, part, batch))
         return self._put(memory, Kind.BATCH, part, batch, blocks)
 
     def seal_all(self, memory: Memory) -> list[int]:
@@ -43,7 +53,9 @@ class Sealer:
         """A catalogue of its own number, from now on the one that batches name."""
         number = memory.next_block
         memory.next_block += 1
-        self._connection.execute(INSERT_BLOCK, (number, CATALOGUE_PART, clock.boot, clock.clock_ms, 0, 0, 0, 0, block))
+        self._connection.execute(
+            INSERT_BLOCK, (number, CATALOGUE_PART, clock.boot, clock.clock_ms, 0, 0, 0, 0, block, None)
+        )
         batch = OpenBatch(clock, number, number, 1, 0, len(block), 0, 0)
         memory.catalogue = self._put(memory, Kind.CATALOGUE, CATALOGUE_PART, batch, [block])
         memory.catalogue_hash = memory.last_hash
@@ -96,6 +108,26 @@ def read_blocks(connection: sqlite3.Connection, part: int, first: int, last: int
     """The bytes of a part's blocks from id `first` to `last`, in order."""
     query = "SELECT data FROM blocks WHERE id BETWEEN ? AND ? AND part = ? ORDER BY id"
     return [row[0] for row in connection.execute(query, (first, last, part))]
+
+
+def read_open(connection: sqlite3.Connection, part: int, batch: OpenBatch) -> Iterator[bytes]:
+    """The bytes of the blocks of an open batch; raises `StoreCorrupt` when they are not what was committed."""
+    query = (
+        "SELECT boot, clock_ms, clock_state, samples, first_ms, last_ms, data FROM blocks"
+        " WHERE id BETWEEN ? AND ? AND part = ? ORDER BY id"
+    )
+    digest = 0
+    try:
+        for boot, clock_ms, state, *rest in connection.execute(query, (batch.first, batch.last, part)):
+            block = Block(PRIORITIES[part], Clock(boot, clock_ms, STATES[state]), *rest)
+            digest = block.digest(digest)
+            yield block.data
+    except (LookupError, TypeError, ValueError) as error:
+        raise StoreCorrupt(errno.EIO, f"a block has impossible content: {error!r}") from error
+    if digest != batch.digest:
+        raise StoreCorrupt(
+            errno.EIO, "blocks are damaged: they no longer have the check value they were committed with"
+        )
 
 
 def assemble_message(connection: sqlite3.Connection, number: int) -> bytes:

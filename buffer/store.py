@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from buffer import catalogue, delivery, recovery, sealing
+from buffer import header as headers
 from buffer.ack import Ack
 from buffer.block import CATALOGUE_PART, Block, OpenBatch
 from buffer.catalogue import SeriesDefinition
@@ -44,6 +45,7 @@ LOG_PAGES = 1000  # the log is copied into the file when it has as many; small s
 FOREVER_MS = 1 << 62
 RIDERS_MAX = 4096  # acknowledgements in memory: a backlog may drain while nothing is sampled
 CATALOGUE = KIND_CODES[Kind.CATALOGUE]
+DAMAGED = "damaged on disk"
 
 
 class Store:
@@ -81,6 +83,7 @@ class Store:
         gateway_id(gateway)
         held = recovery.lock(path)
         try:
+            recovery.check_log(path)
             ensure(path)
             store = cls(path, connect(path), gateway, key, boot)
         except BaseException:  # the lock must not outlive the attempt
@@ -101,6 +104,13 @@ class Store:
                 self._riders.clock = True
                 with self._change():
                     self._connection.execute("UPDATE state SET clean = 1")
+        finally:
+            self._release()
+
+    def set_aside(self) -> Path:
+        """Give up a file found damaged: rename it to the dated name returned, and close it."""
+        try:
+            return set_aside(self._path)  # first: SQLite leaves the log of a file alone that has moved
         finally:
             self._release()
 
@@ -227,6 +237,21 @@ class Store:
             self._connection.execute("UPDATE batches SET refused = ? WHERE number = ?", (reason, number))
             self._memory.lowest_held = lowest_held(self._connection, self._memory.lowest_held)
 
+    def write_off(self, number: int) -> None:
+        """Own up to a held batch whose bytes are damaged: its samples go into the ledger, once; it stays, refused."""
+        with translated(self._path):
+            query = "SELECT header FROM batches WHERE number = ? AND acked_utc_ms = 0 AND refused != ?"
+            row = self._connection.execute(query, (number, DAMAGED)).fetchone()
+        if row is None:
+            return
+        try:
+            entry = recovery.lost_batch(headers.loads(row[0]), self._gateway)
+        except BatchFormatError:
+            clock = self._clock()
+            entry = LedgerEntry(clock.boot, 0, None, 0, ClockState.UNSET, None, f"batch {number} is damaged on disk")
+        self.note(entry)
+        self.refuse(number, DAMAGED)
+
     def prune(self, before_utc_ms: int) -> int:
         """Drop the bytes of batches acknowledged before then; how many. Catalogues in use stay."""
         count = 0
@@ -351,7 +376,11 @@ class Store:
     def _newest_catalogue(self) -> bytes | None:
         query = "SELECT first_block, last_block FROM batches WHERE number = ?"
         row = self._connection.execute(query, (self._memory.catalogue,)).fetchone()
-        return None if row is None else sealing.read_blocks(self._connection, CATALOGUE_PART, *row)[0]
+        if row is None:
+            return None
+        if not (blocks := sealing.read_blocks(self._connection, CATALOGUE_PART, *row)):
+            raise StoreCorrupt(errno.EIO, f"the catalogue has no block; {REMEDY}", str(self._path))
+        return blocks[0]
 
     def _commit(
         self, blocks: Sequence[Block], parts: Sequence[int], entries: Sequence[bytes], *, account: bool
@@ -382,7 +411,7 @@ class Store:
             raise BatchBoundary(f"no {block.priority} batch is open: reset the packer, and hand over a fresh block")
         clock = block.clock
         row = (number, part, clock.boot, clock.clock_ms, STATE_CODES[clock.state])
-        data = (block.samples, block.first_ms, block.last_ms, block.data)
+        data = (block.samples, block.first_ms, block.last_ms, block.data, memory.open[part].digest)
         self._connection.execute(sealing.INSERT_BLOCK, row + data)
         memory.next_block = number + 1
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
 
 from buffer.store import Store
@@ -35,6 +36,14 @@ class StoreThread:
         try:
             if store is not None:
                 await self._run(lambda: store.close(clean=clean))
+        finally:
+            self._executor.shutdown(wait=False)
+
+    async def set_aside(self) -> Path:
+        """Give up a store found damaged, and end the thread: the name its file has now; raises `StoreError`."""
+        store, self._store = self._opened(), None
+        try:
+            return await self._run(store.set_aside)
         finally:
             self._executor.shutdown(wait=False)
 

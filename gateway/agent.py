@@ -6,18 +6,22 @@ import signal
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from buffer.catalogue import SeriesDefinition
 from buffer.errors import StoreCorrupt, StoreError
-from buffer.header import ClockState, LedgerEntry
-from buffer.store import Backlog, Store, set_aside
+from buffer.header import Clock
+from buffer.opening import open_store
+from buffer.spool import Spool
+from buffer.store import Backlog, Store
 from buffer.thread import StoreThread
 from config import Config
 from drivers.errors import DeviceError
 from gateway import series
-from gateway.clock import AgentClock, System, boot_id
+from gateway.clock import AgentClock, boot_id
 from gateway.control import ControlServer
 from gateway.errors import GatewayError
 from gateway.installation import Installation, Keys
 from gateway.keeper import Keeper
+from gateway.mender import Mender
 from gateway.notify import notify, watchdog_interval
 from gateway.outbox import StoreOutbox
 from gateway.poller import ListeningTask, bus_task
@@ -62,6 +66,7 @@ class Agent:
         self.stopping = asyncio.Event()
         self._stored = Stored()
         self.sockets: list[ControlServer] = []
+        self.spool: Spool | None = None
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT; everything taken by then is committed. Raises what cannot be lived with."""
@@ -88,35 +93,47 @@ class Agent:
 
     async def _open(self) -> None:
         boot = await asyncio.to_thread(boot_id)
-        self.store = StoreThread(lambda: self._open_store(boot))
-        await self.store.start()
-        held, floor = await self.store.call(lambda store: (store.boot_clock, store.floor_ms))
-        self.clock = AgentClock(boot, held=held, floor_ms=floor)
         wanted = series.definitions(self.drivers)
-        numbers = await self.store.call(lambda store: store.assign(list(wanted.values())))
+        try:
+            held, floor, numbers = await self._start_store(boot, list(wanted.values()))
+        except StoreCorrupt as error:  # found behind the first look: the second try has a new file
+            log.critical("buffer: %s; set aside as %s", error, await self._set_aside())
+            held, floor, numbers = await self._start_store(boot, list(wanted.values()))
+        self.clock = AgentClock(boot, held=held, floor_ms=floor)
         self.points = {p.point.id: p.point for d in self.drivers for dev in d.setup.devices for p in dev.points}
         self.series = series.compile_series(self.points, dict(zip(wanted, numbers, strict=True)))
         self.recorder = Recorder(self.clock.now, self.series, self.points)
         self.buses = [bus_task(driver, self.recorder, self.clock.now) for driver in self.drivers]
         self.keeper = self._keeper()
+        self.mender = self._mender()
         self.uplink = self._uplink()
         self._wire()
 
+    async def _start_store(self, boot: bytes, wanted: list[SeriesDefinition]) -> tuple[Clock | None, int, list[int]]:
+        """Open the store; the clock and the time it remembers, and the numbers of the series."""
+        self.store = StoreThread(lambda: self._open_store(boot))
+        await self.store.start()
+        return await self.store.call(lambda store: (store.boot_clock, store.floor_ms, store.assign(wanted)))
+
+    async def _set_aside(self) -> Path:
+        """Give up the store that is open, and the spool with it."""
+        await self._close_spool()
+        return await self.store.set_aside()
+
+    async def _close_spool(self) -> None:
+        spool, self.spool = self.spool, None
+        if spool is not None:
+            await self.store.call(lambda _: spool.close())
+
     def _open_store(self, boot: bytes) -> Store:
         buffer = self.config.buffer
+        opened = open_store(buffer.path, self.config.gateway.id, self.keys.signing, boot, size_limit=buffer.size)
+        self.spool = opened.spool
+        return opened.store
 
-        def opened() -> Store:
-            return Store.open(buffer.path, self.config.gateway.id, self.keys.signing, boot, size_limit=buffer.size)
-
-        try:
-            return opened()
-        except StoreCorrupt as error:
-            aside = set_aside(buffer.path)
-            log.critical("buffer: %s; set aside as %s, a new one begins", error, aside)
-            store = opened()
-            now, reason = System().boot_ms(), f"the buffer was damaged and set aside as {aside.name}"
-            store.note(LedgerEntry(boot, 0, now, 0, ClockState.UNSET, None, reason))
-            return store
+    def _mender(self) -> Mender:
+        gateway = self.config.gateway
+        return Mender(self.store, self.spool, self.config.buffer.path, gateway.id, gateway.key)
 
     def _keeper(self) -> Keeper:
         buffer, uplink = self.config.buffer, self.config.uplink
@@ -135,7 +152,7 @@ class Agent:
             return None
         return UplinkTask(
             Connector(uplink, f"lamppost-{gateway.id}"),
-            StoreOutbox(self.store, self.clock),
+            StoreOutbox(self.store, self.clock, self.spool, self.mender.damaged),
             self.clock,
             prefix=f"{uplink.root}/v1/{gateway.site}/{gateway.id}",
             gateway=gateway.id,
@@ -159,10 +176,11 @@ class Agent:
         if self.uplink is not None:
             self.keeper.on_sealed = self.uplink.sealed
             self.uplink.on_connected = self.keeper.ask_time
+            self.mender.on_salvaged = self.uplink.salvaged
 
     def _work(self) -> list[asyncio.Future[object]]:
         work = [bus.run() for bus in self.buses]
-        work.append(self.keeper.run())
+        work += [self.keeper.run(), self.mender.run()]
         if self.uplink is not None:
             work.append(self.uplink.run())
         if (seconds := watchdog_interval()) is not None:
@@ -217,6 +235,9 @@ class Agent:
         ends: list[asyncio.Future[object]] = [asyncio.ensure_future(server.stop()) for server in self.sockets]
         await asyncio.wait([*tasks, *ends], timeout=STOP_S / 2)
         self.recorder.finish()
+        if any(_is_damage(task) for task in tasks):
+            await self._give_up_store()
+            return
         try:
             async with asyncio.timeout_at(deadline):
                 await self.keeper.flush()
@@ -225,10 +246,27 @@ class Agent:
         await self._close_store()
         log.info("stopped: %d samples committed in this life", self.keeper.counts.committed)
 
+    async def _give_up_store(self) -> None:
+        """Set a damaged file aside: the next life finds none, begins a new one and salvages this."""
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                log.critical("buffer: the store is damaged; set aside as %s", await self._set_aside())
+        except (StoreError, TimeoutError) as error:
+            log.critical("buffer: not set aside: %s", error)
+
     async def _close_store(self) -> None:
         """Give the file up, marked as stopped cleanly when everything is in it."""
         try:
             async with asyncio.timeout(CLOSE_S):
+                await self._close_spool()
                 await self.store.close(clean=not self.keeper.waiting)
         except (StoreError, TimeoutError) as error:
             log.critical("buffer: not closed: %s", error)
+
+
+def _is_damage(task: "asyncio.Future[object]") -> bool:
+    """Whether a part of the agent ended because the store is damaged."""
+    error = None if not task.done() or task.cancelled() else task.exception()
+    if isinstance(error, BaseExceptionGroup):
+        return error.subgroup(StoreCorrupt) is not None
+    return isinstance(error, StoreCorrupt)

@@ -1,37 +1,75 @@
 """The store as the uplink sees it: every call goes to the store's own thread."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from buffer.ack import Ack
-from buffer.errors import AckRefused, StoreError
-from buffer.store import Held
+from buffer.errors import AckRefused, StoreCorrupt, StoreError
+from buffer.spool import Spool
+from buffer.store import Held, Store
 from buffer.thread import StoreThread
 from gateway.clock import AgentClock
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 
 class StoreOutbox:
-    """The `Outbox` of the real store."""
+    """The `Outbox` of the real store, and of what was salvaged from damaged ones: that has negative numbers."""
 
-    def __init__(self, thread: StoreThread, clock: AgentClock) -> None:
+    def __init__(
+        self,
+        thread: StoreThread,
+        clock: AgentClock,
+        spool: Spool | None = None,
+        on_damage: Callable[[StoreCorrupt], None] = lambda _: None,
+    ) -> None:
         self._thread = thread
         self._clock = clock
+        self._spool = spool
+        self._on_damage = on_damage
         self._told = ""
 
     async def held(self) -> Sequence[Held]:
         """Every batch that is not acknowledged; refused ones are tried again in each life: platforms are mended."""
-        return await self._thread.call(lambda store: store.held())
+        spool = self._spool
+        return await self._call(lambda store: store.held() + (spool.held() if spool is not None else []))
 
     async def message(self, number: int) -> bytes:
-        """The bytes of a batch."""
-        return await self._thread.call(lambda store: store.message(number))
+        """The bytes of a batch; one that is damaged goes into the ledger."""
+        if self._spool is not None and number < 0:
+            spool = self._spool
+            return await self._thread.call(lambda _: spool.message(number))
+        try:
+            return await self._thread.call(lambda store: store.message(number))
+        except StoreCorrupt:
+            await self._call(lambda store: store.write_off(number))
+            raise
+
+    async def local(self, stream: bytes, number: int) -> int | None:
+        """What a number of `stream` is called here; None when no batch here is of that stream."""
+        spool = self._spool
+
+        def found(store: Store) -> int | None:
+            if stream == store.stream:
+                return number
+            return spool.local(stream, number) if spool is not None else None
+
+        return await self._call(found)
 
     async def acknowledge(self, ack: Ack) -> Sequence[int] | None:
         """Free what `ack` proves stored; None for one that is about another store, which is told of once."""
+        spool = self._spool
+
+        def freed(store: Store) -> list[int]:
+            if spool is not None and ack.stream != store.stream and (found := spool.acknowledge(ack)) is not None:
+                return found
+            return store.acknowledge(ack)
+
         try:
-            return await self._thread.call(lambda store: store.acknowledge(ack))
+            return await self._call(freed)
         except AckRefused as error:
             if str(error) != self._told:
                 log.error("uplink: %s", error)
@@ -43,14 +81,34 @@ class StoreOutbox:
 
     async def acknowledge_numbers(self, numbers: Sequence[int]) -> None:
         """Free `numbers` on the broker's word."""
-        await self._thread.call(lambda store: store.acknowledge_numbers(numbers, self._clock.utc_ms()))
+        spool, ours = self._spool, [number for number in numbers if number > 0]
+        if spool is not None and len(ours) < len(numbers):
+            await self._thread.call(lambda _: spool.acknowledge_numbers([n for n in numbers if n < 0]))
+        await self._call(lambda store: store.acknowledge_numbers(ours, self._clock.utc_ms()))
 
     async def find(self, wanted: Sequence[bytes]) -> Sequence[int]:
         """The numbers of the batches with these hashes."""
-        found = await self._thread.call(lambda store: [store.find(digest) for digest in wanted])
-        return [number for number in found if number is not None]
+        spool = self._spool
+
+        def found(store: Store) -> list[int]:
+            numbers = [store.find(digest) or (spool.find(digest) if spool is not None else None) for digest in wanted]
+            return [number for number in numbers if number is not None]
+
+        return await self._call(found)
 
     async def refuse(self, number: int, reason: str) -> None:
         """Set a batch aside; told of once."""
         log.error("batch %d: the platform refuses it: %s", number, reason)
-        await self._thread.call(lambda store: store.refuse(number, reason))
+        spool = self._spool
+        if spool is not None and number < 0:
+            await self._thread.call(lambda _: spool.refuse(number, reason))
+        else:
+            await self._call(lambda store: store.refuse(number, reason))
+
+    async def _call(self, function: Callable[[Store], T]) -> T:
+        """In the store's thread; a damaged store is told of."""
+        try:
+            return await self._thread.call(function)
+        except StoreCorrupt as error:
+            self._on_damage(error)
+            raise

@@ -6,6 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from buffer.spool import Salvaged
 from ext import Value
 from ext.quality import describe
 from gateway import VERSION
@@ -96,6 +97,7 @@ async def _buffer(agent: "Agent") -> dict[str, Any]:
         "limit": agent.config.buffer.size,
         "loss_window_s": agent.config.buffer.commit / 1000,
         "error": keeper.error or stored.error,
+        "salvage": [_salvaged(one) for one in await agent.mender.refresh()],
         "samples": agent.recorder.samples,
         "committed": counts.committed,
         "commits": counts.commits,
@@ -106,6 +108,17 @@ async def _buffer(agent: "Agent") -> dict[str, Any]:
             "bytes": held.bytes,
             "refused": held.refused,
         },
+    }
+
+
+def _salvaged(one: Salvaged) -> dict[str, Any]:
+    return {
+        "file": one.name,
+        "stream": one.stream.hex(),
+        "done": one.done,
+        "samples": one.samples,
+        "lost": one.lost,
+        "waiting": one.waiting,
     }
 
 

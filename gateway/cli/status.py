@@ -71,6 +71,9 @@ def _buffer(buffer: dict[str, Any]) -> tuple[str, ...]:
     ]
     if held["refused"]:
         lines.append(f"        {held['refused']} batches REFUSED by the platform (lamppost queue)")
+    for one in buffer["salvage"]:
+        word = f"{one['waiting']} batches wait" if one["done"] else "being salvaged"
+        lines.append(f"        DAMAGED {one['file']}: {word}; {one['samples']} samples saved, {one['lost']} known lost")
     if buffer["error"]:
         lines.append(f"        DISK: {buffer['error']}; samples wait in memory")
     return tuple(lines)

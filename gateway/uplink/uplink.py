@@ -41,6 +41,9 @@ class Outbox(Protocol):
     async def message(self, number: int) -> bytes:
         """The bytes of a batch, the same every time; raises `UnknownBatch`, `StoreCorrupt` for one damaged on disk."""
 
+    async def local(self, stream: bytes, number: int) -> int | None:
+        """What a number of `stream` is called here: a damaged store's batches have negative numbers. None: not here."""
+
     async def acknowledge(self, ack: Ack) -> Sequence[int] | None:
         """Free what `ack` proves stored; the numbers freed. None: it is not about this store, nothing in it counts."""
 
@@ -107,6 +110,11 @@ class UplinkTask:
     def sealed(self, numbers: Sequence[int]) -> None:
         """Batches of samples were sealed: send them when there is a link."""
         self.session.hold((number, False) for number in numbers)
+        self._wake.set()
+
+    def salvaged(self, numbers: Sequence[int]) -> None:
+        """Batches of a damaged store were salvaged, which may have been sent before."""
+        self.session.hold(((number, False) for number in numbers), doubtful=True)
         self._wake.set()
 
     async def _converse(self, link: Link, backoff: Backoff) -> None:
@@ -183,16 +191,18 @@ class UplinkTask:
         ack = self._read(message, authority)
         if ack is None:
             return
-        sent_at = self.session.sent_at(ack.answers)
+        answers = await self._outbox.local(ack.stream, ack.answers)
+        sent_at = None if answers is None else self.session.sent_at(answers)
         freed = await self._outbox.acknowledge(ack)
         if freed is None:
             return
         if sent_at is not None:
             self._clock.signed_time(ack.time, sent_at)
         self._released(freed)
-        for number, reason in ack.refused:
-            await self._outbox.refuse(number, reason)
-            self.session.release([number])
+        for named, reason in ack.refused:
+            if (number := await self._outbox.local(ack.stream, named)) is not None:
+                await self._outbox.refuse(number, reason)
+                self.session.release([number])
         for number in await self._outbox.find(ack.want):
             self.session.again(number)
         self._wake.set()

@@ -308,8 +308,8 @@ async def test_status_has_what_the_command_line_shows(tmp_path: Path, run_dir: P
         }  # fmt: skip
         assert keys(shown["points"]) == {"id", "value", "unit", "quality", "age_s"}
         assert set(shown["buffer"]) == {
-            "path", "stream", "bytes", "limit", "loss_window_s", "error", "samples", "committed", "commits", "sealed",
-            "held",
+            "path", "stream", "bytes", "limit", "loss_window_s", "error", "salvage", "samples", "committed", "commits",
+            "sealed", "held",
         }  # fmt: skip
         assert set(shown["buffer"]["held"]) == {"batches", "samples", "bytes", "refused"}
         assert [point["id"] for point in shown["points"]] == ["d/p", "d/q", "e/r"]
