@@ -11,6 +11,9 @@ from gateway.clock import AgentClock
 
 log = logging.getLogger(__name__)
 
+PAGE_BATCHES = 4096
+"""Commits go between the pages: a backlog of half a million small batches takes seconds to read."""
+
 
 class StoreOutbox:
     """The `Outbox` of the real store."""
@@ -22,7 +25,13 @@ class StoreOutbox:
 
     async def held(self) -> Sequence[Held]:
         """Every batch that is not acknowledged; refused ones are tried again in each life: platforms are mended."""
-        return await self._thread.call(lambda store: store.held())
+        found: list[Held] = []
+        while page := await self._page(found[-1].number if found else 0):
+            found += page
+        return found
+
+    async def _page(self, after: int) -> Sequence[Held]:
+        return await self._thread.call(lambda store: store.held(PAGE_BATCHES, after))
 
     async def message(self, number: int) -> bytes:
         """The bytes of a batch."""
