@@ -55,6 +55,7 @@ bench: $(READY)
 	@.venv/bin/python -c 'import google.protobuf, numpy, orjson, pcodec, pyarrow, zstandard' 2>/dev/null || .venv/bin/python -m pip install --quiet --editable '.[dev,bench]' >&2
 	@.venv/bin/python bench/codec.py --batch 5000 $(BENCH)
 	@.venv/bin/python bench/agent.py $(BENCH)
+	@.venv/bin/python bench/store.py
 
 fuzz: $(READY)
 	@tools/debian fuzz

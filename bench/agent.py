@@ -41,7 +41,7 @@ class Meters(Scene):
 
     count: int = 50
 
-    def configure(self, modbus: int, mast: str, link: int) -> None:  # noqa: ARG002 - there is no mast
+    def configure(self, modbus: int, mast: str, link: int) -> None:
         lines = [CONFIG.format(modbus=modbus, link=link)]
         for index in range(self.count):
             name = "meter" if index == 0 else f"meter{index + 1}"

@@ -65,13 +65,14 @@ def backlog(connection: sqlite3.Connection, less: Collection[int] = ()) -> Backl
     return found
 
 
-def held(connection: sqlite3.Connection, limit: int = -1) -> list[Held]:
-    """What is not acknowledged, by number, at most `limit` of it (-1: all)."""
+def held(connection: sqlite3.Connection, limit: int = -1, after: int = 0) -> list[Held]:
+    """What is not acknowledged, by number, at most `limit` of it (-1: all), numbers up to `after` left out."""
     query = (
-        "SELECT number, kind, part, samples, size, refused FROM batches WHERE acked_utc_ms = 0 ORDER BY number LIMIT ?"
+        "SELECT number, kind, part, samples, size, refused FROM batches"
+        " WHERE acked_utc_ms = 0 AND number > ? ORDER BY number LIMIT ?"
     )
     found = []
-    for number, code, part, samples, size, refused in connection.execute(query, (limit,)):
+    for number, code, part, samples, size, refused in connection.execute(query, (after, limit)):
         found.append(Held(number, KINDS[code], priority_of(KINDS[code], part), samples, size, refused or None))
     return found
 

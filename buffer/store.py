@@ -41,7 +41,7 @@ __all__ = ["MIN_SIZE", "Backlog", "Block", "Clock", "Held", "Store", "set_aside"
 T = TypeVar("T")
 
 MIN_SIZE = 1_000_000  # bytes; below it the log and the reserve leave no room for data
-LOG_PAGES = 1000  # the log is copied into the file when it has as many; small stores take an eighth of their size
+LOG_PAGES = 8000  # the log is copied into the file when it has as many; small stores take an eighth of their size
 FOREVER_MS = 1 << 62
 RIDERS_MAX = 4096  # acknowledgements in memory: a backlog may drain while nothing is sampled
 CATALOGUE = KIND_CODES[Kind.CATALOGUE]
@@ -182,10 +182,10 @@ class Store:
         with translated(self._path):
             return sealing.read_message(self._connection, number)
 
-    def held(self, limit: int = -1) -> list[Held]:
-        """What is sealed and not acknowledged, by number, at most `limit` of it (-1: all)."""
+    def held(self, limit: int = -1, after: int = 0) -> list[Held]:
+        """What is sealed and not acknowledged, by number, at most `limit` of it (-1: all), from `after` + 1 on."""
         with translated(self._path):
-            found = delivery.held(self._connection, limit if limit < 0 else limit + len(self._riders.acked))
+            found = delivery.held(self._connection, limit if limit < 0 else limit + len(self._riders.acked), after)
         waiting = [batch for batch in found if batch.number not in self._riders.acked]
         return waiting if limit < 0 else waiting[:limit]
 

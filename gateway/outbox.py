@@ -15,6 +15,9 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+PAGE_BATCHES = 4096
+"""Commits go between the pages: a backlog of half a million small batches takes seconds to read."""
+
 
 class StoreOutbox:
     """The `Outbox` of the real store, and of what was salvaged from damaged ones: that has negative numbers."""
@@ -35,7 +38,13 @@ class StoreOutbox:
     async def held(self) -> Sequence[Held]:
         """Every batch that is not acknowledged; refused ones are tried again in each life: platforms are mended."""
         spool = self._spool
-        return await self._call(lambda store: store.held() + (spool.held() if spool is not None else []))
+        found: list[Held] = []
+        while page := await self._page(found[-1].number if found else 0):
+            found += page
+        return found if spool is None else found + await self._call(lambda _: spool.held())
+
+    async def _page(self, after: int) -> Sequence[Held]:
+        return await self._call(lambda store: store.held(PAGE_BATCHES, after))
 
     async def message(self, number: int) -> bytes:
         """The bytes of a batch; one that is damaged goes into the ledger."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from buffer import batch, chain
+from buffer.database import PAGE_BYTES
 from buffer.errors import StoreCorrupt, StoreError, StoreMismatch
 from buffer.header import ClockState, LedgerEntry, Priority
 from buffer.keys import PublicKey, SigningKey
@@ -123,7 +124,7 @@ def test_a_missing_file_is_made(tmp_path: Path, key: SigningKey) -> None:
         connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_size", "journal_mode", "user_version")
     ]
     connection.close()
-    assert pragmas == [1024, "wal", VERSION]
+    assert pragmas == [PAGE_BYTES, "wal", VERSION]
 
 
 def test_an_interrupted_making_is_made_good(path: Path) -> None:
