@@ -155,7 +155,7 @@ class Agent:
                 listening[device].failed(device, error)
 
         self.recorder.on_heard, self.recorder.on_failed = heard, failed
-        self.recorder.on_critical, self.recorder.on_large = self.keeper.critical, self.keeper.urgent
+        self.recorder.on_critical, self.recorder.on_large = self.keeper.critical, self.keeper.large
         if self.uplink is not None:
             self.keeper.on_sealed = self.uplink.sealed
             self.uplink.on_connected = self.keeper.ask_time

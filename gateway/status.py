@@ -95,7 +95,7 @@ async def _buffer(agent: "Agent") -> dict[str, Any]:
         "bytes": size,
         "limit": agent.config.buffer.size,
         "loss_window_s": agent.config.buffer.commit / 1000,
-        "error": keeper.error or stored.error,
+        "error": keeper.disk.error or stored.error,
         "samples": agent.recorder.samples,
         "committed": counts.committed,
         "commits": counts.commits,
