@@ -42,6 +42,12 @@ def _create(database: Database) -> None:
     database.table("state").insert(state | {"next_series": 1, "clock_state": -1})
 
 
+def _wear(database: Database) -> None:
+    """Version 2. What was written to the card since the store was made, and in how many ms of running."""
+    for column in ("written_bytes", "written_ms"):
+        database.execute(f"ALTER TABLE state ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0")
+
+
 TABLES: dict[str, tuple[str, dict[str, type]]] = {
     "blocks": (
         "id",
@@ -99,5 +105,5 @@ TABLES: dict[str, tuple[str, dict[str, type]]] = {
 }
 """Key and columns of each table of version 1."""
 
-STEPS: tuple[Callable[[Database], None], ...] = (_create,)
+STEPS: tuple[Callable[[Database], None], ...] = (_create, _wear)
 """The n-th brings a file of version n to version n + 1."""

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 RETRY_S = 1.0
+HOUR_MS = 3_600_000
 PRUNE_MIN_MS, PRUNE_MAX_MS = 60_000, 3_600_000
 """Delivered history goes in bulk, a 24th of it at a time: whole pages are freed by one write."""
 MEMORY_BYTES = 8 * 1024 * 1024
@@ -80,6 +81,7 @@ class Keeper:
         self.disk = Disk(clock.now)
         self.counts = Counts()
         self.progress_at = clock.now()
+        self.hourly: Action = lambda _: None
         self.on_sealed: Callable[[list[int]], None] = lambda _: None
 
     def ask_time(self) -> None:
@@ -125,6 +127,7 @@ class Keeper:
     async def _pace(self) -> None:
         now = self._clock.now()
         commit_at, seal_at, prune_at = now + self._commit_ms, now + self._batch_ms, now + self._prune_ms
+        hour_at = now + HOUR_MS
         while True:
             await self._sleep(min(commit_at, seal_at) - self._clock.now())
             self.disk.watch()
@@ -141,6 +144,9 @@ class Keeper:
             if now >= prune_at:
                 prune_at = now + self._prune_ms
                 self._chore("prune", self._prune)
+            if now >= hour_at:
+                hour_at = now + HOUR_MS
+                self._chore("hourly", self.hourly)
 
     async def _drain(self) -> None:
         while True:
