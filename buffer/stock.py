@@ -5,10 +5,10 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cbor2
-
+from buffer import cbor
 from buffer import header as headers
 from buffer.delivery import Backlog, backlog
+from buffer.errors import BatchFormatError
 from buffer.header import Clock
 from buffer.recovery import SUFFIXES
 
@@ -55,7 +55,10 @@ def _oldest(connection: sqlite3.Connection) -> Oldest | None:
     row = connection.execute(query).fetchone()
     if row is None:
         return None
-    header = headers.decode(cbor2.loads(row[1]))
+    try:
+        header = headers.decode(cbor.loads(row[1], "a header"))
+    except BatchFormatError:  # a damaged row is told of by whoever sends or verifies it
+        return None
     return Oldest(row[0], Clock(header.boot, header.clock_ms, header.clock_state), header.first_ms)
 
 

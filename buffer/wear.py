@@ -55,7 +55,7 @@ class ProcessCounter:
 
 def counter_for(path: Path, devices: Path = BLOCK_DEVICES) -> Counter:
     """The one for the card that holds `path`: its block device; this process where there is none to be seen."""
-    device = os.stat(path.parent).st_dev
+    device = path.parent.stat().st_dev
     folder = (devices / f"{os.major(device)}:{os.minor(device)}").resolve()
     if (folder / "partition").exists():
         folder = folder.parent
