@@ -15,6 +15,12 @@ from gateway.disk import Disk, DiskState
 
 ANSWER_S = 2.0
 """Status does not wait longer than this for a disk that stalls."""
+SHARE = 100
+"""Looks take one part in so many of the store's time: a large backlog is not counted at every question."""
+
+
+OLDEST_MS = 60_000
+"""... but at least each minute it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +37,7 @@ class Stored:
 
 
 class StoreView:
-    """Asks the store, in its thread."""
+    """Asks the store, in its thread; where that takes long, not at every question."""
 
     def __init__(self, thread: StoreThread, path: Path, clock: AgentClock, disk: Disk) -> None:
         self._thread = thread
@@ -39,12 +45,15 @@ class StoreView:
         self._clock = clock
         self._disk = disk
         self._last = Stored()
+        self._next_at = 0
         self._meter: WearMeter | None = None
 
     async def look(self) -> Stored:
         """What the store says now; what it last said, and why, if it does not answer."""
         if self._disk.state is DiskState.STALLS:
             return replace(self._last, error=self._disk.error)
+        if self._clock.now() < self._next_at:
+            return self._last
         try:
             async with asyncio.timeout(ANSWER_S):
                 self._last = await self._thread.call(self._ask)
@@ -64,11 +73,13 @@ class StoreView:
             store.wear = self._meter.total(self._clock.now())
 
     def _ask(self, store: Store) -> Stored:
+        began = self._clock.now()
         try:
             disk = FileSystem.of(self._path)
             stock = store.stock()
         except OSError as error:  # what is not SQLite's to say
             raise StoreError(error.errno, error.strerror, str(self._path)) from error
-        meter = self._meter
-        wear, source = (Wear(), "") if meter is None else (meter.total(self._clock.now()), meter.source)
+        now, meter = self._clock.now(), self._meter
+        self._next_at = now + min(SHARE * (now - began), OLDEST_MS)
+        wear, source = (Wear(), "") if meter is None else (meter.total(now), meter.source)
         return Stored(stock, store.stream, disk, store.space.low, wear, source)
