@@ -11,6 +11,8 @@ log = logging.getLogger(__name__)
 
 CHECK_S = 1.0
 """Between two looks: what the store writes in that time is small beside anything worth keeping free."""
+EDGE = 10**6
+"""Bytes: with less to grow by, the largest batch finds no room."""
 RECOVERED = 8
 """It is over when an eighth more than needed is free: a file system at the edge must not be told of every second."""
 
@@ -56,10 +58,10 @@ class Space:
         return max(self._free - self._keep_free, 0)
 
     def _judge(self) -> None:
-        if not self.low and self._free <= self._keep_free:
+        if not self.low and self._free < self._keep_free + EDGE:
             self.low = True
             log.error("buffer: %d MB free on the file system, %d are kept free: the buffer does not grow",
                       self._free // 10**6, self._keep_free // 10**6)  # fmt: skip
-        elif self.low and self._free > self._keep_free + self._keep_free // RECOVERED:
+        elif self.low and self._free > self._keep_free + max(self._keep_free // RECOVERED, 2 * EDGE):
             self.low = False
             log.warning("buffer: %d MB free on the file system again", self._free // 10**6)

@@ -99,7 +99,7 @@ class Waiting:
     def give_up(self) -> Run | None:
         """Take the oldest run of the lowest priority out of the queue; None when there is none.
 
-        The blocks of a run that the disk already has stay a batch without it, which the next block of its priority ends.
+        What the disk already has of a run stays a batch without it, which the next block of its priority ends.
         """
         for priority in GIVEN_UP_FIRST:
             if (run := self._oldest(priority)) is not None:

@@ -295,9 +295,9 @@ async def test_a_disk_that_is_gone_for_days_costs_bounded_memory(tmp_path: Path)
             made.keeper._collect(seal=PRIORITIES)
             made.keeper.ask_time()
             assert made.keeper.waiting_bytes <= limit
-        lost = made.keeper.losses.samples
         Stubborn.refuses = False
         await made.keeper.flush()
+        lost = made.keeper.losses.samples
         batches = await asyncio.to_thread(made.batches)
         found = by_series(batches)
         assert {e.samples for e in lost_in(batches)} == {6_000, lost - 6_000}  # normal, critical
