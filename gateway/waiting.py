@@ -9,7 +9,7 @@ from buffer.block import Block
 from buffer.header import Priority
 from buffer.store import Store
 
-STEP_BYTES = 256
+STEP_BYTES = 384
 """What a step takes in memory beside its blocks: its function, and its place in the queue."""
 BLOCK_BYTES = 256
 """What a block takes beside its data: the block, its numbers, the head of the bytes."""
