@@ -19,7 +19,7 @@ MAX_BLOCK_BYTES = MAX_BATCH_BYTES - headers.MAX_HEADER_BYTES - 1024  # leaves ro
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A verified batch: who signed it is known, every field of the header is in range; the blocks are not decoded."""
+    """A batch: every field of the header is in range, the blocks are not decoded. From `decode`, it is verified."""
 
     header: Header
     blocks: tuple[bytes, ...]
@@ -48,14 +48,24 @@ def decode(message: bytes, key: PublicKey) -> Batch:
     """Verify, then parse; raises `SignatureError` or `BatchFormatError`."""
     envelope = cose.read(message)
     kind = _signed_kind(envelope, key)
+    batch = _parse(message, envelope)
+    if batch.header.kind is not kind:
+        raise BatchFormatError(f"signed as {kind}, but the header says {batch.header.kind}")
+    if batch.header.gateway != key.gateway:
+        raise BatchFormatError(f"the header names gateway {batch.header.gateway!r}, the key belongs to {key.gateway!r}")
+    return batch
+
+
+def parse(message: bytes) -> Batch:
+    """As `decode`, but whose it is nobody has verified: for one's own file. Raises `BatchFormatError`."""
+    return _parse(message, cose.read(message))
+
+
+def _parse(message: bytes, envelope: cose.Envelope) -> Batch:
     items = cbor.array(cbor.loads(envelope.payload, "the payload"), "the payload", MAX_BLOCKS + 1)
     if not items:
         raise BatchFormatError("the payload has no header")
     header = headers.decode(items[0])
-    if header.kind is not kind:
-        raise BatchFormatError(f"signed as {kind}, but the header says {header.kind}")
-    if header.gateway != key.gateway:
-        raise BatchFormatError(f"the header names gateway {header.gateway!r}, the key belongs to {key.gateway!r}")
     if header.samples and len(items) == 1:
         raise BatchFormatError(f"{header.samples} samples but no block")
     blocks = tuple(cbor.octets(block, "a block", limit=MAX_BATCH_BYTES) for block in items[1:])

@@ -1,6 +1,7 @@
 """SQLite as the store uses it: connections, one transaction an operation, and SQLite's errors in our words."""
 
 import errno
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,10 +27,18 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     """Open an existing file; never creates one. Transactions are the caller's, by BEGIN and COMMIT."""
     with translated(path):
         uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
+        if read_only and _unchanging(path):
+            uri += "&immutable=1"
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_MS / 1000)
         connection.execute("PRAGMA synchronous=FULL")  # a commit is on the disk when it returns
         connection.execute("PRAGMA secure_delete=OFF")  # Debian's SQLite writes what it drops over with zeros
         return connection
+
+
+def _unchanging(path: Path) -> bool:
+    """Whether nobody can write here, and no log is to be read: SQLite reads such a file without its shared memory."""
+    log = path.with_name(path.name + "-wal")
+    return not os.access(path.parent, os.W_OK) and not (log.exists() and log.stat().st_size)
 
 
 @contextmanager

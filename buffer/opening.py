@@ -39,6 +39,7 @@ def open_store(
     boot: bytes,
     *,
     size_limit: int,
+    keep_free: int = 0,
     now_ms: Callable[[], int] = recovery.boot_now_ms,
 ) -> Opened:
     """Open as `Store.open` does, but a damaged file is set aside and a new stream begins.
@@ -47,7 +48,7 @@ def open_store(
     """
 
     def opened() -> Store:
-        return Store.open(path, gateway, key, boot, size_limit=size_limit, now_ms=now_ms)
+        return Store.open(path, gateway, key, boot, size_limit=size_limit, keep_free=keep_free, now_ms=now_ms)
 
     try:
         store = opened()

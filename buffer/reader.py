@@ -8,16 +8,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from buffer import sealing
+from buffer import sealing, stock
 from buffer.cose import Kind
 from buffer.database import connect, rollback, translated
 from buffer.delivery import Held, held, priority_of
 from buffer.errors import StoreMismatch
-from buffer.header import KINDS, PRIORITIES, Clock, Priority
+from buffer.header import KINDS, PRIORITIES, Clock, LedgerEntry, Priority, entry_loads
 from buffer.memory import Memory, read_memory
 from buffer.migrate import VERSION, version_of
+from buffer.stock import Stock
 
 PAGE_BATCHES = 16  # at most 1 MB of batches of the default size, read in a few ms: far from 200 ms a transaction
+PAGE_BYTES = 1 << 20  # and of the largest ones no more than that: a slow card reads 10 MB a second
+PAGE_HEADERS = 256  # 64 kB of headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,8 @@ class StoredBatch:
     priority: Priority
     samples: int
     hash: bytes
+    catalogue: int
+    """The number of the catalogue that it names, 0 without one."""
     acked_utc_ms: int | None
     refused: str | None
     message: bytes
@@ -52,6 +57,7 @@ class Snapshot:
     stream: bytes
     last_number: int
     delivered: int
+    catalogue: int
     unsealed: tuple[Unsealed, ...]
 
 
@@ -82,7 +88,13 @@ class Reader:
             memory = read_memory(self._connection, b"")
             (gateway,) = self._connection.execute("SELECT gateway FROM state").fetchone()
             unsealed = tuple(self._unsealed(memory, part) for part in sorted(memory.open))
-        return Snapshot(gateway, memory.stream, memory.last_number, memory.lowest_held - 1, unsealed)
+        return Snapshot(gateway, memory.stream, memory.last_number, memory.lowest_held - 1, memory.catalogue, unsealed)
+
+    @property
+    def gateway(self) -> str:
+        """Whose it is."""
+        with self._transaction():
+            return str(self._connection.execute("SELECT gateway FROM state").fetchone()[0])
 
     def held(self) -> list[Held]:
         """What is sealed and not acknowledged, by number."""
@@ -94,6 +106,31 @@ class Reader:
         while page := self._page(first, last):
             yield from page
             first = page[-1].number + 1
+
+    def headers(self, first: int = 1, last: int | None = None) -> Iterator[tuple[int, bytes]]:
+        """Number and encoded header of batches whose bytes are kept, by number."""
+        end = (1 << 62) if last is None else last
+        query = (
+            "SELECT number, header FROM batches WHERE number BETWEEN ? AND ? AND header != x'' ORDER BY number LIMIT ?"
+        )
+        while True:
+            with self._transaction():
+                rows = self._connection.execute(query, (first, end, PAGE_HEADERS)).fetchall()
+            if not rows:
+                return
+            yield from rows
+            first = rows[-1][0] + 1
+
+    def stock(self) -> Stock:
+        """What the store holds, in sum."""
+        with self._transaction():
+            return stock.take(self._connection, self._path)
+
+    def ledger(self) -> list[LedgerEntry]:
+        """The entries that no batch has yet."""
+        with self._transaction():
+            rows = self._connection.execute("SELECT entry FROM ledger ORDER BY id").fetchall()
+        return [entry_loads(entry) for (entry,) in rows]
 
     def dropped(self) -> dict[int, bytes]:
         """Number and hash of batches whose bytes were pruned but whose place in the chain is remembered."""
@@ -116,21 +153,27 @@ class Reader:
 
     def _page(self, first: int, last: int | None) -> list[StoredBatch]:
         query = (
-            "SELECT number, kind, part, samples, hash, acked_utc_ms, refused FROM batches"
+            "SELECT number, kind, part, samples, hash, catalogue, acked_utc_ms, refused, size FROM batches"
             " WHERE number BETWEEN ? AND ? AND header != x'' ORDER BY number LIMIT ?"
         )
         end = (1 << 62) if last is None else last
+        page: list[StoredBatch] = []
+        size = 0
         with self._transaction():
-            rows = self._connection.execute(query, (first, end, PAGE_BATCHES)).fetchall()
-            return [self._batch(*row) for row in rows]
+            for *row, bytes_ in self._connection.execute(query, (first, end, PAGE_BATCHES)).fetchall():
+                size += bytes_
+                if page and size > PAGE_BYTES:
+                    break
+                page.append(self._batch(*row))
+        return page
 
     def _batch(
-        self, number: int, kind: int, part: int, samples: int, digest: bytes, acked: int, refused: str
+        self, number: int, kind: int, part: int, samples: int, digest: bytes, catalogue: int, acked: int, refused: str
     ) -> StoredBatch:
         message = sealing.assemble_message(self._connection, number)
         named = KINDS[kind]
         priority = priority_of(named, part)
-        return StoredBatch(number, named, priority, samples, digest, acked or None, refused or None, message)
+        return StoredBatch(number, named, priority, samples, digest, catalogue, acked or None, refused or None, message)
 
 
 def read_batches(path: Path, first: int = 1, last: int | None = None) -> Iterator[StoredBatch]:

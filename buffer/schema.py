@@ -42,6 +42,12 @@ def _create(database: Database) -> None:
     database.table("state").insert(state | {"next_series": 1, "clock_state": -1})
 
 
+def _wear(database: Database) -> None:
+    """Version 2. What was written to the card since the store was made, and in how many ms of running."""
+    for column in ("written_bytes", "written_ms"):
+        database.execute(f"ALTER TABLE state ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0")
+
+
 TABLES: dict[str, tuple[str, dict[str, type]]] = {
     "blocks": (
         "id",
@@ -105,5 +111,5 @@ def _add_digest(database: Database) -> None:
     database.table("blocks").add_column("digest", int)
 
 
-STEPS: tuple[Callable[[Database], None], ...] = (_create, _add_digest)
+STEPS: tuple[Callable[[Database], None], ...] = (_create, _add_digest, _wear)
 """The n-th brings a file of version n to version n + 1."""

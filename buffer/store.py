@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self, TypeVar
 
-from buffer import catalogue, delivery, recovery, sealing
+from buffer import catalogue, delivery, recovery, sealing, stock
 from buffer import header as headers
 from buffer.ack import Ack
 from buffer.block import CATALOGUE_PART, Block, OpenBatch
@@ -35,6 +35,9 @@ from buffer.memory import Memory, lowest_held, read_memory
 from buffer.migrate import ensure
 from buffer.recovery import set_aside
 from buffer.riders import Riders
+from buffer.space import Space
+from buffer.stock import Stock
+from buffer.wear import Wear
 
 __all__ = ["MIN_SIZE", "Backlog", "Block", "Clock", "Held", "Store", "set_aside"]
 
@@ -61,6 +64,7 @@ class Store:
         self._lock = -1
         self._data_pages = self._all_pages = 0
         self._memory: Memory
+        self.space = Space(path, 0)
 
     @classmethod
     def open(
@@ -71,11 +75,13 @@ class Store:
         boot: bytes,
         *,
         size_limit: int,
+        keep_free: int = 0,
         now_ms: Callable[[], int] = recovery.boot_now_ms,
     ) -> Self:
         """Open the file, made or migrated when need be; seal what a life before left, account for its unclean stop.
 
-        `size_limit` is bytes on disk, log included; `now_ms` reads CLOCK_BOOTTIME. Raises `StoreCorrupt` (the file is
+        `size_limit` is bytes on disk, log included, `keep_free` what the file system must have left for the store to
+        grow (0: nothing); `now_ms` reads CLOCK_BOOTTIME. Raises `StoreCorrupt` (the file is
         as it was: `set_aside` it and open again), `StoreMismatch`, `StoreFull` or `StoreError`.
         """
         if len(boot) != BOOT_BYTES or size_limit < MIN_SIZE:
@@ -86,6 +92,7 @@ class Store:
             recovery.check_log(path)
             ensure(path)
             store = cls(path, connect(path), gateway, key, boot)
+            store.space = Space(path, keep_free)
         except BaseException:  # the lock must not outlive the attempt
             os.close(held)
             raise
@@ -194,6 +201,11 @@ class Store:
         with translated(self._path):
             return delivery.backlog(self._connection, self._riders.acked)
 
+    def stock(self) -> Stock:
+        """What the store holds, in sum."""
+        with translated(self._path):
+            return stock.take(self._connection, self._path, self._riders.acked)
+
     def find(self, digest: bytes) -> int | None:
         """The number of the catalogue of that hash, when its bytes are kept."""
         with translated(self._path):
@@ -289,6 +301,17 @@ class Store:
         self._memory.clock = clock
         self._riders.clock = True
 
+    @property
+    def wear(self) -> Wear:
+        """What was written to the card since the store was made, as far as it was kept."""
+        with translated(self._path):
+            return Wear(*self._connection.execute("SELECT written_bytes, written_ms FROM state").fetchone())
+
+    @wear.setter
+    def wear(self, wear: Wear) -> None:
+        with self._change():
+            self._connection.execute("UPDATE state SET written_bytes = ?, written_ms = ?", (wear.bytes, wear.ms))
+
     def _start(self, size_limit: int, now_ms: int) -> None:
         pages = size_limit // PAGE_BYTES
         log = min(LOG_PAGES, pages // 8)
@@ -334,9 +357,14 @@ class Store:
         self._riders.clear()
 
     def _limit(self, *, admin: bool) -> None:
-        """How far the file may grow now: data leave a reserve to what is not data."""
+        """How far the file may grow now: data leave a reserve to what is not data, and all of it some of the disk."""
         pages = self._all_pages if admin else self._data_pages
+        growth = self.space.growth()
         with translated(self._path):
+            if growth is not None:
+                (used,) = self._connection.execute("PRAGMA page_count").fetchone()
+                reserve = self._all_pages - self._data_pages if admin else 0
+                pages = min(pages, used + growth // PAGE_BYTES + reserve)
             self._connection.execute(f"PRAGMA max_page_count={pages}")
 
     def _with_room(self, action: Callable[[], T], *, admin: bool = False) -> T:

@@ -13,11 +13,14 @@ from config.uplink import Uplink
 
 MIN_BUFFER = 10**6  # bytes; room for the largest batch (2**20) would be nearly all of it, so nothing smaller is of use
 MAX_BUFFER = 10**12  # bytes; larger than any card or disk of a gateway
+MIN_ENDURANCE = 10**9  # bytes; a card that stands less is worn by its first image
+MAX_ENDURANCE = 10**16  # bytes; ten times the rating of a data centre's drive
 MIN_COMMIT = 100  # ms; a flash card takes about 10 flushes a second for years, not more
 MAX_COMMIT = 10 * MINUTE  # what a power cut may cost at most
 MAX_HISTORY = 366 * DAY
 
 _DURATION: dict[str, Any] = {"type": "string", "pattern": DURATION_PATTERN}
+_SIZE: dict[str, Any] = {"type": "string", "pattern": SIZE_PATTERN}
 
 
 class Gateway(Table):
@@ -38,14 +41,20 @@ class Buffer(Table):
     size: Annotated[
         int,
         BeforeValidator(size_between(MIN_BUFFER, MAX_BUFFER)),
-        WithJsonSchema({"type": "string", "pattern": SIZE_PATTERN}),
+        WithJsonSchema(_SIZE),
     ] = Field(default=512 * 10**6, description="Most that the store takes on disk.", examples=["512MB"])
+    keep_free: Annotated[int, BeforeValidator(size_between(0, MAX_BUFFER)), WithJsonSchema(_SIZE)] = Field(
+        default=100 * 10**6, description="What the file system has left when the store stops growing.", examples=["1GB"]
+    )
     commit: Annotated[int, BeforeValidator(duration_between(MIN_COMMIT, MAX_COMMIT)), WithJsonSchema(_DURATION)] = (
         Field(default=5000, description="How often samples reach the disk: what a power cut may cost.", examples=["5s"])
     )
     history: Annotated[int, BeforeValidator(duration_between(0, MAX_HISTORY)), WithJsonSchema(_DURATION)] = Field(
         default=24 * HOUR, description="How long delivered batches are kept.", examples=["24h"]
     )
+    endurance: (
+        Annotated[int, BeforeValidator(size_between(MIN_ENDURANCE, MAX_ENDURANCE)), WithJsonSchema(_SIZE)] | None
+    ) = Field(default=None, description="What the card may write in its life, by its maker.", examples=["30TB"])
 
 
 class Bus(Table):

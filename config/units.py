@@ -11,18 +11,19 @@ HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
 DURATION_UNITS = {"ms": 1, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
-SIZE_UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
+SIZE_UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 MAX_DIGITS = 15  # keeps every duration and size within 64 bits whatever its unit
 
 DURATION_PATTERN = rf"^[0-9]{{1,{MAX_DIGITS}}}(ms|s|m|h|d)$"
-SIZE_PATTERN = rf"^[0-9]{{1,{MAX_DIGITS}}}(B|kB|MB|GB)$"
+SIZE_PATTERN = rf"^[0-9]{{1,{MAX_DIGITS}}}(B|kB|MB|GB|TB)$"
 DURATION_HINT = 'a duration is a whole number and a unit (ms, s, m, h, d), for example "500ms", "10s" or "1h"'
-SIZE_HINT = 'a size is a whole number and a unit (B, kB, MB, GB), for example "512MB"'
+SIZE_HINT = 'a size is a whole number and a unit (B, kB, MB, GB, TB), for example "512MB"'
 
 _WORDS = {
     "ms": "ms", "msec": "ms", "millisecond": "ms", "s": "s", "sec": "s", "second": "s", "m": "m", "min": "m",
     "minute": "m", "h": "h", "hr": "h", "hour": "h", "d": "d", "day": "d",
     "b": "B", "byte": "B", "k": "kB", "kb": "kB", "mb": "MB", "g": "GB", "gb": "GB",
+    "t": "TB", "tb": "TB",
 }  # fmt: skip
 _LOOSE = re.compile(rf"\s*([0-9]{{1,{MAX_DIGITS}}})\s*([A-Za-z]{{1,12}})\s*")
 

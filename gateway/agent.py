@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import signal
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from buffer.catalogue import SeriesDefinition
@@ -11,7 +10,7 @@ from buffer.errors import StoreCorrupt, StoreError
 from buffer.header import Clock
 from buffer.opening import open_store
 from buffer.spool import Spool
-from buffer.store import Backlog, Store
+from buffer.store import Store
 from buffer.thread import StoreThread
 from config import Config
 from drivers.errors import DeviceError
@@ -27,6 +26,7 @@ from gateway.outbox import StoreOutbox
 from gateway.poller import ListeningTask, bus_task
 from gateway.recorder import Recorder
 from gateway.sockets import control_socket, status_socket
+from gateway.stored import StoreView
 from gateway.uplink.transport import Connector
 from gateway.uplink.uplink import UplinkTask
 from gateway.verbs import Verbs
@@ -38,21 +38,10 @@ BATCH_MS = 10_000
 STOP_S = 4.0
 """SIGTERM to exit takes at most 5 s; the disk gets the last word within this."""
 CLOSE_S = 0.5
-STORE_ANSWER_S = 2.0
-"""Status does not wait longer than this for a disk that stalls."""
 STUCK_MS = 60_000
 """A part that made no progress for this long is stuck: a driver's longest call is bounded well below it."""
 DISK_STUCK_MS = 300_000
 """A bad card may stall for half a minute and more; restarting does not cure it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """What the store last said of itself."""
-
-    held: Backlog = field(default_factory=Backlog)
-    stream: bytes = b""
-    error: str = ""
 
 
 class Agent:
@@ -64,7 +53,6 @@ class Agent:
         self.keys = keys
         self.run_dir = run_dir
         self.stopping = asyncio.Event()
-        self._stored = Stored()
         self.sockets: list[ControlServer] = []
         self.spool: Spool | None = None
 
@@ -106,6 +94,9 @@ class Agent:
         self.buses = [bus_task(driver, self.recorder, self.clock.now) for driver in self.drivers]
         self.keeper = self._keeper()
         self.mender = self._mender()
+        self.view = StoreView(self.store, self.config.buffer.path, self.clock, self.keeper.disk)
+        await self.store.call(self.view.start)
+        self.keeper.hourly = self.view.keep
         self.uplink = self._uplink()
         self._wire()
 
@@ -127,7 +118,10 @@ class Agent:
 
     def _open_store(self, boot: bytes) -> Store:
         buffer = self.config.buffer
-        opened = open_store(buffer.path, self.config.gateway.id, self.keys.signing, boot, size_limit=buffer.size)
+        opened = open_store(
+            buffer.path, self.config.gateway.id, self.keys.signing, boot,
+            size_limit=buffer.size, keep_free=buffer.keep_free,
+        )  # fmt: skip
         self.spool = opened.spool
         return opened.store
 
@@ -172,7 +166,7 @@ class Agent:
                 listening[device].failed(device, error)
 
         self.recorder.on_heard, self.recorder.on_failed = heard, failed
-        self.recorder.on_critical, self.recorder.on_large = self.keeper.critical, self.keeper.urgent
+        self.recorder.on_critical, self.recorder.on_large = self.keeper.critical, self.keeper.large
         if self.uplink is not None:
             self.keeper.on_sealed = self.uplink.sealed
             self.uplink.on_connected = self.keeper.ask_time
@@ -215,18 +209,6 @@ class Agent:
             parts.append(("uplink", self.uplink.progress_at, DISK_STUCK_MS))
         return [name for name, at, limit in parts if now - at > limit]
 
-    async def stored(self) -> Stored:
-        """What the store holds; what it held when it last answered, if the disk does not answer now."""
-        try:
-            async with asyncio.timeout(STORE_ANSWER_S):
-                backlog, stream = await self.store.call(lambda store: (store.backlog(), store.stream))
-        except TimeoutError:
-            return replace(self._stored, error=f"the disk has not answered for {STORE_ANSWER_S:g} s")
-        except StoreError as error:
-            return replace(self._stored, error=str(error))
-        self._stored = Stored(backlog, stream)
-        return self._stored
-
     async def _close(self, tasks: list[asyncio.Future[object]]) -> None:
         """Stop asking, commit and seal everything, close the store."""
         deadline = asyncio.get_running_loop().time() + STOP_S
@@ -241,6 +223,7 @@ class Agent:
         try:
             async with asyncio.timeout_at(deadline):
                 await self.keeper.flush()
+                await self.store.call(self.view.keep)
         except (StoreError, TimeoutError) as error:
             log.critical("buffer: the last samples are not committed: %s", error)
         await self._close_store()

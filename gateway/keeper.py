@@ -2,28 +2,34 @@
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from buffer.block import Block, same_clock
 from buffer.errors import StoreCorrupt, StoreError
-from buffer.header import Clock, ClockState, LedgerEntry, Priority
+from buffer.header import Clock, ClockState, Priority
 from buffer.store import Store
 from buffer.thread import StoreThread
 from gateway.clock import AgentClock
+from gateway.disk import Disk
 from gateway.events import wait_for_event
-from gateway.recorder import PRIORITIES, Lost, Recorder
+from gateway.losses import Losses
+from gateway.recorder import LARGE_BYTES, PRIORITIES, Recorder
+from gateway.waiting import Action, Waiting
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 RETRY_S = 1.0
+HOUR_MS = 3_600_000
 PRUNE_MIN_MS, PRUNE_MAX_MS = 60_000, 3_600_000
 """Delivered history goes in bulk, a 24th of it at a time: whole pages are freed by one write."""
-STEP_BYTES = 512
-"""What a step that waits takes in memory beside its blocks: many small commits fill it as well."""
-
-Step = Callable[[Store], list[int] | None]
+MEMORY_BYTES = 8 * 1024 * 1024
+"""What samples may take in memory while the disk takes nothing: 8 MiB of a Pi's 512, a day of a small installation."""
+OPEN_BYTES = len(PRIORITIES) * (LARGE_BYTES + 32 * 1024)
+"""Of it, for the batches that are still being packed: each with one longest text over its mark."""
 
 
 @dataclass(slots=True)
@@ -51,6 +57,7 @@ class Keeper:
         commit_ms: int,
         batch_ms: int,
         history_ms: int,
+        memory: int = MEMORY_BYTES,
     ) -> None:
         self._thread = thread
         self._recorder = recorder
@@ -59,7 +66,7 @@ class Keeper:
         self._batch_ms = batch_ms
         self._history_ms = history_ms
         self._prune_ms = min(max(history_ms // 24, PRUNE_MIN_MS), PRUNE_MAX_MS)
-        self._steps: deque[tuple[Step, int, int]] = deque()  # step, samples, bytes
+        self._steps = Waiting()
         self._open: dict[str, Clock] = {}
         self._wake = asyncio.Event()
         self._work_waits = asyncio.Event()
@@ -67,38 +74,49 @@ class Keeper:
         self._critical = False
         self._remembered: Clock | None = None
         self._undated = False
+        self._given_up = 0
+        self.memory = memory
+        """Bytes that samples may take in memory."""
+        self.losses = Losses()
+        self.disk = Disk(clock.now)
         self.counts = Counts()
-        self.error = ""
-        """Why the disk takes nothing; empty when it does."""
         self.progress_at = clock.now()
+        self.hourly: Action = lambda _: None
         self.on_sealed: Callable[[list[int]], None] = lambda _: None
 
     def ask_time(self) -> None:
         """Have the platform answer a batch that was never sent before: only such an answer says what time it is."""
         if self._clock.estimate().state is ClockState.UNSET:
-            self._add(lambda store: store.tell_clock())
+            self._chore("tell clock", lambda store: store.tell_clock())
 
     @property
     def waiting(self) -> bool:
         """Whether there is something that the disk has not taken."""
-        return bool(self._steps) or self._recorder.lost is not None
+        return bool(self._steps) or bool(self.losses)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What is packed and not on the disk, as it counts against `memory`."""
+        return self._steps.size + self._recorder.pending_bytes
+
+    @property
+    def waiting_samples(self) -> int:
+        """What is sampled and not on the disk."""
+        return self._steps.samples + self._recorder.pending
 
     def critical(self) -> None:
         """Commit everything now, and seal what is critical."""
         self._critical = True
         self._wake.set()
 
-    def urgent(self) -> None:
-        """An open batch has grown large: commit and seal it now."""
-        self._wake.set()
+    def large(self, priority: str) -> None:
+        """The open batch of `priority` has grown large: it ends now, and the packer is free at once."""
+        self._collect(seal=(priority,))
 
     async def flush(self) -> None:
         """Commit and seal everything; raises `StoreError` when the disk does not take it."""
-        self._collect(seal_all=True)
+        self._collect(seal=PRIORITIES)
         await self._work()
-        if self._recorder.lost is not None:  # the disk takes samples again: what it cost can be accounted for
-            self._collect(seal_all=True)
-            await self._work()
 
     async def run(self) -> None:
         """Commit and seal at their intervals until cancelled; a slow disk holds up nothing but itself."""
@@ -109,19 +127,26 @@ class Keeper:
     async def _pace(self) -> None:
         now = self._clock.now()
         commit_at, seal_at, prune_at = now + self._commit_ms, now + self._batch_ms, now + self._prune_ms
+        hour_at = now + HOUR_MS
         while True:
             await self._sleep(min(commit_at, seal_at) - self._clock.now())
+            self.disk.watch()
+            if self._steps and not self._clock_stepped():
+                continue  # the disk is behind: what is packed together takes the least memory
             now = self._clock.now()
             critical, self._critical = self._critical, False
             sealing = now >= seal_at
-            if sealing or critical or now >= commit_at or self._oversize():
-                self._collect(seal_all=sealing, seal_critical=critical)
+            if sealing or critical or now >= commit_at or self._clock_stepped():
+                self._collect(seal=PRIORITIES if sealing else ("critical",) if critical else ())
                 commit_at = now + self._commit_ms
             if sealing:
                 seal_at = now + self._batch_ms
             if now >= prune_at:
                 prune_at = now + self._prune_ms
-                self._add(self._prune)
+                self._chore("prune", self._prune)
+            if now >= hour_at:
+                hour_at = now + HOUR_MS
+                self._chore("hourly", self.hourly)
 
     async def _drain(self) -> None:
         while True:
@@ -133,20 +158,47 @@ class Keeper:
             await self._try()
 
     async def _sleep(self, ms: int) -> None:
-        if not self._critical and not self._oversize():
+        """Sleep until it is time; while the disk is behind, until it is not, but no longer than a second."""
+        if self._steps:
+            self._wake.clear()
+            await wait_for_event(self._wake, 1.0)
+        elif not self._critical:
             self._wake.clear()
             await wait_for_event(self._wake, max(ms, 0) / 1000)
 
-    def _oversize(self) -> bool:
-        return any(self._recorder.large(name) for name in PRIORITIES)
-
-    def _collect(self, *, seal_all: bool = False, seal_critical: bool = False) -> None:
-        """Turn what was recorded into steps for the store."""
+    def _clock_stepped(self) -> bool:
+        """Whether samples must not go on into a batch that is open."""
         clock = self._clock.estimate()
-        behind = bool(self._steps)
-        packed = self._recorder.commit()
+        return any(not same_clock(begun, clock) for begun in self._open.values())
+
+    def _collect(self, *, seal: Sequence[str] = ()) -> None:
+        """Turn what was recorded into steps for the store, and end the batches of `seal`."""
+        clock = self._clock.estimate()
+        blocks = self._blocks(clock)
+        if clock.state is not ClockState.UNSET and (
+            self._remembered is None or not same_clock(self._remembered, clock)
+        ):
+            self._remember(clock)
+        ending = [name for name in self._open if name in seal or not same_clock(self._open[name], clock)]
+        sealing = len(seal) == len(PRIORITIES)
+        self._commit(blocks, ending, account=sealing)
+        for name in ending:
+            self._end(name)
+        self._date({block.clock.state for block in blocks}, clock.state, sealing=sealing)
+        self._make_room()
+
+    def _commit(self, blocks: list[Block], ending: list[str], *, account: bool) -> None:
+        """One step, one fsync; what rides in the store goes with it, though there be nothing else."""
+        closing = True if account else [Priority(name) for name in ending]
+        if blocks:
+            self._steps.commit(blocks, closing)
+            self._work_waits.set()
+        else:
+            self._chore(f"commit {' '.join(ending) or account}", lambda store: store.commit([], seal=closing))
+
+    def _blocks(self, clock: Clock) -> list[Block]:
         blocks = []
-        for part in packed:
+        for part in self._recorder.commit():
             if part.begins:
                 self._open[part.priority] = clock
             blocks.append(
@@ -155,25 +207,18 @@ class Keeper:
                     first_ms=part.first_ms, last_ms=part.last_ms, data=part.data, fresh=part.begins,
                 )
             )  # fmt: skip
-        if clock.state is not ClockState.UNSET and (
-            self._remembered is None or not same_clock(self._remembered, clock)
-        ):
-            self._remember(clock)
-        notes = []
-        if self._recorder.lost is not None and not behind:  # one entry for as long as the disk takes nothing
-            notes.append(self._ledger(self._recorder.lost, clock))
-            self._recorder.lost = None
-        ending = [
-            name
-            for name in self._open
-            if seal_all or self._closing(name, clock) or (seal_critical and name == "critical")
-        ]
-        if blocks or notes or ending or not behind:
-            self._commit(blocks, notes, True if seal_all else [Priority(name) for name in ending])
-        for name in ending:
-            self._recorder.seal(name)
-            del self._open[name]
-        self._date({block.clock.state for block in blocks}, clock.state, sealing=seal_all)
+        return blocks
+
+    def _make_room(self) -> None:
+        """Give up the oldest samples of the lowest priority until the rest fits into memory: the store's own rule."""
+        while self._steps.size > self.memory - OPEN_BYTES and (run := self._steps.give_up()) is not None:
+            if not self._given_up:
+                log.error("memory for samples is full: the oldest of the lowest priority are given up and counted")
+            for block in run.blocks:
+                self._given_up += block.samples
+                self.losses.add(block)
+            if run.open and run.blocks[0].priority in self._open:  # what follows must not need what is gone
+                self._end(run.blocks[0].priority)
 
     def _date(self, states: set[ClockState], state: ClockState, *, sealing: bool) -> None:
         """Have what went out before the time was known dated by a later batch, by one without samples if need be."""
@@ -181,25 +226,12 @@ class Keeper:
             self._undated = ClockState.SYNCHRONIZED not in states
         if sealing and self._undated and state is ClockState.SYNCHRONIZED:
             self._undated = False
-            self._add(lambda store: store.tell_clock())
+            self._chore("tell clock", lambda store: store.tell_clock())
 
-    def _closing(self, priority: str, clock: Clock) -> bool:
-        """Whether the open batch must end: it is large, or the clock has stepped since it began."""
-        return not same_clock(self._open[priority], clock) or self._recorder.large(priority)
-
-    def _commit(self, blocks: list[Block], notes: list[LedgerEntry], seal: bool | list[Priority]) -> None:
-        """One step, one fsync; what rides in the store goes with it, though there be nothing else."""
-        self._add(
-            lambda store: store.commit(blocks, seal=seal, notes=notes),
-            sum(block.samples for block in blocks),
-            sum(len(block.data) for block in blocks),
-        )
-
-    def _ledger(self, lost: Lost, clock: Clock) -> LedgerEntry:
-        return LedgerEntry(
-            boot=clock.boot, from_ms=lost.from_ms, to_ms=lost.to_ms, clock_ms=clock.clock_ms,
-            clock_state=clock.state, samples=lost.samples, reason="memory full while the disk took nothing",
-        )  # fmt: skip
+    def _end(self, priority: str) -> None:
+        """What is recorded from now on begins a batch, and needs nothing of what was before."""
+        self._recorder.seal(priority)
+        del self._open[priority]
 
     def _remember(self, clock: Clock) -> None:
         """Keep the estimate for a restart in the same boot."""
@@ -209,32 +241,23 @@ class Keeper:
             store.boot_clock = clock
             store.floor_ms = self._clock.floor_ms
 
-        self._add(remember)
+        self._chore("remember", remember)
 
     def _prune(self, store: Store) -> None:
         store.prune(self._clock.utc_ms() - self._history_ms)
 
-    def _add(self, step: Step, samples: int = 0, size: int = 0) -> None:
-        size += STEP_BYTES
-        self._steps.append((step, samples, size))
-        self._recorder.waiting += size
+    def _chore(self, name: str, action: Action) -> None:
+        self._steps.chore(name, action)
         self._work_waits.set()
 
     async def _try(self) -> None:
-        """Do what is waiting; a disk that does not take it is told of once, and tried again at the next round."""
+        """Do what is waiting; what the disk does not take is tried again at the next round."""
         try:
             await self._work()
         except StoreCorrupt:  # trying again does not mend a file: the next life sets it aside
             raise
-        except StoreError as error:
-            if not self.error:
-                log.error("buffer: %s; samples wait in memory", error)
-            self.error = str(error)
+        except StoreError:
             await asyncio.sleep(RETRY_S)
-        else:
-            if self.error:
-                log.warning("buffer: the disk takes samples again")
-            self.error = ""
 
     async def _work(self) -> None:
         """Do every step that waits; raises `StoreError` at the first that the disk does not take, which stays.
@@ -247,14 +270,45 @@ class Keeper:
 
     async def _work_off(self) -> None:
         while self._steps:
-            step, samples, size = self._steps[0]
-            sealed = await self._thread.call(step)
-            self._steps.popleft()
-            self._recorder.waiting -= size
-            if samples:
-                self.counts.commits += 1
-                self.counts.committed += samples
-                self.counts.last_commit_at = self._clock.now()
-            if sealed:
-                self.counts.sealed += len(sealed)
-                self.on_sealed(sealed)
+            while self.losses:  # before anything newer: no cut may leave a gap that nobody knows of
+                await self._note()
+            await self._do()
+        if self._given_up:
+            log.warning("memory holds all samples again: %d were given up, the ledger has them", self._given_up)
+            self._given_up = 0
+        self._wake.set()
+
+    async def _note(self) -> None:
+        priority, entry = self.losses.take()
+        try:
+            await self._call(lambda store: store.note(entry))
+        except BaseException:  # whatever it was, the entry is not in the ledger
+            self.losses.give_back(priority, entry)
+            raise
+
+    async def _do(self) -> None:
+        step = self._steps.begin()
+        try:
+            sealed = await self._call(step.do)
+        except BaseException:  # whatever it was, the step is not done
+            self._steps.refused()
+            raise
+        self._steps.done()
+        if step.samples:
+            self.counts.commits += 1
+            self.counts.committed += step.samples
+            self.counts.last_commit_at = self._clock.now()
+        if sealed:
+            self.counts.sealed += len(sealed)
+            self.on_sealed(sealed)
+
+    async def _call(self, action: Callable[[Store], T]) -> T:
+        self.disk.asked()
+        try:
+            result = await self._thread.call(action)
+        except StoreError as error:
+            self.disk.refused(str(error))
+            raise
+        self.disk.took()
+        self.progress_at = self._clock.now()
+        return result

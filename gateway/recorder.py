@@ -1,6 +1,5 @@
 """Takes what drivers say, judges and packs it; the event loop's side of the buffer."""
 
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -10,8 +9,6 @@ from drivers.base import Read
 from drivers.errors import DeviceError
 from ext import BAD_ANSWER, GOOD, MAX_SAMPLES, MAX_WORK, Packer, ScanPlan, Series, Value
 
-log = logging.getLogger(__name__)
-
 PRIORITIES = ("critical", "normal", "bulk")
 LARGE_BYTES = 60 * 1024
 """An open batch this large is sealed at once, so that with header and signature it stays under 64 kB."""
@@ -19,11 +16,9 @@ LARGE_SAMPLES = MAX_SAMPLES // 2
 """... and so that its samples stay well under what a batch may hold, however small they pack."""
 LARGE_WORK = MAX_WORK // 2
 """... and what it costs to read."""
-PACKED_MAX = 8 * 1024 * 1024
-"""Bytes that may wait in memory while the disk takes nothing: 8 MiB of a Pi's 512, hours of a small installation."""
 
-Plans = tuple[tuple[str, ScanPlan, int], ...]
-"""Priority, plan and number of points: up to two of each priority that the points of a read have."""
+Plans = tuple[tuple[str, ScanPlan], ...]
+"""Priority and plan: up to two of each priority that the points of a read have."""
 PLANS_MAX = 16_384
 """Compiled reads that are remembered."""
 
@@ -44,21 +39,13 @@ class Packed:
     """This block begins a batch: it needs nothing of the blocks before it."""
 
 
-@dataclass(slots=True)
-class Lost:
-    """Samples that memory could not hold, since `from_ms` (boot ms)."""
-
-    from_ms: int
-    to_ms: int
-    samples: int
-
-
 class _Part:
     """The open batch of one priority."""
 
     def __init__(self) -> None:
         self.packer = Packer()
         self.begins = True
+        self.taken = 0
 
 
 class Recorder:
@@ -76,12 +63,10 @@ class Recorder:
         self._plans: dict[int, tuple[Read, Plans]] = {}
         self._listeners: set[Listener] = set()
         self.on_critical: Callable[[], None] = lambda: None
-        self.on_large: Callable[[], None] = lambda: None
+        self.on_large: Callable[[str], None] = lambda _priority: None
         self.on_heard: Callable[[str], None] = lambda _: None
         self.on_failed: Callable[[str, DeviceError], None] = lambda _device, _error: None
-        self.waiting = 0
-        """Bytes committed by the packers that the disk has not taken yet; the keeper keeps it."""
-        self.lost: Lost | None = None
+        self._closing = False
         self.samples = 0
         self.strangers: dict[str, int] = {}
 
@@ -91,11 +76,11 @@ class Recorder:
         """Decode, judge and keep the points of `payload`, which arrived just now."""
         boot_ms = self._now()
         plans = self._compiled(read)
-        if any(len(payload) < plan.size for _, plan, _ in plans):
+        if any(len(payload) < plan.size for _, plan in plans):
             self.fail(read, BAD_ANSWER)
             return
-        for priority, plan, points in plans:
-            self._pack(priority, boot_ms, points, Packer.append_scan, plan, payload, boot_ms, quality)
+        for priority, plan in plans:
+            self._pack(priority, Packer.append_scan, plan, payload, boot_ms, quality)
         self.on_heard(read.device)
         self._tell(name for name, _ in read.points)
 
@@ -125,8 +110,8 @@ class Recorder:
     def fail(self, read: Read, quality: int) -> None:
         """Every point of `read` gets a sample without a value: the device did not deliver it."""
         boot_ms = self._now()
-        for priority, plan, points in self._compiled(read):
-            self._pack(priority, boot_ms, points, Packer.fail_scan, plan, boot_ms, quality)
+        for priority, plan in self._compiled(read):
+            self._pack(priority, Packer.fail_scan, plan, boot_ms, quality)
         for name in read.values:
             self._append(name, boot_ms, None, quality)
         self._tell(read.names)
@@ -151,17 +136,29 @@ class Recorder:
             if samples:
                 packed.append(Packed(name, packer.commit(), samples, packer.first_ms, packer.last_ms, part.begins))
                 part.begins = False
+                part.taken = part.packer.size
         return packed
 
     def finish(self) -> None:
         """Pack what the open windows have so far: nothing more will come."""
         self._close_windows(final=True)
 
+    @property
+    def pending(self) -> int:
+        """Samples since the last commit."""
+        return sum(part.packer.pending for part in self._parts.values())
+
+    @property
+    def pending_bytes(self) -> int:
+        """What they take, packed."""
+        return sum(part.packer.size - part.taken for part in self._parts.values())
+
     def seal(self, priority: str) -> None:
         """Begin a new batch of `priority`; everything packed must have been taken by `commit`."""
         part = self._parts[priority]
         part.packer.reset()
         part.begins = True
+        part.taken = 0
 
     def last(self, point: str) -> tuple[int, Value, int] | None:
         """The last judged (boot_ms, value, quality) of `point`, reported or not."""
@@ -175,11 +172,15 @@ class Recorder:
     # ----------------------------------------------------------------------------------------------------------------
 
     def _close_windows(self, *, final: bool = False) -> None:
-        boot_ms = self._now()
-        for priority, windows in self._windows.items():
-            if windows:
-                lost = len(windows) if final else 0  # those not packed now are packed later
-                self._pack(priority, boot_ms, lost, Packer.flush, windows, boot_ms, final)
+        if self._closing:  # a batch that grew large by it is being taken
+            return
+        self._closing = True
+        try:
+            for priority, windows in self._windows.items():
+                if windows:
+                    self._pack(priority, Packer.flush, windows, self._now(), final)
+        finally:
+            self._closing = False
 
     def _compiled(self, read: Read) -> Plans:
         """The scan plans of `read`, points with windows apart; compiled when it is first seen."""
@@ -194,7 +195,7 @@ class Recorder:
                 if self._priority[name] == priority and self._series[name].windowed == windowed
             ]
             if fields:
-                plans.append((priority, ScanPlan(fields, read.every), len(fields)))
+                plans.append((priority, ScanPlan(fields, read.every)))
         if len(self._plans) >= PLANS_MAX:  # a driver that makes its reads anew at each opening
             self._plans.clear()
         self._plans[id(read)] = (read, tuple(plans))
@@ -203,39 +204,30 @@ class Recorder:
     def _append(self, name: str, boot_ms: int, value: Value, quality: int) -> None:
         priority, series = self._priority[name], self._series[name]
         try:
-            self._pack(priority, boot_ms, 1, Packer.append, series, boot_ms, value, quality)
+            self._pack(priority, Packer.append, series, boot_ms, value, quality)
         except ValueError:  # too long or no text at all: what a device says is its own affair
-            self._pack(priority, boot_ms, 1, Packer.append, series, boot_ms, None, BAD_ANSWER)
+            self._pack(priority, Packer.append, series, boot_ms, None, BAD_ANSWER)
 
-    def _pack(self, priority: str, boot_ms: int, most: int, append: Callable[..., int], *args: object) -> None:
-        """Call `append` with the open batch of `priority`; `most` samples are counted as lost when memory is full."""
-        part = self._parts[priority]
-        if self.waiting + part.packer.size >= PACKED_MAX:
-            self._lose(boot_ms, most)
-            return
-        before = part.packer.pending
+    def _pack(self, priority: str, append: Callable[..., int], *args: object) -> None:
+        """Call `append` with the open batch of `priority`."""
+        packer = self._parts[priority].packer
         try:
-            append(part.packer, *args)
-        except OverflowError:  # the batch is as large as a batch may be, and nobody has sealed it
-            self._lose(boot_ms, most)
-            return
-        finally:
-            count = part.packer.pending - before
-            self.samples += count
-        if count and priority == "critical":
-            self.on_critical()
+            self._count(priority, packer, append, *args)
+        except OverflowError:  # as full as a batch may be: it ends here, and the next one has room for any read
+            self.on_large(priority)
+            self._count(priority, packer, append, *args)
         if self.large(priority):
-            self.on_large()
+            self.on_large(priority)
 
-    def _lose(self, boot_ms: int, samples: int) -> None:
-        """Count what memory cannot hold, for the ledger."""
-        if not samples:
-            return
-        if self.lost is None:
-            log.error("memory for samples is full because the disk takes nothing: new samples are dropped and counted")
-            self.lost = Lost(boot_ms, boot_ms, 0)
-        self.lost.to_ms = boot_ms
-        self.lost.samples += samples
+    def _count(self, priority: str, packer: Packer, append: Callable[..., int], *args: object) -> None:
+        before = packer.pending
+        try:
+            append(packer, *args)
+        finally:  # windows that ended before what could not be packed are packed
+            count = packer.pending - before
+            self.samples += count
+            if count and priority == "critical":
+                self.on_critical()
 
     def _tell(self, names: Iterable[str]) -> None:
         if not self._listeners:

@@ -1,19 +1,27 @@
 """What `lamppost status` shows: the daemon's state as one JSON object (docs/cli-json.md)."""
 
-import asyncio
 import math
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from buffer.delivery import Backlog
+from buffer.header import ClockState
 from buffer.spool import Salvaged
+from buffer.stock import Oldest
 from ext import Value
 from ext.quality import describe
 from gateway import VERSION
+from gateway.clock import AgentClock
 from gateway.poller import BusTask, PollingTask
+from gateway.stored import Stored
 
 if TYPE_CHECKING:
     from gateway.agent import Agent
+
+DAY_MS = 86_400_000
+DAYS_A_YEAR = 365.25
+WEAR_SEEN_MS = 600_000
+"""Ten minutes: less says nothing of a day."""
 
 
 def value_json(value: Value) -> Any:  # noqa: ANN401 - JSON's own types
@@ -26,7 +34,7 @@ def value_json(value: Value) -> Any:  # noqa: ANN401 - JSON's own types
 
 
 async def status(agent: "Agent") -> dict[str, Any]:
-    """The whole state, from memory and two short look-ups in the store."""
+    """The whole state, from memory and one short look into the store."""
     return {
         "gateway": agent.config.gateway.id,
         "site": agent.config.gateway.site,
@@ -87,27 +95,39 @@ def _points(agent: "Agent") -> list[dict[str, Any]]:
 
 
 async def _buffer(agent: "Agent") -> dict[str, Any]:
-    keeper, counts = agent.keeper, agent.keeper.counts
-    stored, size = await agent.stored(), await asyncio.to_thread(_disk_bytes, agent.config.buffer.path)
-    held = stored.held
+    keeper, counts, config = agent.keeper, agent.keeper.counts, agent.config.buffer
+    stored = await agent.view.look()
+    stock = stored.stock
     return {
-        "path": str(agent.config.buffer.path),
+        "path": str(config.path),
         "stream": stored.stream.hex(),
-        "bytes": size,
-        "limit": agent.config.buffer.size,
-        "loss_window_s": agent.config.buffer.commit / 1000,
-        "error": keeper.error or stored.error,
+        "bytes": stock.bytes,
+        "limit": config.size,
+        "loss_window_s": config.commit / 1000,
+        "error": keeper.disk.error or stored.error,
         "salvage": [_salvaged(one) for one in await agent.mender.refresh()],
         "samples": agent.recorder.samples,
         "committed": counts.committed,
         "commits": counts.commits,
         "sealed": counts.sealed,
-        "held": {
-            "batches": held.batches,
-            "samples": held.samples,
-            "bytes": held.bytes,
-            "refused": held.refused,
+        "held": _backlog(stock.held) | {"oldest": _oldest(agent.clock, stock.oldest)},
+        "history": _backlog(stock.history) | {"keep_s": config.history / 1000},
+        "ledger": {"waiting": stock.ledger},
+        "memory": {
+            "bytes": keeper.waiting_bytes,
+            "limit": keeper.memory,
+            "samples": keeper.waiting_samples,
+            "given_up": keeper.losses.samples,
         },
+        "disk": {
+            "state": keeper.disk.state.value,
+            "since_s": (agent.clock.now() - keeper.disk.since) // 1000,
+            "size": None if stored.disk is None else stored.disk.size,
+            "free": None if stored.disk is None else stored.disk.free,
+            "keep_free": config.keep_free,
+            "low": stored.low,
+        },
+        "card": _card(stored, config.endurance),
     }
 
 
@@ -122,10 +142,41 @@ def _salvaged(one: Salvaged) -> dict[str, Any]:
     }
 
 
-def _disk_bytes(path: Path) -> int:
-    """What the buffer takes on disk, its log included."""
-    files = (path, path.with_name(path.name + "-wal"))
-    return sum(file.stat().st_size for file in files if file.exists())
+def _backlog(backlog: Backlog) -> dict[str, Any]:
+    return {
+        "batches": backlog.batches,
+        "samples": backlog.samples,
+        "bytes": backlog.bytes,
+        "refused": backlog.refused,
+    }
+
+
+def _oldest(clock: AgentClock, oldest: Oldest | None) -> dict[str, Any] | None:
+    """When the oldest unacknowledged sample was taken; nobody knows of one from another boot without a clock."""
+    if oldest is None:
+        return None
+    found = clock.estimate() if oldest.clock.boot == clock.boot else oldest.clock
+    if oldest.clock.boot == clock.boot:
+        age: float | None = (clock.now() - oldest.first_ms) / 1000
+    else:
+        dated = oldest.clock.state is not ClockState.UNSET
+        age = max(clock.utc_ms() - oldest.clock.clock_ms - oldest.first_ms, 0) / 1000 if dated else None
+    unset = found.state is ClockState.UNSET
+    return {"number": oldest.number, "utc_ms": None if unset else oldest.first_ms + found.clock_ms, "age_s": age}
+
+
+def _card(stored: Stored, endurance: int | None) -> dict[str, Any]:
+    """Bytes a day once enough was seen, and the years that they make of a rating."""
+    wear = stored.wear
+    daily = wear.bytes * DAY_MS // wear.ms if wear.ms >= WEAR_SEEN_MS else None
+    return {
+        "source": stored.wear_source,
+        "written_bytes": wear.bytes,
+        "seen_s": wear.ms // 1000,
+        "bytes_per_day": daily,
+        "endurance": endurance,
+        "years": round(endurance / daily / DAYS_A_YEAR, 1) if endurance and daily else None,
+    }
 
 
 def _uplink(agent: "Agent") -> dict[str, Any] | None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from ext import Value
 from ext.quality import describe
 from gateway.control import Args, Verb
-from gateway.errors import BadRequest
+from gateway.errors import BadRequest, GatewayError
 from gateway.status import status, value_json
+from gateway.stored import ANSWER_S
 
 if TYPE_CHECKING:
     from gateway.agent import Agent
@@ -34,7 +35,12 @@ class Verbs:
 
     async def queue(self, _: Args) -> list[dict[str, Any]]:
         """The batches that are sealed and not acknowledged, the oldest thousand of them."""
-        held = await self._agent.store.call(lambda store: store.held(QUEUE_MAX))
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                held = await self._agent.store.call(lambda store: store.held(QUEUE_MAX))
+        except TimeoutError as error:
+            why = self._agent.keeper.disk.error or "the disk does not answer"
+            raise GatewayError(why, "lamppost status") from error
         return [
             {
                 "number": batch.number, "kind": batch.kind, "priority": batch.priority,

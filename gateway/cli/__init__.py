@@ -14,6 +14,7 @@ VERBS = {
     "tail": "Show samples as they arrive.",
     "queue": "Show what waits to be delivered.",
     "decode": "Decode captured bytes without a device.",
+    "export": "Write out the samples that the buffer has.",
     "verify": "Verify a batch or a whole buffer.",
     "key": "Make or show the gateway's key.",
     "demo": "Show the whole way, with simulated devices.",

@@ -1,5 +1,6 @@
 """`lamppost queue`"""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -13,8 +14,8 @@ from gateway.sockets import status_socket
 @run_dir_option
 @click.option("--save", nargs=2, type=(int, click.Path(path_type=Path, dir_okay=False)), metavar="NUMBER FILE",
               help="Write a batch, as it is sent, into FILE.")  # fmt: skip
-@click.option("--buffer", type=click.Path(path_type=Path, dir_okay=False, exists=True),
-              help="Read this buffer file instead of asking the daemon.")  # fmt: skip
+@click.option("--store", "--buffer", "buffer", type=click.Path(path_type=Path, dir_okay=False, exists=True),
+              help="Read this store file instead of asking the daemon.")  # fmt: skip
 @json_option
 def command(run_dir: Path, save: tuple[int, Path] | None, buffer: Path | None, as_json: bool) -> None:
     """Show the batches that wait for the platform's acknowledgement, and those that it refused."""
@@ -34,6 +35,22 @@ def command(run_dir: Path, save: tuple[int, Path] | None, buffer: Path | None, a
             for r in rows
         ],
     )  # fmt: skip
+    total, shown = _total(run_dir, buffer), len(rows)
+    refused = f", {total['refused']} of them refused and set aside" if total["refused"] else ""
+    more = f", the oldest {shown} shown" if shown < total["batches"] else ""
+    click.echo(f"{total['batches']} batches, {total['samples']} samples, {total['bytes']} bytes{refused}{more}")
+
+
+def _total(run_dir: Path, buffer: Path | None) -> dict[str, int]:
+    """The sums over everything that waits."""
+    if buffer is None:
+        with Client(status_socket(run_dir)) as client:
+            held: dict[str, int] = client.call("status")["buffer"]["held"]
+            return held
+    from buffer.reader import Reader
+
+    with Reader(buffer) as reader:
+        return asdict(reader.stock().held)
 
 
 def _ask(run_dir: Path) -> list[dict[str, object]]:

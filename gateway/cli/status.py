@@ -1,5 +1,6 @@
 """`lamppost status`"""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,22 +62,67 @@ def _link(uplink: dict[str, Any] | None) -> str:
     return f"uplink  {state} for {uplink['since_s']} s, {ack}, {uplink['in_flight']} in flight"
 
 
-def _buffer(buffer: dict[str, Any]) -> tuple[str, ...]:
-    held = buffer["held"]
-    size = f"{buffer['bytes'] / 1e6:.2f} of {buffer['limit'] / 1e6:.0f} MB"
+def _buffer(buffer: dict[str, Any]) -> Iterator[str]:
+    held, history, ledger, memory = buffer["held"], buffer["history"], buffer["ledger"], buffer["memory"]
+    size = f"{_mb(buffer['bytes'])} of {_mb(buffer['limit'])} ({100 * buffer['bytes'] / buffer['limit']:.0f} %)"
     waiting = f"{held['batches']} batches ({held['samples']} samples) wait for the platform"
-    lines = [
-        f"buffer  {size}, {buffer['committed']} samples committed, {waiting}",
-        f"        a power cut loses at most the last {buffer['loss_window_s']:g} s",
-    ]
+    yield f"buffer  {size}, {buffer['committed']} samples committed"
+    yield f"        a power cut loses at most the last {buffer['loss_window_s']:g} s of samples"
+    yield f"        {waiting}{_oldest(held['oldest'])}"
+    if history["batches"]:
+        yield f"        {history['batches']} delivered batches are kept ({_span(history['keep_s'])}; lamppost export)"
+    if ledger["waiting"]:
+        yield f"        {ledger['waiting']} entries of the ledger wait for the next batch"
     if held["refused"]:
-        lines.append(f"        {held['refused']} batches REFUSED by the platform (lamppost queue)")
+        yield f"        {held['refused']} batches REFUSED by the platform (lamppost queue)"
     for one in buffer["salvage"]:
         word = f"{one['waiting']} batches wait" if one["done"] else "being salvaged"
-        lines.append(f"        DAMAGED {one['file']}: {word}; {one['samples']} samples saved, {one['lost']} known lost")
+        yield f"        DAMAGED {one['file']}: {word}; {one['samples']} samples saved, {one['lost']} known lost"
+    if memory["given_up"]:
+        yield f"        {memory['given_up']} samples GIVEN UP while the disk took nothing; they are in the ledger"
+    yield from _disk(buffer)
+    yield from _card(buffer["card"])
+
+
+def _disk(buffer: dict[str, Any]) -> Iterator[str]:
+    disk, memory = buffer["disk"], buffer["memory"]
     if buffer["error"]:
-        lines.append(f"        DISK: {buffer['error']}; samples wait in memory")
-    return tuple(lines)
+        waiting = f"{memory['samples']} samples wait in memory ({_mb(memory['bytes'])} of {_mb(memory['limit'])})"
+        yield f"        DISK: {buffer['error']}; {waiting}"
+    if disk["low"]:
+        free, kept = _mb(disk["free"]), _mb(disk["keep_free"])
+        yield f"        DISK: {free} free, {kept} are kept free: the buffer does not grow"
+
+
+def _card(card: dict[str, Any]) -> Iterator[str]:
+    if card["bytes_per_day"] is None:
+        return
+    who = "by this agent" if card["source"] == "process" else f"on {card['source']}, by all programs"
+    line = f"card    {_mb(card['bytes_per_day'])} a day written {who} (seen for {_span(card['seen_s'])})"
+    if card["years"] is not None:
+        line += f": {card['years']:g} years at its rated {card['endurance'] / 1e12:g} TB"
+    yield line
+
+
+def _oldest(oldest: dict[str, Any] | None) -> str:
+    if oldest is None:
+        return ""
+    return (
+        ", the oldest from before this boot"
+        if oldest["age_s"] is None
+        else f", the oldest {_span(oldest['age_s'])} old"
+    )
+
+
+def _mb(size: float) -> str:
+    return f"{size / 1e6:.2f} MB" if size < 1e8 else f"{size / 1e6:.0f} MB"
+
+
+def _span(seconds: float) -> str:
+    for length, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def _seconds(value: float | None) -> str:

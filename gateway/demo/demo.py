@@ -2,17 +2,26 @@
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
+from buffer.reader import Reader
+from ext import GOOD
 from gateway.demo.account import Account
+from gateway.demo.scene import COMMIT_MS
 from gateway.demo.stage import Stage, State, balance
 from gateway.errors import GatewayError
+from gateway.formats import CsvWriter
+from gateway.history import History, Selection
 
 KILLED_S = 2.0
 """How long the agent lies dead: shorter than a boot, long enough to be seen."""
 REFRESH_S = 0.5
+EXPORTED = 3
+"""Lines of the export that are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +51,15 @@ class Demo:
             await self.stage.open()
             self._event("devices, agent, broker and collector are running; look in from another terminal:")
             self._event(f"  lamppost status --run-dir {self.stage.run_dir}")
+            self._event(f"the buffer commits every {COMMIT_MS / 1000:g} s: a power cut loses no more than that")
             await self._play()
             self._event("the devices fall silent; what is on its way arrives")
             await self.stage.drain()
         finally:
             await self.stage.close()
+        for line in await asyncio.to_thread(exported, self.stage.scene.store, EXPORTED):
+            self._event(line)
+        self._refresh(self.stage.state)
         result = await asyncio.to_thread(balance, self.stage.scene)
         result.seconds = round(time.monotonic() - began, 1)
         return result
@@ -95,3 +108,14 @@ class Demo:
                 if not self.stage.children.running(name):
                     raise GatewayError(f"the demo's {name} ended: see {name}.log in {self.stage.scene.folder}")
             await asyncio.sleep(REFRESH_S)
+
+
+def exported(store: Path, count: int) -> list[str]:
+    """What `lamppost export` says of the newest good samples. Blocks."""
+    out = StringIO(newline="")
+    with Reader(store) as reader:
+        writer = CsvWriter(out, reader.gateway)
+        good = (sample for sample in History(reader, Selection()).samples() if sample.quality == GOOD)
+        for sample in deque(good, count):
+            writer.write(sample)
+    return ["the buffer's own record, by lamppost export:", *(f"  {line}" for line in out.getvalue().splitlines())]

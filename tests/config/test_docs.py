@@ -65,6 +65,7 @@ def test_the_page_names_each_key(model: type[Table]) -> None:
 def test_the_page_names_each_default() -> None:
     rows = dict(re.findall(r"^\| `(\w+)` \| `([^`]+)`", PAGE, re.MULTILINE))
     buffer = Buffer()
+    assert rows["keep_free"].strip('"') == config.format_size(buffer.keep_free)
     assert rows["size"].strip('"') == config.format_size(buffer.size)
     assert rows["commit"].strip('"') == config.format_duration(buffer.commit)
     assert config.parse_duration(rows["history"].strip('"')) == buffer.history

@@ -31,8 +31,9 @@ id = "{gateway}"
 site = "{site}"
 key = "batch.key"
 [buffer]
-path = "buffer.db"
+path = "{buffer}"
 commit = "{commit}"
+keep_free = "{keep_free}"
 [buses.panel]
 driver = "modbus"
 transport = "tcp"
@@ -48,11 +49,12 @@ meter = {{ bus = "panel", address = 1, profile = "eastron-sdm630", every = "200m
 class Lone:
     """`async with Lone(folder, run_dir) as lone:` starts devices, `start(uplink)` the agent. None is left behind."""
 
-    def __init__(self, folder: Path, run_dir: Path) -> None:
+    def __init__(self, folder: Path, run_dir: Path, *, disk: Path | None = None, keep_free: str = "0B") -> None:
         self.folder = folder
         self.run_dir = run_dir
         self.config = folder / "lamppost.toml"
-        self.buffer = folder / "buffer.db"
+        self.buffer = (disk or folder) / "buffer.db"
+        self._keep_free = keep_free
         self.children = Children(folder)
         self.device_log = folder / "devices.ndjson"
         self.platform: SigningKey
@@ -77,7 +79,10 @@ class Lone:
     async def start(self, uplink: str, *, commit: str = "200ms", batch: str = "500ms") -> None:
         """Start the agent with these lines of [uplink] (nothing: no uplink); wait until it has heard both devices."""
         more = f'[uplink]\nauthority = "authority.json"\nbatch = "{batch}"\n{uplink}' if uplink else ""
-        text = CONFIG.format(gateway=GATEWAY, site=SITE, commit=commit, port=self._port, more=more)
+        text = CONFIG.format(
+            gateway=GATEWAY, site=SITE, buffer=self.buffer, commit=commit, keep_free=self._keep_free, port=self._port,
+            more=more,
+        )  # fmt: skip
         await asyncio.to_thread(self.config.write_text, text)
         words = ["-m", "gateway", "run", "--config", str(self.config), "--run-dir", str(self.run_dir)]
         await self.children.start("agent", [sys.executable, *words])

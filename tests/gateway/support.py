@@ -24,7 +24,7 @@ from gateway import series
 from gateway.agent import Agent
 from gateway.clock import AgentClock
 from gateway.installation import Installation, Keys
-from gateway.keeper import Keeper
+from gateway.keeper import MEMORY_BYTES, Keeper
 from gateway.recorder import Recorder
 
 T = TypeVar("T")
@@ -167,7 +167,7 @@ class Parts:
 
     def __init__(
         self, folder: Path, text: str, *, kind: type[Store] = Store, size: int = STORE_BYTES,
-        commit_ms: int = 100, batch_ms: int = 1_000,
+        commit_ms: int = 100, batch_ms: int = 1_000, memory: int = MEMORY_BYTES,
     ) -> None:  # fmt: skip
         self.path = folder / "buffer.db"
         self.hand = Hand()
@@ -180,6 +180,7 @@ class Parts:
         self.numbers: dict[str, int] = {}
         self.thread = StoreThread(lambda: kind.open(self.path, GATEWAY, KEY, BOOT, size_limit=size))
         self._times = (commit_ms, batch_ms)
+        self._memory = memory
 
     async def open(self) -> "Parts":
         """Open the store, and put the recorder before it."""
@@ -189,9 +190,15 @@ class Parts:
         self.recorder = Recorder(self.clock.now, series.compile_series(self.points, self.numbers), self.points)
         commit_ms, batch_ms = self._times
         self.keeper = Keeper(
-            self.thread, self.recorder, self.clock, commit_ms=commit_ms, batch_ms=batch_ms, history_ms=86_400_000
+            self.thread,
+            self.recorder,
+            self.clock,
+            commit_ms=commit_ms,
+            batch_ms=batch_ms,
+            history_ms=86_400_000,
+            memory=self._memory,
         )
-        self.recorder.on_critical, self.recorder.on_large = self.keeper.critical, self.keeper.urgent
+        self.recorder.on_critical, self.recorder.on_large = self.keeper.critical, self.keeper.large
         return self
 
     async def close(self) -> None:

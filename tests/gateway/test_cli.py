@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import shutil
 import sqlite3
 import stat
@@ -344,7 +345,9 @@ def test_queue_reads_a_buffer_without_a_daemon(kept: Kept) -> None:
     assert [(row["number"], row["kind"], row["samples"], row["refused"]) for row in rows] == [
         (1, "catalogue", 0, None), (2, "batch", 5, None), (3, "batch", 5, None),
     ]  # fmt: skip
-    assert "catalogue" in well(run("queue", "--buffer", kept.buffer))
+    text = well(run("queue", "--store", kept.buffer))
+    assert "catalogue" in text
+    assert text.splitlines()[-1] == f"3 batches, 10 samples, {sum(row['bytes'] for row in rows)} bytes"
     done = run("queue", "--buffer", kept.buffer, "--save", 99, kept.file)
     assert "batch 99 is not in" in failed(done, 70)
     kept.file.write_bytes(b"no store at all")
@@ -364,13 +367,18 @@ async def test_live_verbs_ask_the_daemon(tmp_path: Path, run_dir: Path) -> None:
         text = well(await ask("status"))
         assert "gw-lone (site-lone)" in text
         assert "light" in text
-        assert "a power cut loses at most the last 0.2 s" in text
+        assert "a power cut loses at most the last 0.2 s of samples" in text
+        assert "wait for the platform" in text
         lines = well(await ask("tail", "-n", "5", "--json", "light/*")).splitlines()
         assert len(lines) == 5
         assert all(json.loads(line)["point"].startswith("light/") for line in lines)
         assert len(well(await ask("tail", "-n", "3")).splitlines()) == 3
         rows = json.loads(well(await ask("queue", "--json")))
         assert rows[0]["kind"] == "catalogue"
+        assert re.search(r"^[0-9]+ batches, [0-9]+ samples, [0-9]+ bytes$", well(await ask("queue")), re.MULTILINE)
+        lines = well(await ask("export", "-c", str(lone.config), "light/*", run_dir=False)).splitlines()
+        assert len(lines) > 5
+        assert all(",light/" in line for line in lines[1:])
         target = tmp_path / "1.batch"
         well(await ask("queue", "--save", "1", str(target)))
         public = tmp_path / "gateway.json"

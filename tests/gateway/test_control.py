@@ -309,9 +309,16 @@ async def test_status_has_what_the_command_line_shows(tmp_path: Path, run_dir: P
         assert keys(shown["points"]) == {"id", "value", "unit", "quality", "age_s"}
         assert set(shown["buffer"]) == {
             "path", "stream", "bytes", "limit", "loss_window_s", "error", "salvage", "samples", "committed", "commits",
-            "sealed", "held",
+            "sealed", "held", "history", "ledger", "memory", "disk", "card",
         }  # fmt: skip
-        assert set(shown["buffer"]["held"]) == {"batches", "samples", "bytes", "refused"}
+        sums = {"batches", "samples", "bytes", "refused"}
+        assert set(shown["buffer"]["held"]) == sums | {"oldest"}
+        assert set(shown["buffer"]["history"]) == sums | {"keep_s"}
+        assert set(shown["buffer"]["memory"]) == {"bytes", "limit", "samples", "given_up"}
+        assert set(shown["buffer"]["disk"]) == {"state", "since_s", "size", "free", "keep_free", "low"}
+        assert set(shown["buffer"]["card"]) == {
+            "source", "written_bytes", "seen_s", "bytes_per_day", "endurance", "years",
+        }  # fmt: skip
         assert [point["id"] for point in shown["points"]] == ["d/p", "d/q", "e/r"]
         assert shown["buffer"]["bytes"] > 0
         assert shown["uplink"] is None

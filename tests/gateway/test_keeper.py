@@ -8,6 +8,9 @@ import random
 import shutil
 import tempfile
 import threading
+import time
+import tracemalloc
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,13 +20,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from buffer.batch import Batch
 from buffer.block import Block
 from buffer.errors import StoreFull
 from buffer.header import Clock, ClockState, LedgerEntry, Priority
 from buffer.store import Store
 from ext import NO_ANSWER, Value
 from gateway import keeper as module
-from gateway import recorder as recorder_module
+from gateway.disk import DiskState
+from gateway.recorder import PRIORITIES
 from tests.gateway.support import BOOT, GATEWAY, KEY, STORE_BYTES, TRUTH, Parts, bus, by_series, device, samples, until
 
 TEXT = bus() + device("d", "a", "b") + device("e", "alarm priority = 'critical'", "trend priority = 'bulk'", "note")
@@ -129,7 +134,7 @@ async def test_a_critical_sample_commits_everything_at_once_and_seals_what_is_cr
 async def test_a_batch_that_grows_large_is_sealed_at_once(tmp_path: Path) -> None:
     async with parts(tmp_path, commit_ms=600_000, batch_ms=600_000) as made, running(made):
         for number in range(200):
-            made.recorder.value("e/note", random.Random(number).randbytes(1_000))  # nothing to pack
+            made.recorder.value("e/note", noise(number))  # nothing to pack
             await asyncio.sleep(0.001)
         await until(lambda: made.keeper.counts.sealed >= 3)
         batches = await asyncio.to_thread(made.batches)
@@ -200,48 +205,121 @@ async def test_a_disk_that_takes_nothing_is_told_of_once_and_nothing_is_lost(
         await record(30)
         Stubborn.refuses = True
         await record(100)
-        await until(lambda: made.keeper.error)
-        assert "No space left" in made.keeper.error
+        await until(lambda: made.keeper.disk.error)
+        assert "No space left" in made.keeper.disk.error
+        assert made.keeper.disk.state is DiskState.REFUSES
         assert made.keeper.waiting
         Stubborn.refuses = False
         await record(30)
-        await until(lambda: not made.keeper.error)
+        await until(lambda: made.keeper.disk.state is DiskState.OK)
         await made.keeper.flush()
         values = by_series(await asyncio.to_thread(made.batches))[made.numbers["d/a"]]
         assert [value for _, value, _ in values] == expected
-        assert made.recorder.waiting == 0
-        told = [record for record in caplog.records if record.name == "gateway.keeper"]
+        assert (made.keeper.waiting_bytes, made.keeper.waiting_samples) == (0, 0)
+        told = [record for record in caplog.records if record.name == "gateway.disk"]
         assert [record.levelno for record in told] == [logging.ERROR, logging.WARNING]
 
 
-async def test_what_memory_could_not_hold_is_in_the_ledger_by_time_and_count(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def noise(seed: int, size: int = 1_000) -> bytes:
+    """Bytes that cannot be packed."""
+    return random.Random(seed).randbytes(size)
+
+
+def lost_in(batches: Sequence[Batch]) -> list[LedgerEntry]:
+    """Every entry of the ledger, in the order of the batches."""
+    return [entry for batch in batches for entry in batch.header.ledger]
+
+
+async def test_what_memory_could_not_hold_is_the_oldest_and_in_the_ledger_by_time_and_count(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(recorder_module, "PACKED_MAX", 6_000)
-    async with parts(tmp_path, kind=Stubborn) as made:
+    async with parts(tmp_path, kind=Stubborn, memory=module.OPEN_BYTES + 200_000) as made:
         Stubborn.refuses = True
-        for value in range(500):
+        for value in range(1_000):
             made.hand.boot += 10
-            made.recorder.value("d/a", value)
-            if value % 20 == 0:
-                with pytest.raises(StoreFull):
-                    await made.commit()
-        lost = made.recorder.lost
-        assert lost is not None
-        assert lost.samples > 0
-        assert made.recorder.waiting < 6_000 + 1_000 + 64 * module.STEP_BYTES
+            made.recorder.value("e/note", noise(value))
+        with pytest.raises(StoreFull):
+            await made.commit()
+        lost = made.keeper.losses.samples
+        assert 600 < lost < 900
+        assert made.keeper.waiting_bytes < module.OPEN_BYTES + 200_000
         Stubborn.refuses = False
         await made.keeper.flush()
-        made.recorder.value("d/a", 1_000)
-        await made.keeper.flush()
         batches = await asyncio.to_thread(made.batches)
-        entries = [entry for batch in batches for entry in batch.header.ledger]
-        kept = by_series(batches)[made.numbers["d/a"]]
-        assert [value for _, value, _ in kept] == [*range(500 - lost.samples), 1_000]
-        assert [(e.samples, e.from_ms, e.to_ms, e.boot) for e in entries] == [
-            (lost.samples, kept[-2][0] + 10, 1_000 + 5_000, BOOT)
+        kept = by_series(batches)[made.numbers["e/note"]]
+        assert [value for _, value, _ in kept] == [noise(value) for value in range(lost, 1_000)]
+        assert [(e.samples, e.from_ms, e.to_ms, e.boot, e.clock_ms) for e in lost_in(batches)] == [
+            (lost, 1_010, kept[0][0] - 10, BOOT, TRUTH)
         ]
         assert not made.keeper.waiting
+        told = [record.levelno for record in caplog.records if record.name == "gateway.keeper"]
+        assert told == [logging.ERROR, logging.WARNING]
+
+
+async def test_bulk_goes_before_normal_and_normal_before_critical(tmp_path: Path) -> None:
+    async with parts(tmp_path, kind=Stubborn, memory=module.OPEN_BYTES + 300_000) as made:
+        Stubborn.refuses = True
+        counts = {"e/trend": 100, "e/note": 300, "e/alarm": 50}  # bulk, normal, critical: 1 kB each
+
+        def record(name: str) -> None:
+            for number in range(counts[name]):
+                made.hand.boot += 10
+                made.recorder.value(name, noise(number))
+            made.keeper._collect()
+
+        record("e/alarm")
+        record("e/trend")
+        assert made.keeper.losses.samples == 0
+        record("e/note")
+        Stubborn.refuses = False
+        await made.keeper.flush()
+        batches = await asyncio.to_thread(made.batches)
+        kept = {name: len(by_series(batches).get(made.numbers[name], ())) for name in counts}
+        gone = {entry.reason.split()[-2]: entry.samples for entry in lost_in(batches)}
+        assert kept["e/alarm"] == 50
+        assert kept["e/trend"] == 0
+        assert gone == {"bulk": 100, "normal": 300 - kept["e/note"]}
+        assert 100 < kept["e/note"] < 300
+
+
+async def test_a_disk_that_is_gone_for_days_costs_bounded_memory(tmp_path: Path) -> None:
+    """Days of seals, clock steps and prunings, and not a sample more than memory holds."""
+    limit = module.OPEN_BYTES + 25_000
+    async with parts(tmp_path, kind=Stubborn, memory=limit, batch_ms=10_000) as made:
+        Stubborn.refuses = True
+        for step in range(6_000):
+            made.hand.boot += 60_000
+            made.hand.wall += 200 * (step % 2)
+            made.recorder.value("d/a", step)
+            made.recorder.value("e/alarm", step)
+            made.keeper._collect(seal=PRIORITIES)
+            made.keeper.ask_time()
+            assert made.keeper.waiting_bytes <= limit
+        Stubborn.refuses = False
+        await made.keeper.flush()
+        lost = made.keeper.losses.samples
+        batches = await asyncio.to_thread(made.batches)
+        found = by_series(batches)
+        assert {e.samples for e in lost_in(batches)} == {6_000, lost - 6_000}  # normal, critical
+        assert sum(map(len, found.values())) == 12_000 - lost
+        assert found[made.numbers["e/alarm"]][-1][1] == 5_999
+
+
+async def test_the_bytes_that_wait_are_counted_as_they_are(tmp_path: Path) -> None:
+    """What Python really took for many small blocks and for few large ones."""
+    async with parts(tmp_path, kind=Stubborn, size=32_000_000) as made:
+        for count, size in ((3_000, 1), (200, 5_000)):
+            before_bytes = made.keeper.waiting_bytes
+            tracemalloc.start()
+            before, _ = tracemalloc.get_traced_memory()
+            for number in range(count):
+                made.hand.boot += 10
+                made.recorder.value("d/a", noise(number, size))
+                made.keeper._collect(seal=("normal",) if number % 10 == 0 else ())
+            after, _ = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+            counted = made.keeper.waiting_bytes - before_bytes
+            assert 0.5 * counted < after - before < counted
 
 
 async def test_a_store_that_is_full_goes_on_in_order_when_there_is_room_again(tmp_path: Path) -> None:
@@ -326,8 +404,67 @@ async def test_a_disk_that_stalls_holds_up_nobody_and_shows_as_no_progress(tmp_p
         made.hand.boot += 400_000
         await asyncio.sleep(0.05)
         assert made.keeper.progress_at == stalled_at
+        assert made.keeper.disk.state is DiskState.STALLS
+        assert made.keeper.disk.error == "the disk has not answered for 400 s"
         Stubborn.gate.set()
         await until(lambda: made.keeper.progress_at > stalled_at)
+        assert not made.keeper.disk.error
+
+
+async def test_a_stall_is_told_of_once_and_what_came_meanwhile_is_one_commit(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Thirty seconds of a card that does not answer: nothing lost, and memory is not filled with small steps."""
+    async with parts(tmp_path, kind=Stubborn, commit_ms=10, batch_ms=1_000) as made:
+        Stubborn.gate.clear()
+        made.recorder.value("d/a", 0)
+        made.keeper._collect()
+        work = asyncio.ensure_future(made.keeper._work())
+        await until(Stubborn.entered.is_set)
+        async with running(made):
+            for value in range(1, 300):
+                made.hand.boot += 100
+                made.recorder.value("d/a", value)
+                made.keeper.disk.watch()
+                await asyncio.sleep(0)
+            assert made.keeper.waiting_samples == 300
+            Stubborn.gate.set()
+            await work
+            await until(lambda: made.keeper.counts.committed == 300)
+        assert made.keeper.counts.commits == 2
+        told = [(record.levelno, record.getMessage()) for record in caplog.records if record.name == "gateway.disk"]
+        assert told == [
+            (logging.ERROR, "buffer: the disk has not answered for 3 s; samples wait in memory"),
+            (logging.WARNING, "buffer: the disk takes samples again, after 29 s"),
+        ]
+
+
+class Slow(Store):
+    """Each commit waits a second for the disk, as an fsync does: in C, without the interpreter's lock."""
+
+    def commit(
+        self, blocks: Sequence[Block], *, seal: bool | Collection[Priority] = False, notes: Sequence[LedgerEntry] = ()
+    ) -> list[int]:
+        time.sleep(1)
+        return super().commit(blocks, seal=seal, notes=notes)
+
+
+async def test_a_stalling_disk_does_not_hold_up_the_event_loop(tmp_path: Path) -> None:
+    """Never over 20 ms while a commit stalls for a second; a busy machine has three tries."""
+    async with parts(tmp_path, kind=Slow, commit_ms=50, batch_ms=200) as made, running(made):
+        for _ in range(3):
+            latest = 0.0
+            ends = time.monotonic() + 1.5
+            while (now := time.monotonic()) < ends:
+                made.hand.boot += 1
+                made.recorder.value("d/a", made.hand.boot)
+                await asyncio.sleep(0.001)
+                latest = max(latest, time.monotonic() - now - 0.001)
+            if latest < 0.02:
+                break
+        else:
+            pytest.fail(f"the loop was blocked for {latest * 1000:.0f} ms in each of three tries")
+        assert made.keeper.counts.commits >= 1
 
 
 # Whatever happens -----------------------------------------------------------------------------------------------------
@@ -403,19 +540,58 @@ def new_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @settings(max_examples=80, deadline=None)
 @given(steps=st.lists(STEPS, max_size=25))
 def test_whatever_happens_the_batches_hold_what_was_recorded(new_store: Path, steps: list[tuple[Any, ...]]) -> None:
-    async def play(folder: Path) -> None:
-        async with parts(folder, kind=Stubborn) as made:
+    async def check(scene: Play) -> None:
+        made = scene.made
+        assert made.keeper.counts.committed == made.recorder.samples == sum(map(len, scene.book.values()))
+        assert by_series(made.batches()) == scene.book
+
+    play(new_store, steps, check)
+
+
+@settings(max_examples=80, deadline=None)
+@given(steps=st.lists(STEPS, min_size=10, max_size=60))
+def test_whatever_happens_what_is_missing_is_in_the_ledger_exactly(
+    new_store: Path, steps: list[tuple[Any, ...]]
+) -> None:
+    """With memory for about two batches: each sample of a point is kept, or lies within an entry of its priority."""
+
+    async def check(scene: Play) -> None:
+        batches = scene.made.batches()
+        found, entries = by_series(batches), lost_in(batches)
+        missing: Counter[str] = Counter()
+        for name, number in scene.made.numbers.items():
+            kept, priority = Counter(map(repr, found.get(number, ()))), scene.made.points[name].priority
+            spans = [(entry.from_ms, entry.to_ms or 0) for entry in entries if f": {priority} " in entry.reason]
+            for sample in scene.book.get(number, ()):
+                if kept[repr(sample)]:
+                    kept[repr(sample)] -= 1
+                    continue
+                missing[priority] += 1
+                assert any(first <= sample[0] <= last for first, last in spans), (name, sample, entries)
+            assert not +kept
+        for level in PRIORITIES:
+            assert missing[level] == sum(e.samples or 0 for e in entries if f": {level} " in e.reason)
+
+    play(new_store, steps, check, memory=module.OPEN_BYTES + 5_000)
+
+
+def play(
+    new_store: Path, steps: list[tuple[Any, ...]], check: Callable[[Play], Coroutine[Any, Any, None]], **options: Any
+) -> None:
+    """Do the steps, have the disk take everything, and `check`."""
+
+    async def main(folder: Path) -> None:
+        async with parts(folder, kind=Stubborn, **options) as made:
             scene = Play(made)
             for step in steps:
                 await scene.do(*step)
             Stubborn.refuses = False
             await made.keeper.flush()
             assert not made.keeper.waiting
-            assert made.recorder.waiting == 0
-            assert made.keeper.counts.committed == made.recorder.samples == sum(map(len, scene.book.values()))
-            assert by_series(made.batches()) == scene.book
+            assert made.keeper.waiting_bytes == 0
+            await check(scene)
 
     Stubborn.refuses = False
     with tempfile.TemporaryDirectory() as folder:
         shutil.copy(new_store, folder)
-        asyncio.run(play(Path(folder)))
+        asyncio.run(main(Path(folder)))

@@ -1,6 +1,6 @@
 """What drivers say, judged and packed: by priority, with nothing invented, and nothing dropped without a count."""
 
-import logging
+import random
 from decimal import Decimal
 from pathlib import Path
 
@@ -8,7 +8,8 @@ import pytest
 
 from drivers.base import Read
 from drivers.errors import BadAnswer, DeviceError
-from ext import BAD_ANSWER, GOOD, NO_ANSWER, Layout, Value, unpack
+from ext import BAD_ANSWER, GOOD, NO_ANSWER, Layout, Series, Value, unpack
+from ext.limits import MAX_FIELDS
 from gateway import recorder as module
 from gateway import series
 from gateway.recorder import Packed, Recorder
@@ -37,7 +38,7 @@ class Desk:
     def _critical(self) -> None:
         self.critical += 1
 
-    def _large(self) -> None:
+    def _large(self, _priority: str) -> None:
         self.large += 1
 
     def take(self) -> dict[str, Packed]:
@@ -153,7 +154,7 @@ def test_a_batch_of_samples_that_take_no_room_is_large_before_it_is_full(desk: D
         desk.recorder.scan(read, payload(7))
         count += 1
     assert count <= module.LARGE_SAMPLES
-    assert desk.recorder.lost is None
+    assert desk.large == 1
 
 
 def test_a_batch_that_is_dear_to_read_is_large(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,17 +167,36 @@ def test_a_batch_that_is_dear_to_read_is_large(desk: Desk, monkeypatch: pytest.M
     assert desk.recorder.large("normal")
 
 
-def test_a_full_memory_drops_what_is_new_and_counts_each_point_once(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(module, "PACKED_MAX", 1)
-    desk.recorder.waiting = 2
-    for boot in (2_000, 3_000):
-        desk.hand.boot = boot
-        desk.recorder.scan(desk.read, payload(1, 215, -3, 7))
-    assert desk.take() == {}
-    lost = desk.recorder.lost
-    assert lost is not None
-    assert (lost.from_ms, lost.to_ms, lost.samples) == (2_000, 3_000, 8)
-    assert len([r for r in caplog.records if r.levelno >= logging.ERROR]) == 1
-    assert desk.recorder.samples == 0
+def test_a_batch_with_as_many_points_as_it_may_have_ends_and_the_next_begins(tmp_path: Path) -> None:
+    """So many points are not large by their bytes; a batch may describe MAX_FIELDS of them."""
+    desk = Desk(tmp_path)
+    sealed: list[dict[str, Packed]] = []
+
+    def seal(priority: str) -> None:
+        sealed.append(desk.take())
+        desk.recorder.seal(priority)
+
+    desk.recorder.on_large = seal
+    names = [f"d/word-{number}" for number in range(MAX_FIELDS + 10)]
+    desk.recorder._series = {name: Series(number + 1) for number, name in enumerate(names)}
+    desk.recorder._priority = dict.fromkeys(names, "bulk")
+    for name in names:
+        desk.recorder.value(name, 7)
+    (full,) = sealed
+    assert unpack([full["bulk"].data]) == [(number + 1, 1_000, 7, GOOD) for number in range(MAX_FIELDS)]
+    rest = desk.take()["bulk"]
+    assert rest.begins
+    assert [number for number, *_ in unpack([rest.data])] == list(range(MAX_FIELDS + 1, MAX_FIELDS + 11))
+    assert desk.recorder.samples == MAX_FIELDS + 10
+
+
+def test_what_is_packed_and_not_taken_is_known_in_samples_and_bytes(desk: Desk) -> None:
+    desk.recorder.scan(desk.read, payload(1, 215, -3, 7))
+    assert desk.recorder.pending == 4
+    assert 64 >= desk.recorder.pending_bytes >= sum(len(part.data) for part in desk.take().values())
+    assert (desk.recorder.pending, desk.recorder.pending_bytes) == (0, 0)
+    desk.recorder.value("d/word", random.Random(1).randbytes(1_000))
+    assert 1_000 <= desk.recorder.pending_bytes <= 1_300
+    desk.take()
+    desk.recorder.seal("normal")
+    assert (desk.recorder.pending, desk.recorder.pending_bytes) == (0, 0)

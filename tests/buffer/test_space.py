@@ -1,0 +1,94 @@
+"""The low-disk guard: on a store, and as it looks at a file system."""
+
+import logging
+import os
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from buffer import space as module
+from buffer.errors import StoreFull
+from buffer.keys import SigningKey
+from buffer.space import FileSystem, Space
+from buffer.store import Store
+from tests.buffer.support import BOOT, GATEWAY, SERIES, block
+
+MB = 10**6
+
+
+def test_it_knows_what_the_file_system_says(tmp_path: Path) -> None:
+    found = FileSystem.of(tmp_path / "buffer.db")
+    said = os.statvfs(tmp_path)
+    assert found.size == said.f_blocks * said.f_frsize
+    assert 0 <= found.free <= found.size
+
+
+def test_a_file_system_at_its_edge_is_told_of_once_and_once_when_it_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "CHECK_S", 0.0)
+    free = [500 * MB]
+    space = Space(tmp_path / "buffer.db", 80 * MB, lambda _: FileSystem(1_000 * MB, free[0]))
+    seen = []
+    for now in (500, 81, 80, 60, 85, 79, 90, 91, 200):
+        free[0] = now * MB
+        growth = space.growth()
+        assert growth is not None
+        seen.append((growth // MB, space.low))
+    assert seen == [
+        (420, False), (1, False), (0, True), (0, True), (5, True), (0, True), (10, True), (11, False), (120, False),
+    ]  # fmt: skip
+    assert [record.levelno for record in caplog.records] == [logging.ERROR, logging.WARNING]
+
+
+def test_nothing_is_kept_free_unless_asked_for(tmp_path: Path) -> None:
+    def never(_: Path) -> FileSystem:
+        raise AssertionError
+
+    assert Space(tmp_path / "buffer.db", 0, never).growth() is None
+
+
+def test_a_disk_that_cannot_say_bounds_nothing(tmp_path: Path) -> None:
+    assert Space(tmp_path / "absent" / "buffer.db", MB).growth() is None
+
+
+def test_a_store_on_a_disk_that_fills_up_stops_growing_and_goes_on_when_there_is_room(
+    tmpfs: Callable[[int], Path], key: SigningKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own limit is far; it stops where the file system is to keep 4 MB, and delivered history makes room first."""
+    monkeypatch.setattr(module, "CHECK_S", 0.0)
+    path = tmpfs(12 * MB) / "buffer.db"
+    with closing(Store.open(path, GATEWAY, key, BOOT, size_limit=100 * MB, keep_free=4 * MB)) as store:
+        fill_and_go_on(store, path)
+
+
+def fill_and_go_on(store: Store, path: Path) -> None:
+    store.assign(SERIES)
+    grow(store)
+    assert store.space.low
+    free = FileSystem.of(path).free
+    assert 4 * MB - 600_000 < free < 4 * MB + 100_000  # the log grows on beside the file
+    numbers = [held.number for held in store.held()]
+    store.acknowledge_numbers(numbers[: len(numbers) // 2])
+    store.commit([block(os.urandom(20_000))], seal=True)  # nothing of it is needed longer than there is room
+    assert len(store.held()) == len(numbers) - len(numbers) // 2 + 1
+    grow(store)
+    before = len(store.held())
+    path.with_name("ballast").write_bytes(bytes(2 * MB))
+    with pytest.raises(StoreFull):
+        store.commit([block(os.urandom(20_000))], seal=True)
+    store.seal()
+    store.acknowledge_numbers([store.held()[0].number])  # what is no data goes on
+    assert len(store.held()) == before - 1
+
+
+def grow(store: Store) -> None:
+    """Commit until it takes no more."""
+    try:
+        for _ in range(1_000):
+            store.commit([block(os.urandom(20_000))], seal=True)
+    except StoreFull:
+        return
+    pytest.fail("it took 20 MB")
