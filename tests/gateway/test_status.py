@@ -18,7 +18,7 @@ from tests.gateway.support import BOOT, TRUTH, Hand
 
 SUMS = {"batches": 0, "samples": 0, "bytes": 0, "refused": 0}
 WELL = {
-    "bytes": 51_200_000, "limit": 512_000_000, "loss_window_s": 5.0, "error": "", "committed": 12_000,
+    "bytes": 51_200_000, "limit": 512_000_000, "loss_window_s": 5.0, "error": "", "salvage": [], "committed": 12_000,
     "held": SUMS | {"batches": 3, "samples": 900, "oldest": {"number": 4, "utc_ms": TRUTH, "age_s": 7_300.0}},
     "history": SUMS | {"batches": 40, "keep_s": 86_400.0}, "ledger": {"waiting": 0},
     "memory": {"bytes": 0, "limit": 8 << 20, "samples": 0, "given_up": 0},
