@@ -42,6 +42,13 @@ def _create(database: Database) -> None:
     database.table("state").insert(state | {"next_series": 1, "clock_state": -1})
 
 
+def _retention(database: Database) -> None:
+    """Version 3. `window`: of thinned batches in ms, -1 of batches that replace others and have no samples, else 0."""
+    database.execute("ALTER TABLE batches ADD COLUMN window INTEGER NOT NULL DEFAULT 0")
+    database.execute("CREATE INDEX spare ON batches (part, window, number, size) WHERE acked_utc_ms = 0 AND part >= 2")
+    database.execute("CREATE INDEX aside ON batches (number) WHERE acked_utc_ms = 0 AND refused != ''")
+
+
 TABLES: dict[str, tuple[str, dict[str, type]]] = {
     "blocks": (
         "id",
@@ -105,5 +112,5 @@ def _add_digest(database: Database) -> None:
     database.table("blocks").add_column("digest", int)
 
 
-STEPS: tuple[Callable[[Database], None], ...] = (_create, _add_digest)
+STEPS: tuple[Callable[[Database], None], ...] = (_create, _add_digest, _retention)
 """The n-th brings a file of version n to version n + 1."""
