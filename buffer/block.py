@@ -11,6 +11,7 @@ from buffer.header import BOOT_BYTES, PRIORITY_CODES, STATE_CODES, Clock, Priori
 HEAD_BYTES = 5  # the longest head of a byte string in a batch
 MAX_STEP_MS = 100  # a clock that moved further is another clock, and begins another batch
 CATALOGUE_PART = len(PRIORITY_CODES)  # blocks of catalogues are kept apart from those of every priority
+REPLACING = CATALOGUE_PART + 1  # added to the code of the priority: blocks of batches that replace others
 
 
 @dataclass(frozen=True, slots=True)

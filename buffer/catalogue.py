@@ -55,6 +55,21 @@ class SeriesDefinition:
         found["count"] = replace(found["count"], type="uint32", unit="1")
         return found
 
+    def summed_by(self, statistic: str) -> "SeriesDefinition":
+        """The series of one statistic of `STATISTICS`."""
+        if statistic == "last":
+            return replace(self, point=f"{self.point}.last")
+        return self.aggregates()[statistic]
+
+    @classmethod
+    def of_key(cls, key: bytes) -> "SeriesDefinition":
+        """The definition that has this key; raises `BatchFormatError`."""
+        items = cbor.array(cbor.loads(key, "a definition"), "a definition", 8, 8)
+        device, point, unit, kind, asset_id, place, labels, public = items
+        location = None if place is None else (place[0], place[1])
+        tags = tuple((name, tag) for name, tag in labels)
+        return cls(device, point, unit, kind, asset_id, location, tags, public)
+
     def numbered(self, number: int) -> "SeriesEntry":
         """This series in a catalogue."""
         return SeriesEntry(
@@ -68,6 +83,16 @@ class SeriesDefinition:
             labels=tuple(sorted(self.labels)),
             public=self.public,
         )
+
+
+STATISTICS = (*AGGREGATES, "last")
+"""What a window of samples is summed up by: `point.min` and so on; `last` of texts and bytes only."""
+
+
+def statistic_of(point: str) -> tuple[str, str | None]:
+    """The point that is summed up and by what; (point, None) for one that is as sampled."""
+    base, dot, name = point.rpartition(".")
+    return (base, name) if dot and name in STATISTICS else (point, None)
 
 
 @dataclass(frozen=True, slots=True)

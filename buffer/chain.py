@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 from buffer import batch as batches
@@ -59,7 +58,7 @@ class Checker:
         self._named: dict[int, bytes] = {}
         self._catalogues: set[bytes] = set()
         self._streams: set[bytes] = set()
-        self._filled: set[int] = set()
+        self._filled: list[tuple[int, int]] = []
         self._samples = 0
         self._findings: list[Finding] = []
 
@@ -129,7 +128,7 @@ class Checker:
             self._samples += header.samples
         self._hashes[header.number] = batch.hash
         self._previous[header.number] = header.previous
-        self._filled.update(replaced.number for replaced in header.replaces)
+        self._filled += [(claim.first, claim.last) for claim in header.replaces]
         if header.kind is Kind.CATALOGUE:
             self._catalogues.add(batch.hash)
         elif header.catalogue is not None:
@@ -141,10 +140,11 @@ class Checker:
                 yield Finding(number, f"does not follow batch {number - 1}: the chain is broken")
 
     def _missing(self, numbers: Sequence[int]) -> Iterable[tuple[int, int]]:
-        there = sorted({*numbers, *(n for n in self._filled if numbers and numbers[0] <= n <= numbers[-1])})
-        for before, after in pairwise(there):
-            if after > before + 1:
-                yield before + 1, after - 1
+        reached = numbers[0] if numbers else 0
+        for first, last in sorted([*((number, number) for number in numbers), *self._filled]):
+            if reached + 1 < first <= numbers[-1]:
+                yield reached + 1, first - 1
+            reached = max(reached, last)
 
 
 def verify_messages(messages: Iterable[bytes], key: PublicKey, count: Count | None = None) -> Report:

@@ -5,13 +5,14 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from buffer.ack import Ack
-from buffer.block import CATALOGUE_PART
+from buffer.block import CATALOGUE_PART, REPLACING
 from buffer.cose import Kind
 from buffer.errors import AckReason, AckRefused
 from buffer.header import KIND_CODES, KINDS, PRIORITIES, Priority
 from buffer.memory import Memory
 
 PRUNE_BATCHES = 256  # a transaction, so that the log stays small
+DAMAGED = "damaged on disk"  # `refused` of a batch that was written off: its samples are in the ledger
 KEPT_BLOCKS = 8  # the newest rows stay: they say until when there are samples after an unclean stop
 
 
@@ -81,7 +82,7 @@ def priority_of(kind: Kind, part: int) -> Priority:
     """A catalogue goes first; a batch with nothing but ledger entries is a normal one."""
     if part == CATALOGUE_PART:
         return Priority.CRITICAL if kind is Kind.CATALOGUE else Priority.NORMAL
-    return PRIORITIES[part]
+    return PRIORITIES[part % REPLACING]
 
 
 def check_ack(connection: sqlite3.Connection, memory: Memory, gateway: str, ack: Ack) -> None:

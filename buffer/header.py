@@ -18,7 +18,7 @@ STREAM_BYTES = 16
 BOOT_BYTES = 16  # /proc/sys/kernel/random/boot_id is a UUID
 NO_HASH = bytes(HASH_BYTES)
 MAX_LEDGER = 64  # entries a header; more wait for the next batch
-MAX_REPLACES = 256  # an eviction merges no more batches at a time
+MAX_REPLACES = 256  # claims; consecutive numbers make one
 MAX_REASON = 200  # characters, one line in a report
 MAX_HEADER_BYTES = 96 << 10  # MAX_LEDGER and MAX_REPLACES at their longest, with room
 
@@ -74,11 +74,17 @@ class LedgerEntry:
 
 @dataclass(frozen=True, slots=True)
 class Replaced:
-    """A batch whose place this one takes."""
+    """A claim: numbers whose place a batch takes, and how many samples it answers for that were committed in them.
 
-    number: int
+    Whole batches `first` to `last`, of whose last one `hash` is; or, with `start`, the `samples` from that place on of
+    the single batch `first`. A batch that itself replaces others has no samples of its own to claim.
+    """
+
+    first: int
+    last: int
     hash: bytes
     samples: int
+    start: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +106,19 @@ class Header:
     last_ms: int = 0
     ledger: tuple[LedgerEntry, ...] = ()
     replaces: tuple[Replaced, ...] = ()
+    window_ms: int = 0
+    """Of thinned samples: the length of the windows they sum up; 0 when the samples are as they were committed."""
     version: int = VERSION
+
+    @property
+    def claimed(self) -> int:
+        """The samples of replaced batches that this one answers for."""
+        return sum(claim.samples for claim in self.replaces)
+
+    @property
+    def lost(self) -> int:
+        """How many of them it does not carry: its first ledger entry is about these."""
+        return 0 if self.samples and not self.window_ms else self.claimed
 
     def encode(self) -> bytes:
         """The CBOR map; raises `BatchFormatError` when a field is out of range."""
@@ -123,7 +141,9 @@ class Header:
         if self.ledger:
             found[15] = [_entry_items(entry) for entry in self.ledger]
         if self.replaces:
-            found[16] = [[r.number, r.hash, r.samples] for r in self.replaces]
+            found[16] = [_replaced_items(claim) for claim in self.replaces]
+        if self.window_ms:
+            found[17] = self.window_ms
         decode(found)
         return cbor2.dumps(found)
 
@@ -139,7 +159,7 @@ def decode(item: object) -> Header:
     """Check every field of the decoded map; raises `BatchFormatError` naming the field."""
     if type(item) is dict and item.get(1) not in KNOWN_VERSIONS:
         raise BatchFormatError(f"format version {item.get(1)!r} is not known here; known: {KNOWN_VERSIONS}")
-    found = cbor.fields(item, "the header", range(1, 15), (15, 16))
+    found = cbor.fields(item, "the header", range(1, 15), (15, 16, 17))
     header = Header(
         version=cbor.integer(found[1], "version"),
         kind=cbor.choice(found[2], "kind", KINDS),
@@ -157,6 +177,7 @@ def decode(item: object) -> Header:
         last_ms=cbor.integer(found[14], "last_ms", 0, cbor.MAX_MS),
         ledger=tuple(_entry(entry) for entry in _list(found, 15, "ledger", MAX_LEDGER)),
         replaces=tuple(_replaced(entry) for entry in _list(found, 16, "replaces", MAX_REPLACES)),
+        window_ms=cbor.integer(found[17], "window_ms", 1, cbor.MAX_MS) if 17 in found else 0,
     )
     _check(header)
     return header
@@ -179,6 +200,26 @@ def _check(header: Header) -> None:
         raise BatchFormatError("a catalogue has no samples and names no catalogue")
     if header.samples and header.catalogue is None:
         raise BatchFormatError(f"{header.samples} samples without a catalogue")
+    if header.replaces or header.window_ms:
+        _check_claims(header)
+
+
+def _check_claims(header: Header) -> None:
+    """What is replaced is carried as it was, or accounted for: nothing is both, nothing is neither."""
+    end = (0, 0)
+    for claim in header.replaces:
+        begin = (claim.first, claim.start or 0)
+        if begin < end or claim.last >= header.number:
+            raise BatchFormatError(f"the claim on {claim.first} to {claim.last} is not in order")
+        end = (claim.last + 1, 0) if claim.start is None else (claim.first, claim.start + claim.samples)
+    if header.kind is Kind.CATALOGUE or not header.replaces or (header.window_ms and not header.samples):
+        raise BatchFormatError("only a batch replaces others, and only samples of such a one are thinned")
+    if header.lost and (not header.ledger or header.ledger[0].samples != header.lost):
+        raise BatchFormatError(f"{header.lost} samples are replaced, and the first ledger entry is not about them")
+    if header.samples and not header.window_ms and header.samples != header.claimed:
+        raise BatchFormatError(f"{header.samples} samples in place of {header.claimed}")
+    if header.samples and not header.window_ms and sum(claim.samples > 0 for claim in header.replaces) != 1:
+        raise BatchFormatError("samples as they were committed are those of one batch")
 
 
 def _list(found: dict[int, Any], key: int, what: str, limit: int) -> list[Any]:
@@ -222,10 +263,21 @@ def _entry(item: object) -> LedgerEntry:
     )
 
 
+def _replaced_items(claim: Replaced) -> list[Any]:
+    items = [claim.first, claim.last, claim.hash, claim.samples]
+    return items if claim.start is None else [*items, claim.start]
+
+
 def _replaced(item: object) -> Replaced:
-    number, digest, samples = cbor.array(item, "a replaced batch", 3, 3)
+    items = cbor.array(item, "a claim", 5)
+    if len(items) < 4:
+        cbor.fail("a claim", "an array of 4 or 5", items)
+    first, last, digest, samples, *start = items
+    begin = cbor.integer(first, "first of a claim", 1)
     return Replaced(
-        cbor.integer(number, "number of a replaced batch", 1),
-        cbor.octets(digest, "hash of a replaced batch", HASH_BYTES),
-        cbor.integer(samples, "samples of a replaced batch"),
+        begin,
+        cbor.integer(last, "last of a claim", begin, begin if start else cbor.MAX_NUMBER),
+        cbor.octets(digest, "hash of a claim", HASH_BYTES),
+        cbor.integer(samples, "samples of a claim", 1 if start else 0),
+        cbor.integer(start[0], "start of a claim") if start else None,
     )

@@ -8,6 +8,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from buffer.block import CATALOGUE_PART
 from buffer.database import REMEDY
 from buffer.delivery import KEPT_BLOCKS
 from buffer.errors import BatchFormatError, StoreCorrupt, StoreError, StoreMismatch
@@ -78,8 +79,8 @@ def _unclean(connection: sqlite3.Connection, boot: bytes, now_ms: int) -> Ledger
     clean, last_boot, from_ms, clock_ms, state = row
     if clean:
         return None
-    query = "SELECT boot, last_ms, clock_ms, clock_state FROM blocks ORDER BY id DESC LIMIT ?"
-    for found, last_ms, *clock in connection.execute(query, (KEPT_BLOCKS,)):
+    query = "SELECT boot, last_ms, clock_ms, clock_state FROM blocks WHERE part < ? ORDER BY id DESC LIMIT ?"
+    for found, last_ms, *clock in connection.execute(query, (CATALOGUE_PART, KEPT_BLOCKS)):
         if found == last_boot and last_ms > from_ms:
             from_ms, (clock_ms, state) = last_ms, clock
     to_ms = max(now_ms, from_ms) if last_boot == boot else None

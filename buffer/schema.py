@@ -43,9 +43,16 @@ def _create(database: Database) -> None:
 
 
 def _wear(database: Database) -> None:
-    """Version 2. What was written to the card since the store was made, and in how many ms of running."""
+    """Version 3. What was written to the card since the store was made, and in how many ms of running."""
     for column in ("written_bytes", "written_ms"):
         database.execute(f"ALTER TABLE state ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0")
+
+
+def _retention(database: Database) -> None:
+    """Version 4. `window`: of thinned batches in ms, -1 of batches that replace others and have no samples, else 0."""
+    database.execute("ALTER TABLE batches ADD COLUMN window INTEGER NOT NULL DEFAULT 0")
+    database.execute("CREATE INDEX spare ON batches (part, window, number, size) WHERE acked_utc_ms = 0 AND part >= 2")
+    database.execute("CREATE INDEX aside ON batches (number) WHERE acked_utc_ms = 0 AND refused != ''")
 
 
 TABLES: dict[str, tuple[str, dict[str, type]]] = {
@@ -111,5 +118,5 @@ def _add_digest(database: Database) -> None:
     database.table("blocks").add_column("digest", int)
 
 
-STEPS: tuple[Callable[[Database], None], ...] = (_create, _add_digest, _wear)
+STEPS: tuple[Callable[[Database], None], ...] = (_create, _add_digest, _wear, _retention)
 """The n-th brings a file of version n to version n + 1."""

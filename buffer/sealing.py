@@ -3,28 +3,51 @@
 import errno
 import sqlite3
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from buffer import cose
 from buffer.batch import batch_hash, payload
-from buffer.block import CATALOGUE_PART, Block, OpenBatch
+from buffer.block import CATALOGUE_PART, REPLACING, Block, OpenBatch
 from buffer.cose import Kind
 from buffer.errors import StoreCorrupt, UnknownBatch
 from buffer.header import (
     KIND_CODES,
     MAX_LEDGER,
     PRIORITIES,
+    PRIORITY_CODES,
+    STATE_CODES,
     STATES,
     Clock,
     Header,
     LedgerEntry,
     Priority,
+    Replaced,
     entry_loads,
 )
 from buffer.keys import SigningKey
 from buffer.memory import Memory
 
 INSERT_BLOCK = "INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-INSERT_BATCH = "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT_BATCH = "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+TAKEN_LEDGER = MAX_LEDGER - 1  # who takes this batch's place repeats them, and has one entry of its own
+ACCOUNT = -1  # the `window` of a batch that replaces others and has no samples
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """A batch that takes the place of others, before it has a number; `block` is empty when it has no samples."""
+
+    priority: Priority
+    clock: Clock
+    replaces: tuple[Replaced, ...]
+    ledger: tuple[LedgerEntry, ...] = ()
+    block: bytes = b""
+    samples: int = 0
+    first_ms: int = 0
+    last_ms: int = 0
+    window_ms: int = 0
+    catalogue: int = 0
+    """The number of the one that numbers its series."""
 
 
 class Sealer:
@@ -39,7 +62,7 @@ class Sealer:
         """Seal the open batch of a part; its number."""
         batch = memory.open.pop(part)
         blocks = list(read_open(self._connection, part, batch))
-        return self._put(memory, Kind.BATCH, part, batch, blocks)
+        return self._put_open(memory, Kind.BATCH, part, batch, blocks)
 
     def seal_all(self, memory: Memory) -> list[int]:
         """Seal every open batch, `critical` first; their numbers in order."""
@@ -47,58 +70,100 @@ class Sealer:
 
     def seal_account(self, memory: Memory, clock: Clock) -> int:
         """A batch without samples that carries a clock, and ledger entries if there are any; its number."""
-        return self._put(memory, Kind.BATCH, CATALOGUE_PART, OpenBatch(clock, 0, 0, 0, 0, 0, 0, 0), ())
+        return self._put_open(memory, Kind.BATCH, CATALOGUE_PART, OpenBatch(clock, 0, 0, 0, 0, 0, 0, 0), ())
 
     def seal_catalogue(self, memory: Memory, clock: Clock, block: bytes) -> int:
         """A catalogue of its own number, from now on the one that batches name."""
-        number = memory.next_block
-        memory.next_block += 1
-        self._connection.execute(
-            INSERT_BLOCK, (number, CATALOGUE_PART, clock.boot, clock.clock_ms, 0, 0, 0, 0, block, None)
-        )
-        batch = OpenBatch(clock, number, number, 1, 0, len(block), 0, 0)
-        memory.catalogue = self._put(memory, Kind.CATALOGUE, CATALOGUE_PART, batch, [block])
+        memory.catalogue = self.seal_further_catalogue(memory, clock, block)
         memory.catalogue_hash = memory.last_hash
         self._connection.execute("UPDATE state SET catalogue = ?", (memory.catalogue,))
         return memory.catalogue
 
-    def _put(self, memory: Memory, kind: Kind, part: int, batch: OpenBatch, blocks: Sequence[bytes]) -> int:
-        header = self._header(memory, kind, part, batch)
+    def seal_further_catalogue(self, memory: Memory, clock: Clock, block: bytes) -> int:
+        """A catalogue that thinned batches name, beside the one of the others; its number."""
+        number = self._put_block(memory, CATALOGUE_PART, clock, (0, 0, 0), block)
+        batch = OpenBatch(clock, number, number, 1, 0, len(block), 0, 0)
+        return self._put_open(memory, Kind.CATALOGUE, CATALOGUE_PART, batch, [block])
+
+    def seal_replacement(self, memory: Memory, made: Replacement) -> int:
+        """A batch in the place of others, whose rows the caller has removed; its number. Takes no pending ledger."""
+        part = PRIORITY_CODES[made.priority] + REPLACING if made.samples else CATALOGUE_PART
+        number = 0
+        if made.samples:
+            times = (made.samples, made.first_ms, made.last_ms)
+            number = self._put_block(memory, part, made.clock, times, made.block)
+        header = replace(
+            self._header(memory, Kind.BATCH, made.clock, made.priority),
+            catalogue=self._hash_of(made.catalogue),
+            samples=made.samples,
+            first_ms=made.first_ms,
+            last_ms=made.last_ms,
+            ledger=made.ledger,
+            replaces=made.replaces,
+            window_ms=made.window_ms,
+        )
+        window = made.window_ms if made.samples else ACCOUNT
+        return self._put(memory, header, (part, made.catalogue, number, number, window), [made.block][: made.samples])
+
+    def _put_block(self, memory: Memory, part: int, clock: Clock, times: tuple[int, int, int], block: bytes) -> int:
+        number = memory.next_block
+        memory.next_block += 1
+        row = (number, part, clock.boot, clock.clock_ms, STATE_CODES[clock.state], *times, block, None)
+        self._connection.execute(INSERT_BLOCK, row)
+        return number
+
+    def _hash_of(self, number: int) -> bytes | None:
+        row = self._connection.execute("SELECT hash FROM batches WHERE number = ?", (number,)).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def _put_open(self, memory: Memory, kind: Kind, part: int, batch: OpenBatch, blocks: Sequence[bytes]) -> int:
+        default = Priority.CRITICAL if kind is Kind.CATALOGUE else Priority.NORMAL
+        header = replace(
+            self._header(memory, kind, batch.clock, PRIORITIES.get(part, default)),
+            catalogue=memory.catalogue_hash if kind is Kind.BATCH else None,
+            samples=batch.samples,
+            first_ms=batch.first_ms,
+            last_ms=batch.last_ms,
+            ledger=self._take_ledger(memory),
+        )
+        named = memory.catalogue if kind is Kind.BATCH else 0
+        return self._put(memory, header, (part, named, batch.first, batch.last, 0), blocks)
+
+    def _put(
+        self, memory: Memory, header: Header, place: tuple[int, int, int, int, int], blocks: Sequence[bytes]
+    ) -> int:
+        """`place`: part, number of the catalogue, first and last block, window."""
+        part, named, first, last, window = place
         encoded = header.encode()
         signed = payload(encoded, blocks)
-        signature = cose.signature_of(signed, kind, self._key)
+        signature = cose.signature_of(signed, header.kind, self._key)
         message = cose.assemble(self._key.kid, signed, signature)
         memory.last_number, memory.last_hash = header.number, batch_hash(message)
-        named = memory.catalogue if kind is Kind.BATCH else 0
-        row = (header.number, KIND_CODES[kind], part, header.samples, len(message), named, batch.first, batch.last)
-        end = (0, "", self._key.kid, memory.last_hash, signature, encoded, memory.sealed_to(), memory.floor_ms)
+        row = (header.number, KIND_CODES[header.kind], part, header.samples, len(message), named, first, last)
+        end = (0, "", self._key.kid, memory.last_hash, signature, encoded, memory.sealed_to(), memory.floor_ms, window)
         self._connection.execute(INSERT_BATCH, row + end)
         return header.number
 
-    def _header(self, memory: Memory, kind: Kind, part: int, batch: OpenBatch) -> Header:
-        default = Priority.CRITICAL if kind is Kind.CATALOGUE else Priority.NORMAL
+    def _header(self, memory: Memory, kind: Kind, clock: Clock, priority: Priority) -> Header:
         return Header(
             kind=kind,
             gateway=self._gateway,
             stream=memory.stream,
             number=memory.last_number + 1,
             previous=memory.last_hash,
-            boot=batch.clock.boot,
-            clock_ms=batch.clock.clock_ms,
-            clock_state=batch.clock.state,
-            catalogue=memory.catalogue_hash if kind is Kind.BATCH else None,
-            samples=batch.samples,
-            priority=PRIORITIES.get(part, default),
-            first_ms=batch.first_ms,
-            last_ms=batch.last_ms,
-            ledger=self._take_ledger(memory),
+            boot=clock.boot,
+            clock_ms=clock.clock_ms,
+            clock_state=clock.state,
+            catalogue=None,
+            samples=0,
+            priority=priority,
         )
 
     def _take_ledger(self, memory: Memory) -> tuple[LedgerEntry, ...]:
         if not memory.ledger:
             return ()
         query = "SELECT id, entry FROM ledger ORDER BY id LIMIT ?"
-        rows = self._connection.execute(query, (MAX_LEDGER,)).fetchall()
+        rows = self._connection.execute(query, (TAKEN_LEDGER,)).fetchall()
         self._connection.execute("DELETE FROM ledger WHERE id <= ?", (rows[-1][0],))
         memory.ledger -= len(rows)
         return tuple(entry_loads(entry) for _, entry in rows)

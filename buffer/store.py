@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self, TypeVar
 
-from buffer import catalogue, delivery, recovery, sealing, stock
+from buffer import catalogue, delivery, ledger, recovery, sealing, stock
 from buffer import header as headers
 from buffer.ack import Ack
 from buffer.block import CATALOGUE_PART, Block, OpenBatch
 from buffer.catalogue import SeriesDefinition
 from buffer.cose import Kind
 from buffer.database import PAGE_BYTES, REMEDY, connect, transaction, translated
-from buffer.delivery import Backlog, Held
+from buffer.delivery import DAMAGED, Backlog, Held
 from buffer.errors import BatchBoundary, BatchFormatError, StoreCorrupt, StoreFull
 from buffer.header import (
     BOOT_BYTES,
@@ -34,6 +34,7 @@ from buffer.keys import SigningKey
 from buffer.memory import Memory, lowest_held, read_memory
 from buffer.migrate import ensure
 from buffer.recovery import set_aside
+from buffer.retention import Retention
 from buffer.riders import Riders
 from buffer.space import Space
 from buffer.stock import Stock
@@ -45,10 +46,10 @@ T = TypeVar("T")
 
 MIN_SIZE = 1_000_000  # bytes; below it the log and the reserve leave no room for data
 LOG_PAGES = 8000  # the log is copied into the file when it has as many; small stores take an eighth of their size
+GROWTH_PAGES = 128  # what a commit or a seal takes beside its blocks, at most
 FOREVER_MS = 1 << 62
 RIDERS_MAX = 4096  # acknowledgements in memory: a backlog may drain while nothing is sampled
 CATALOGUE = KIND_CODES[Kind.CATALOGUE]
-DAMAGED = "damaged on disk"
 
 
 class Store:
@@ -61,9 +62,13 @@ class Store:
         self._boot = boot
         self._sealer = sealing.Sealer(connection, gateway, key)
         self._riders = Riders()
+        self._made: list[int] = []
+        self.in_flight: Collection[int] = ()
+        """Numbers that may be under way to the platform: they make room last."""
         self._lock = -1
         self._data_pages = self._all_pages = 0
         self._memory: Memory
+        self._retention: Retention
         self.space = Space(path, 0)
 
     @classmethod
@@ -152,23 +157,29 @@ class Store:
     def commit(
         self, blocks: Sequence[Block], *, seal: bool | Collection[Priority] = False, notes: Sequence[LedgerEntry] = ()
     ) -> list[int]:
-        """Put all of it on the disk, or nothing, by one fsync; the numbers of the batches sealed by it.
+        """Put all of it on the disk, or nothing, by one fsync; the numbers of the batches sealed since the last call.
 
         A `fresh` block seals the open batch of its priority first; the open batches of `seal` are sealed afterwards,
         True being all, and a batch without samples when only the ledger waits. `notes` go into the ledger. What rides
-        (acknowledgements, the clock) is written too; with nothing else to do, it is what the commit is for. Raises
+        (acknowledgements, the clock) is written too; with nothing else to do, it is what the commit is for. A full
+        store makes room (docs/operations.md): batches that took the place of others are among the numbers. Raises
         `BatchFormatError` or `BatchBoundary` for a block that cannot be kept as it is, `StoreFull`, `StoreError`.
         """
         for block in blocks:
             block.check()
-        entries = [entry_dumps(entry) for entry in notes]
+        for entry in notes:
+            entry_dumps(entry)
         if blocks and self._memory.catalogue_hash is None:
             raise BatchFormatError("samples without a catalogue: assign series first")
         parts = [PRIORITY_CODES[priority] for priority in (Priority if seal is True else seal or ())]
         closing = any(part in self._memory.open for part in parts) or (seal is True and self._memory.ledger > 0)
-        if not (blocks or entries or closing or self._riders):
+        if not (blocks or notes or closing or self._riders):
             return []
-        return self._with_room(lambda: self._commit(blocks, parts, entries, account=seal is True), admin=not blocks)
+        size = sum(len(block.data) for block in blocks)
+        sealed = self._with_room(
+            lambda: self._commit(blocks, parts, notes, account=seal is True), admin=not blocks, size=size
+        )
+        return self._told(sealed)
 
     def seal(self, priority: Priority | None = None) -> list[int]:
         """Seal the open batch of one priority, or all; their numbers.
@@ -178,7 +189,14 @@ class Store:
         parts = [PRIORITY_CODES[name] for name in (Priority if priority is None else [priority])]
         if not self._memory.ledger and not any(part in self._memory.open for part in parts):
             return []
-        return self._with_room(lambda: self._commit([], parts, [], account=True), admin=True)
+        return self._told(self._with_room(lambda: self._commit([], parts, [], account=True), admin=True))
+
+    def split(self, number: int, max_bytes: int) -> list[int]:
+        """Put batches of at most `max_bytes` each in the place of a held one; their numbers.
+
+        None when it cannot be done: then it stays as it is. Raises `UnknownBatch` when it is not held, `StoreError`.
+        """
+        return self._told(self._with_room(lambda: self._retention.split(self._memory, number, max_bytes), admin=True))
 
     def tell_clock(self) -> list[int]:
         """Seal a batch without samples, for the clock in its header; its number."""
@@ -272,10 +290,13 @@ class Store:
         return count
 
     def note(self, entry: LedgerEntry) -> None:
-        """Account for samples; goes into the header of the next batch sealed. Raises `BatchFormatError`."""
-        data = entry_dumps(entry)
+        """Account for samples; goes into the header of the next batch sealed. Raises `BatchFormatError`.
+
+        When more wait than a header takes, one with the same boot and reason as a waiting one widens that.
+        """
+        entry_dumps(entry)
         with self._change():
-            self._note(data)
+            self._note(entry)
 
     @property
     def floor_ms(self) -> int:
@@ -315,6 +336,7 @@ class Store:
     def _start(self, size_limit: int, now_ms: int) -> None:
         pages = size_limit // PAGE_BYTES
         log = min(LOG_PAGES, pages // 8)
+        self._retention = Retention(self._connection, self._sealer, log)
         self._all_pages = pages - 2 * log  # the log grows by one transaction over its mark
         self._data_pages = self._all_pages - max(32, pages // 32)  # the rest is for seals, the ledger and freeing
         with translated(self._path):
@@ -367,21 +389,41 @@ class Store:
                 pages = min(pages, used + growth // PAGE_BYTES + reserve)
             self._connection.execute(f"PRAGMA max_page_count={pages}")
 
-    def _with_room(self, action: Callable[[], T], *, admin: bool = False) -> T:
-        """Do `action` in a transaction; when there is no room, once more without delivered history."""
-        self._limit(admin=admin)
+    def _with_room(self, action: Callable[[], T], *, admin: bool = False, size: int = 0) -> T:
+        """Do `action`, which takes `size` bytes, in a transaction; make room as long as there is none for it."""
         try:
-            with self._change():
-                return action()
-        except StoreFull:
-            self._limit(admin=True)
-            if not self.prune(FOREVER_MS):
-                raise
-            self._limit(admin=admin)
-            with self._change():
-                return action()
+            while True:
+                self._limit(admin=admin)
+                try:
+                    with self._change():
+                        return action()
+                except StoreFull:
+                    capped = self._capped(size)
+                    self._limit(admin=True)
+                    if not self.prune(FOREVER_MS) and not (capped and self._make_room()):
+                        raise
         finally:
             self._limit(admin=True)
+
+    def _capped(self, size: int) -> bool:
+        """Whether it is our own limit that is reached: a full file system is a fault that passes, and costs no data."""
+        with translated(self._path):
+            limit, pages, free = (
+                self._connection.execute(f"PRAGMA {name}").fetchone()[0]
+                for name in ("max_page_count", "page_count", "freelist_count")
+            )
+        return bool(limit - pages + free < size // PAGE_BYTES * 2 + GROWTH_PAGES)
+
+    def _make_room(self) -> bool:
+        with self._change():
+            made = self._retention.step(self._memory, self.in_flight)
+        self._made += made or ()
+        return made is not None
+
+    def _told(self, sealed: list[int]) -> list[int]:
+        """What was sealed, and what making room has sealed since the last call."""
+        made, self._made = self._made, []
+        return sorted({*made, *sealed})
 
     def _assign(self, definitions: Sequence[SeriesDefinition]) -> list[int]:
         known = {data: number for number, data in self._connection.execute("SELECT number, definition FROM series")}
@@ -411,23 +453,22 @@ class Store:
         return blocks[0]
 
     def _commit(
-        self, blocks: Sequence[Block], parts: Sequence[int], entries: Sequence[bytes], *, account: bool
+        self, blocks: Sequence[Block], parts: Sequence[int], notes: Sequence[LedgerEntry], *, account: bool
     ) -> list[int]:
         sealed: list[int] = []
         for block in blocks:
             if block.fresh and block.part in self._memory.open:
                 sealed.append(self._sealer.seal(self._memory, block.part))
             self._append(block)
-        for entry in entries:
+        for entry in notes:
             self._note(entry)
         sealed += [self._sealer.seal(self._memory, part) for part in sorted(parts) if part in self._memory.open]
         if account and self._memory.ledger and not self._memory.open:
             sealed.append(self._sealer.seal_account(self._memory, self._clock()))
         return sealed
 
-    def _note(self, entry: bytes) -> None:
-        self._connection.execute(recovery.INSERT_LEDGER, (entry,))
-        self._memory.ledger += 1
+    def _note(self, entry: LedgerEntry) -> None:
+        ledger.note(self._connection, self._memory, entry)
 
     def _append(self, block: Block) -> None:
         memory, part, number = self._memory, block.part, self._memory.next_block

@@ -23,12 +23,12 @@ def build(db: sqlite3.Connection, at: Stream, touched: Touched, now_ms: int) -> 
     """Return the acknowledgement for a stream, or None for a forked one."""
     if is_forked(db, at):
         return None
-    cumulative = chain.cumulative(db, at)
+    cumulative, digest = _named(db, at, chain.cumulative(db, at))
     return Ack(
         gateway=at.gateway,
         stream=bytes.fromhex(at.stream),
         cumulative=cumulative,
-        hash=_hash(db, at, cumulative) if cumulative else NO_HASH,
+        hash=digest,
         ranges=_ranges(db, at, touched),
         want=_want(db, at),
         refused=tuple((number, text[:MAX_REASON]) for number, text in sorted(touched.refused.items())[:MAX_REFUSED]),
@@ -52,11 +52,20 @@ def _ranges(db: sqlite3.Connection, at: Stream, touched: Touched) -> tuple[Range
     others = [run for run in chain.runs(db, at, 1, MAX_RANGES) if run not in found]
     room = MAX_RANGES - len(chosen)
     runs = sorted([*chosen, *(others[-room:] if room else [])])
-    return tuple((first, last, _hash(db, at, last)) for first, last in runs)
+    named = [(first, *_named(db, at, last, first)) for first, last in runs]
+    return tuple((first, last, digest) for first, last, digest in named if last >= first)
 
 
-def _hash(db: sqlite3.Connection, at: Stream, number: int) -> bytes:
-    return bytes.fromhex(chain.link_of(db, at, number).hash)
+def _named(db: sqlite3.Connection, at: Stream, number: int, first: int = 1) -> tuple[int, bytes]:
+    """The highest number from `first` to this one whose hash is known, and that; below `first` when there is none.
+
+    Within a claim on many numbers only the last one's is; a run ends there only where the chain is broken.
+    """
+    while number >= first:
+        if digest := chain.link_of(db, at, number).hash:
+            return number, bytes.fromhex(digest)
+        number -= 1
+    return first - 1, NO_HASH
 
 
 def _want(db: sqlite3.Connection, at: Stream) -> tuple[bytes, ...]:

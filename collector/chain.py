@@ -20,23 +20,29 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One filled number; `previous` is None when the batch itself is gone and another replaces it.
+    """One filled number, or those from `first` on; `previous` is None when the batch is gone and another replaces it.
 
-    `from_ms` and `to_ms` are the UTC times of its first and last sample, when known.
+    `from_ms` and `to_ms` are the UTC times of its first and last sample, `hash` that of the last number, when known.
     """
 
     number: int
-    hash: str
+    hash: str | None
     previous: str | None
     from_ms: int | None = None
     to_ms: int | None = None
+    first: int = 0
+
+    @property
+    def begin(self) -> int:
+        """The first number."""
+        return self.first or self.number
 
 
 def fill(db: sqlite3.Connection, at: Stream, link: Link) -> None:
     """Enter a number that is not filled yet; its batch or replacement is already in the tables."""
-    first = last = link.number
-    if (below := _run_ending(db, at, link.number - 1)) is not None:
-        before = link_of(db, at, link.number - 1)
+    first, last = link.begin, link.number
+    if (below := _run_ending(db, at, first - 1)) is not None:
+        before = link_of(db, at, first - 1)
         if _joined(db, at, before, link):
             first = below
     if (above := _run_beginning(db, at, link.number + 1)) is not None:
@@ -50,6 +56,20 @@ def fill(db: sqlite3.Connection, at: Stream, link: Link) -> None:
     _narrow_gap(db, at, link)
 
 
+def fill_replaced(db: sqlite3.Connection, at: Stream, first: int, last: int, digest: str) -> None:
+    """Enter those numbers of a claim that are not filled yet; `digest` is the last one's hash."""
+    (newest,) = db.execute("SELECT newest FROM streams WHERE gateway = ? AND stream = ?", _key(at)).fetchone()
+    missing = db.execute(
+        "SELECT max(first, ?3), min(last, ?4) FROM gaps WHERE gateway = ?1 AND stream = ?2 AND state = 'pending'"
+        " AND last >= ?3 AND first <= ?4",
+        (*_key(at), first, last),
+    ).fetchall()
+    if last > newest:
+        missing.append((max(first, newest + 1), last))
+    for begin, end in missing:
+        fill(db, at, Link(end, digest if end == last else None, None, first=begin))
+
+
 def link_of(db: sqlite3.Connection, at: Stream, number: int) -> Link:
     """Return what a filled number's hash is and what it names as the one before; LookupError when it is not filled."""
     row = db.execute(
@@ -58,7 +78,9 @@ def link_of(db: sqlite3.Connection, at: Stream, number: int) -> Link:
     row = (
         row
         or db.execute(
-            "SELECT hash, NULL FROM replaced WHERE gateway = ? AND stream = ? AND number = ?", (*_key(at), number)
+            "SELECT iif(last = ?3, hash, NULL), NULL FROM replaced"
+            " WHERE gateway = ?1 AND stream = ?2 AND last >= ?3 AND first <= ?3 ORDER BY last LIMIT 1",
+            (*_key(at), number),
         ).fetchone()
     )
     if row is None:
@@ -125,7 +147,7 @@ def _run_beginning(db: sqlite3.Connection, at: Stream, first: int) -> int | None
 
 def _joined(db: sqlite3.Connection, at: Stream, before: Link, after: Link) -> bool:
     """Check the joint of two neighbours, and enter it as broken when the second does not name the first."""
-    if after.previous is None or after.previous == before.hash:
+    if after.previous is None or before.hash is None or after.previous == before.hash:
         return True
     reason = f"number {after.number} does not follow number {before.number}: it names {after.previous}"
     db.execute(
@@ -140,7 +162,7 @@ def _narrow_gap(db: sqlite3.Connection, at: Stream, link: Link) -> None:
         "SELECT newest, newest_ms FROM streams WHERE gateway = ? AND stream = ?", _key(at)
     ).fetchone()
     if link.number > newest:
-        _missing(db, at, newest + 1, link.number - 1, newest_ms, link.from_ms)
+        _missing(db, at, newest + 1, link.begin - 1, newest_ms, link.from_ms)
         db.execute(
             "UPDATE streams SET newest = ?, newest_ms = ? WHERE gateway = ? AND stream = ?",
             (link.number, link.to_ms, *_key(at)),
@@ -149,11 +171,11 @@ def _narrow_gap(db: sqlite3.Connection, at: Stream, link: Link) -> None:
     row = db.execute(
         "SELECT id, first, last, from_ms, to_ms FROM gaps"
         " WHERE gateway = ? AND stream = ? AND state = 'pending' AND first <= ? ORDER BY first DESC LIMIT 1",
-        (*_key(at), link.number),
+        (*_key(at), link.begin),
     ).fetchone()
     gap, first, last, from_ms, to_ms = row
     db.execute("DELETE FROM gaps WHERE id = ?", (gap,))
-    _missing(db, at, first, link.number - 1, from_ms, link.from_ms)
+    _missing(db, at, first, link.begin - 1, from_ms, link.from_ms)
     _missing(db, at, link.number + 1, last, link.to_ms, to_ms)
 
 

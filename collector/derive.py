@@ -38,13 +38,13 @@ class Deriver:
             self._date_boot(header.gateway, header.boot.hex(), offset)
         if header.clock_state is ClockState.UNSET and header.samples:
             self._note_clockless(identity, header)
-        self._samples.enter(accepted)
         if header.kind is Kind.CATALOGUE and (wrong := self._samples.add_catalogue(accepted)):
             raise Refusal(Reason.CATALOGUE, wrong, accepted.key, identity)
         try:
-            ledger.enter(self._db, identity.at, header)
+            counts = ledger.enter(self._db, identity.at, header)
         except Conflict as conflict:
             raise Refusal(Reason.FORK, str(conflict), accepted.key, identity) from conflict
+        self._samples.enter(accepted, superseded=not counts)
         if ledger.replacement_of(self._db, identity.at, identity.number) is None:
             chain.fill(self._db, identity.at, self._link(identity, header))
 

@@ -139,7 +139,7 @@ class Receiver:
     def _known_hash(self, identity: Identity) -> str | None:
         row = self._db.execute(
             "SELECT hash FROM batches WHERE gateway = ?1 AND stream = ?2 AND number = ?3"
-            " UNION SELECT hash FROM replaced WHERE gateway = ?1 AND stream = ?2 AND number = ?3",
+            " UNION SELECT hash FROM replaced WHERE gateway = ?1 AND stream = ?2 AND last = ?3",
             _key(identity),
         ).fetchone()
         return row[0] if row else None

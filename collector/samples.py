@@ -11,7 +11,7 @@ from collector import boots, ledger
 from collector.chain import Stream
 from collector.incoming import Accepted, Sample
 from collector.values import columns
-from ext import CLOCK, GOOD
+from ext import CLOCK, GOOD, unpack
 
 logger = logging.getLogger(__name__)
 
@@ -31,15 +31,20 @@ class Samples:
         """Read series ids again: to be called when a transaction was rolled back."""
         self._series.clear()
 
-    def enter(self, accepted: Accepted) -> None:
-        """Write the rows of a batch that was just stored, or note what they wait for."""
+    def enter(self, accepted: Accepted, *, superseded: bool) -> None:
+        """Write the rows of a batch that was just stored, or note what they wait for.
+
+        Those of a superseded one are never written: another batch answers for its samples.
+        """
         header = accepted.batch.header
         at = accepted.identity.at
         if not header.samples:
             return
         offset = boots.offset_of(self._db, header)
-        if state := self._final_or_lacking(at, header):
-            self._wait(at, header, state)
+        if superseded:
+            self._wait(at, header, "superseded")
+        elif header.catalogue is None or not self._has_catalogue(at, header.catalogue.hex()):
+            self._wait(at, header, "catalogue")
         elif offset is None:
             self._wait(at, header, "clock")
         else:
@@ -89,7 +94,7 @@ class Samples:
         self._db.execute(
             "DELETE FROM waiting WHERE gateway = ? AND stream = ? AND number = ?", (*_key(at), header.number)
         )
-        self.enter(accepted)
+        self.enter(accepted, superseded=False)  # one that is stays so, and waits for nothing
 
     def fail(self, at: Stream, number: int, reason: str) -> None:
         """Leave the samples of a waiting batch aside for good."""
@@ -98,15 +103,6 @@ class Samples:
             (reason, *_key(at), number),
         )
         logger.error("%s %s: the samples of batch %d stay aside: %s", at.gateway, at.stream, number, reason)
-
-    def _final_or_lacking(self, at: Stream, header: Header) -> str | None:
-        if ledger.replacement_of(self._db, at, header.number):
-            return "superseded"
-        if header.replaces and len(ledger.held_originals(self._db, at, header)) == len(header.replaces):
-            return "superseded"
-        if header.catalogue is None or not self._has_catalogue(at, header.catalogue.hex()):
-            return "catalogue"
-        return None
 
     def _has_catalogue(self, at: Stream, digest: str) -> bool:
         found = self._db.execute(
@@ -129,9 +125,9 @@ class Samples:
             self.fail(at, header.number, f"series {min(unknown)} is in no catalogue")
             return
         unset = header.clock_state is ClockState.UNSET
+        if header.window_ms:
+            samples = self._without_known(at, header, samples)
         rows = _rows(samples, ids, offset, header.number, clock_known_now=unset)
-        if header.replaces:
-            rows = self._without_held(at, header, rows)
         rows.sort(key=itemgetter(0))  # the index is then entered series by series
         self._db.executemany("INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
         if unset:
@@ -159,12 +155,12 @@ class Samples:
             [(ids[number], first, last, header.number) for number in {s[0] for s in samples}],
         )
 
-    def _without_held(self, at: Stream, header: Header, rows: list[_Row]) -> list[_Row]:
-        """Leave out what is stored already, from an original that this batch replaces in part."""
-        held = ledger.held_originals(self._db, at, header)
-        marks = ", ".join("?" * len(held))
-        sql = f"SELECT 1 FROM samples WHERE series = ? AND ts_ms = ? AND batch IN ({marks})"  # noqa: S608
-        return [row for row in rows if not self._db.execute(sql, (row[0], row[1], *held)).fetchone()]
+    def _without_known(self, at: Stream, header: Header, samples: Sequence[Sample]) -> list[Sample]:
+        """Leave out statistics that a thinned batch, which this one replaces and which is stored, has as well."""
+        known: set[str] = set()
+        for blocks in ledger.thinned_members(self._db, at, header):
+            known.update(repr(sample) for sample in unpack(blocks))
+        return [sample for sample in samples if repr(sample) not in known]
 
     def _ids(self, at: Stream) -> dict[int, int]:
         if at not in self._series:

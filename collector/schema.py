@@ -1,8 +1,18 @@
 """The tables of the collector's database. docs/collector.md describes them; texts in hexadecimal are lower case."""
 
-VERSION = 1  # PRAGMA user_version
+VERSION = 2  # PRAGMA user_version
 
-TABLES = """
+REPLACED = """
+-- claims: batches whose place another took (evicted, thinned or split by the gateway), and the samples it answers for:
+-- `start` -1: of all batches from `first` to `last`, of which `hash` is; else from that place on of the one batch
+CREATE TABLE replaced (
+    gateway TEXT NOT NULL, stream TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+    start INTEGER NOT NULL, samples INTEGER NOT NULL, hash TEXT NOT NULL, replacement INTEGER NOT NULL,
+    PRIMARY KEY (gateway, stream, last, start)
+) WITHOUT ROWID"""
+
+TABLES = (
+    """
 CREATE TABLE gateways (
     gateway TEXT NOT NULL, site TEXT NOT NULL, kid TEXT PRIMARY KEY, public_key TEXT NOT NULL,
     added_at INTEGER NOT NULL, revoked_at INTEGER
@@ -100,13 +110,9 @@ CREATE TABLE clockless (
     PRIMARY KEY (gateway, stream, number)
 ) WITHOUT ROWID;
 CREATE INDEX clockless_by_boot ON clockless (gateway, boot);
--- numbers whose batch was replaced by another (evicted, thinned or split by the gateway)
-CREATE TABLE replaced (
-    gateway TEXT NOT NULL, stream TEXT NOT NULL, number INTEGER NOT NULL, hash TEXT NOT NULL,
-    samples INTEGER NOT NULL, replacement INTEGER NOT NULL,
-    PRIMARY KEY (gateway, stream, number)
-) WITHOUT ROWID;
 """
+    f"{REPLACED};\n"
+)
 
 DERIVED = (
     "boots", "boot_sources", "series", "samples", "gaps", "undated_gaps", "runs", "catalogues", "waiting", "clockless",

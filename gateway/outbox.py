@@ -1,7 +1,7 @@
 """The store as the uplink sees it: every call goes to the store's own thread."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
 from buffer.ack import Ack
@@ -46,13 +46,18 @@ class StoreOutbox:
     async def _page(self, after: int) -> Sequence[Held]:
         return await self._call(lambda store: store.held(PAGE_BATCHES, after))
 
-    async def message(self, number: int) -> bytes:
-        """The bytes of a batch; one that is damaged goes into the ledger."""
+    async def message(self, number: int, in_flight: Collection[int]) -> bytes:
+        """The bytes of a batch; one that is damaged goes into the ledger. What is `in_flight` makes room last."""
         if self._spool is not None and number < 0:
             spool = self._spool
             return await self._thread.call(lambda _: spool.message(number))
+
+        def read(store: Store) -> bytes:
+            store.in_flight = in_flight
+            return store.message(number)
+
         try:
-            return await self._thread.call(lambda store: store.message(number))
+            return await self._thread.call(read)
         except StoreCorrupt:
             await self._call(lambda store: store.write_off(number))
             raise
@@ -67,6 +72,12 @@ class StoreOutbox:
             return spool.local(stream, number) if spool is not None else None
 
         return await self._call(found)
+
+    async def split(self, number: int, max_bytes: int) -> Sequence[int]:
+        """Put batches of at most `max_bytes` in the place of one; none when it cannot be done."""
+        if number < 0:  # salvaged: it is sent as it was signed, or not at all
+            return []
+        return await self._call(lambda store: store.split(number, max_bytes))
 
     async def acknowledge(self, ack: Ack) -> Sequence[int] | None:
         """Free what `ack` proves stored; None for one that is about another store, which is told of once."""
@@ -107,7 +118,7 @@ class StoreOutbox:
 
     async def refuse(self, number: int, reason: str) -> None:
         """Set a batch aside; told of once."""
-        log.error("batch %d: the platform refuses it: %s", number, reason)
+        log.error("batch %d: is set aside: %s", number, reason)
         spool = self._spool
         if spool is not None and number < 0:
             await self._thread.call(lambda _: spool.refuse(number, reason))

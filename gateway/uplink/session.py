@@ -51,6 +51,11 @@ class Session:
         """Numbers sent and not acknowledged."""
         return len(self._flights)
 
+    @property
+    def flying(self) -> frozenset[int]:
+        """Which they are."""
+        return frozenset(self._flights)
+
     def connected(self) -> None:
         """A link is up: everything held is in doubt."""
         self._connected = True

@@ -5,7 +5,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import aiomqtt
 from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY
@@ -24,6 +24,8 @@ INCOMING_MAX = 256
 """Messages that may wait unread: acknowledgements are small, and unions make up for a lost one."""
 MESSAGE_MAX = 1024 * 1024
 """Maximum Packet Size that we ask an MQTT 5 broker to keep to (MQTT 5.0, 3.1.2.11.4)."""
+PUBLISH_HEAD = 5 + 2 + 2 + 1
+"""A PUBLISH beside topic and payload: fixed header, length of the topic, packet id, properties (MQTT 5.0, 3.3)."""
 FAILURE = 0x80
 """SUBACK return codes from here on are refusals (MQTT 3.1.1, 3.9.3; MQTT 5.0, 3.9.3)."""
 UNSUPPORTED_PROTOCOL = frozenset({1, 0x84})
@@ -50,6 +52,9 @@ class Will:
 class Link(Protocol):
     """A connection to a broker."""
 
+    def room(self, topic: str) -> int | None:
+        """The bytes that a message on `topic` may have, as far as the broker says."""
+
     async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         """Hand a message to the broker by QoS 1; returns at PUBACK, raises `LinkError`."""
 
@@ -60,11 +65,27 @@ class Link(Protocol):
         """What arrives; raises `LinkError` when the link is gone."""
 
 
+class _Client(aiomqtt.Client):
+    """Keeps what the broker's CONNACK says of sizes: Maximum Packet Size (MQTT 5.0, 3.2.2.3.6)."""
+
+    max_packet: int | None = None
+
+    def _on_connect(
+        self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Properties | None = None,  # noqa: ANN401 - as the library has it
+    ) -> None:  # fmt: skip
+        self.max_packet = getattr(properties, "MaximumPacketSize", None)
+        super()._on_connect(client, userdata, flags, reason_code, properties)
+
+
 class MqttLink:
     """A `Link` by aiomqtt."""
 
-    def __init__(self, client: aiomqtt.Client) -> None:
+    def __init__(self, client: "_Client") -> None:
         self._client = client
+
+    def room(self, topic: str) -> int | None:
+        most = self._client.max_packet
+        return None if most is None else most - PUBLISH_HEAD - len(topic.encode())
 
     async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         try:
@@ -143,14 +164,14 @@ class Connector:
         password = None if uplink.password_file is None else uplink.password_file.read_text().strip()
         return password, tls_context(uplink.tls) if broker.tls else None
 
-    def _client(self, broker: Broker, will: Will, secrets: tuple[str | None, ssl.SSLContext | None]) -> aiomqtt.Client:
+    def _client(self, broker: Broker, will: Will, secrets: tuple[str | None, ssl.SSLContext | None]) -> _Client:
         password, tls = secrets
         five = self._uplink.version == "5" or (self._uplink.version == "auto" and broker.url not in self._older)
         properties = None
         if five:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             properties.MaximumPacketSize = MESSAGE_MAX
-        return aiomqtt.Client(
+        return _Client(
             broker.host,
             broker.port,
             identifier=self._client_id,

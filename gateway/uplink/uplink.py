@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -28,6 +28,10 @@ RECONNECT_MAX_S = 30.0
 FAREWELL_S = 0.5
 SETTLED_S = 10.0
 """A link that lasts so long is a good one: the next try after it comes at once."""
+SUSPECT_AFTER = 3
+"""Links in a row that broke while a batch was handed over: it may be too large for a broker that does not say so."""
+SPLIT_LEAST = 4096
+"""Bytes that every broker takes."""
 ACK_MAX_BYTES = 64 * 1024
 """An acknowledgement is under a hundred bytes; ranges of a torn backlog make it longer, never this long."""
 
@@ -38,8 +42,14 @@ class Outbox(Protocol):
     async def held(self) -> Sequence[Held]:
         """Every batch that is sealed and not acknowledged."""
 
-    async def message(self, number: int) -> bytes:
-        """The bytes of a batch, the same every time; raises `UnknownBatch`, `StoreCorrupt` for one damaged on disk."""
+    async def message(self, number: int, in_flight: Collection[int]) -> bytes:
+        """The bytes of a batch, the same every time; raises `UnknownBatch`, `StoreCorrupt` for one damaged on disk.
+
+        What is `in_flight` makes room last.
+        """
+
+    async def split(self, number: int, max_bytes: int) -> Sequence[int]:
+        """Put batches of at most `max_bytes` in the place of one; none when it cannot be done."""
 
     async def local(self, stream: bytes, number: int) -> int | None:
         """What a number of `stream` is called here: a damaged store's batches have negative numbers. None: not here."""
@@ -91,6 +101,10 @@ class UplinkTask:
         self.state = LinkState(since=clock.now())
         self.progress_at = clock.now()
         self._wake = asyncio.Event()
+        self._handing: dict[int, int] = {}
+        """Bytes of the batches that the broker has not confirmed."""
+        self._suspect = (0, 0)
+        """The largest of them when the link broke, and how often in a row."""
         self.on_connected: Callable[[], None] = lambda: None
 
     async def run(self) -> None:
@@ -143,6 +157,7 @@ class UplinkTask:
             settled.cancel()
             self.session.disconnected()
         if lost is not None:
+            await self._broke()
             raise LinkError(str(lost.exceptions[0])) from lost
 
     async def _farewell(self, link: Link) -> None:
@@ -166,7 +181,7 @@ class UplinkTask:
 
     async def _send_one(self, link: Link, number: int) -> None:
         try:
-            data = await self._outbox.message(number)
+            data = await self._outbox.message(number, self.session.flying)
         except UnknownBatch:  # acknowledged and dropped meanwhile
             self.session.release([number])
             return
@@ -174,12 +189,41 @@ class UplinkTask:
             log.error("buffer: batch %d is not sent: %s", number, error)
             self.session.release([number])
             return
+        room = link.room(self._topic("batch"))
+        if room is not None and len(data) > room:
+            await self._too_large(number, room)
+            return
+        self._handing[number] = len(data)
         await link.publish(self._topic("batch"), data)
+        if self._handing.pop(number) >= self._handing.get(self._suspect[0], 0):
+            self._suspect = (0, 0)
         self.state.sent += 1
         self.state.sent_bytes += len(data)
         if self._authority is None:
             await self._outbox.acknowledge_numbers([number])
             self._released([number])
+
+    async def _too_large(self, number: int, room: int) -> None:
+        """Split a batch that the broker does not take, or set it aside: it must not hold up what is behind it."""
+        made = await self._outbox.split(number, room)
+        if made:
+            log.warning("uplink: batch %d is too large for the broker: split into %d", number, len(made))
+            self.sealed(made)
+        else:
+            await self._outbox.refuse(number, f"too large for the broker, which takes {room} bytes")
+        self.session.release([number])
+
+    async def _broke(self) -> None:
+        """The link broke: was a large batch under way each time? MQTT 3.1.1 brokers close it without a word."""
+        handing, self._handing = self._handing, {}
+        if not handing:
+            return
+        number = max(handing, key=lambda one: handing[one])
+        self._suspect = (number, self._suspect[1] + 1 if self._suspect[0] == number else 1)
+        if self._suspect[1] >= SUSPECT_AFTER and handing[number] > SPLIT_LEAST:
+            self._suspect = (0, 0)
+            with suppress(UnknownBatch):
+                await self._too_large(number, max(handing[number] // 2, SPLIT_LEAST))
 
     async def _receive(self, link: Link, authority: PublicKey | None) -> None:
         async for message in link.messages():

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from buffer import batch, cose
 from buffer import header as headers
+from buffer.claims import merged
 from buffer.cose import Kind
 from buffer.errors import BatchFormatError, SignatureError
 from buffer.header import (
@@ -44,10 +45,38 @@ def entries(draw: st.DrawFn) -> LedgerEntry:
 
 
 @st.composite
+def claims(draw: st.DrawFn) -> tuple[Replaced, ...]:
+    """Runs of numbers, and pieces of single ones, in order."""
+    found, after = [], 1
+    for size, gap in draw(st.lists(st.tuples(st.integers(1, 99), st.integers(0, 9)), max_size=3)):
+        start = draw(st.none() | st.integers(0, 99)) if size == 1 else None
+        samples = draw(st.integers(0 if start is None else 1, 99))
+        found.append(Replaced(after + gap, after + gap + size - 1, draw(HASH), samples, start))
+        after += gap + size
+    return tuple(found)
+
+
+@st.composite
+def replacing(draw: st.DrawFn) -> dict[str, Any]:
+    """What the claims of a header ask of its other fields."""
+    replaces = draw(claims())
+    total = sum(claim.samples for claim in replaces)
+    about = replace(draw(entries()), samples=total)
+    if not replaces:
+        return {}
+    if sum(claim.samples > 0 for claim in replaces) == 1 and draw(st.booleans()):
+        return {"replaces": replaces, "samples": total}
+    if draw(st.booleans()):
+        return {"replaces": replaces, "samples": draw(st.integers(1, 99)), "window_ms": 60_000, "ledger": (about,)}
+    return {"replaces": replaces, "samples": 0, "ledger": (about,)}
+
+
+@st.composite
 def any_header(draw: st.DrawFn) -> Header:
     first, last = draw(PAIR)
-    number = draw(st.integers(1, (1 << 63) - 1))
-    return Header(
+    claimed = draw(replacing())
+    number = draw(st.integers(999 if claimed else 1, (1 << 63) - 1))
+    made = Header(
         kind=Kind.BATCH,
         gateway=draw(st.from_regex(r"\A[a-z0-9-]{1,32}\Z")),
         stream=draw(ID),
@@ -62,8 +91,8 @@ def any_header(draw: st.DrawFn) -> Header:
         first_ms=first,
         last_ms=last,
         ledger=tuple(draw(st.lists(entries(), max_size=3))),
-        replaces=tuple(draw(st.lists(st.builds(Replaced, st.integers(1, 9), HASH, COUNT), max_size=3))),
     )
+    return replace(made, **claimed)
 
 
 @given(any_header())
@@ -77,14 +106,15 @@ def test_ledger_entry_comes_back(made: LedgerEntry) -> None:
 
 
 def test_header_is_the_map_of_the_specification() -> None:
-    made = header(ledger=(ENTRY,), replaces=(Replaced(4, b"h" * 32, 9),))
+    replaces = (Replaced(2, 4, b"h" * 32, 5), Replaced(6, 6, b"i" * 32, 7, 9))
+    made = header(number=8, previous=b"p" * 32, ledger=(ENTRY,), replaces=replaces, window_ms=60_000)
     assert cbor2.loads(made.encode()) == {
         1: 1,
         2: 1,
         3: "gw-0017",
         4: bytes(16),
-        5: 1,
-        6: bytes(32),
+        5: 8,
+        6: b"p" * 32,
         7: BOOT,
         8: 1_700_000_000_000,
         9: 2,
@@ -94,7 +124,8 @@ def test_header_is_the_map_of_the_specification() -> None:
         13: 10,
         14: 20,
         15: [[BOOT, 5, 9, 1000, 1, 12, "memory full"]],
-        16: [[4, b"h" * 32, 9]],
+        16: [[2, 4, b"h" * 32, 5], [6, 6, b"i" * 32, 7, 9]],
+        17: 60_000,
     }
 
 
@@ -132,10 +163,16 @@ BAD_FIELDS: list[tuple[int, object, str]] = [
     (15, [[BOOT, 5, 6, 0, 0, -1, "x"]], "samples of a ledger entry"),
     (15, [[BOOT, 5, 6, 0, 0, 1, ""]], "reason of a ledger entry is not 1 to 200"),
     (15, [[BOOT, 5, 6, 0, 0, 1, "x" * 201]], "reason of a ledger entry is not 1 to 200"),
-    (16, [[0, bytes(32), 1]], "number of a replaced batch is not between 1"),
-    (16, [[1, bytes(3), 1]], "hash of a replaced batch is not 32 bytes"),
+    (16, [[1, 1, bytes(32)]], "a claim is not an array of 4 or 5"),
+    (16, [[2, 1, bytes(32), 1]], "last of a claim is not between 2"),
+    (16, [[1, 2, bytes(32), 1, 0]], "last of a claim is not between 1 and 1"),
+    (16, [[1, 1, bytes(32), 0, 0]], "samples of a claim is not between 1"),
+    (16, [[1, 1, bytes(32), 1, None]], "start of a claim is not an integer"),
+    (16, [[0, 0, bytes(32), 1]], "first of a claim is not between 1"),
+    (16, [[1, 1, bytes(3), 1]], "hash of a claim is not 32 bytes"),
     (16, [[]] * (MAX_REPLACES + 1), "replaces is not an array of at most"),
-    (17, 0, "unknown keys [17]"),
+    (17, 0, "window_ms is not between 1"),
+    (18, 0, "unknown keys [18]"),
     ("x", 0, "a map with integer keys"),  # type: ignore[list-item]
 ]
 
@@ -166,6 +203,42 @@ def test_noise_is_no_header(data: bytes) -> None:
 def test_a_header_that_no_reader_would_take_is_not_written() -> None:
     with pytest.raises(BatchFormatError, match="last_ms 20 is before"):
         header(first_ms=21).encode()
+
+
+E, F = Replaced(2, 4, b"h" * 32, 12), Replaced(6, 6, b"i" * 32, 3, 9)
+LOSS = replace(ENTRY, samples=12)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"replaces": (E,), "samples": 0}, "12 samples are replaced, and the first ledger entry is not"),
+        ({"replaces": (E,), "samples": 0, "ledger": (replace(LOSS, samples=11),)}, "12 samples are replaced"),
+        ({"replaces": (E,), "window_ms": 1, "ledger": (replace(LOSS, samples=None),)}, "12 samples are replaced"),
+        ({"replaces": (E,), "samples": 3}, "3 samples in place of 12"),
+        ({"replaces": (replace(E, samples=1), replace(F, samples=2))}, "those of one batch"),
+        ({"replaces": (F, E), "samples": 0}, "the claim on 2 to 4 is not in order"),
+        ({"replaces": (E, E), "samples": 0}, "the claim on 2 to 4 is not in order"),
+        ({"replaces": (F, replace(F, start=11))}, "the claim on 6 to 6 is not in order"),
+        ({"replaces": (replace(E, last=8),)}, "the claim on 2 to 8 is not in order"),
+        ({"window_ms": 60_000}, "only a batch replaces"),
+        ({"replaces": (E,), "samples": 0, "window_ms": 60_000, "ledger": (LOSS,)}, "only samples of such a one"),
+    ],
+)
+def test_what_is_replaced_is_carried_or_accounted_for(changes: dict[str, Any], expected: str) -> None:
+    made = header(number=8, previous=b"p" * 32, **changes)
+    with pytest.raises(BatchFormatError, match=re.escape(expected)):
+        made.encode()
+
+
+def test_claims_that_adjoin_are_one() -> None:
+    one, two, three = (Replaced(n, n, bytes([n]) * 32, n) for n in (1, 2, 3))
+    apart = Replaced(5, 5, b"5" * 32, 0)
+    assert merged((three, apart, one, two)) == (Replaced(1, 3, three.hash, 6), apart)
+    a, b, c = (Replaced(7, 7, b"7" * 32, 10, start) for start in (0, 10, 30))
+    assert merged((b, c, a)) == (Replaced(7, 7, b"7" * 32, 20, 0), c)
+    assert merged((one, three, replace(two, last=3, hash=three.hash, samples=0))) == (Replaced(1, 3, three.hash, 4),)
+    assert merged((Replaced(6, 6, b"6" * 32, 1), a)) == (Replaced(6, 6, b"6" * 32, 1), a), "who knows what follows"
 
 
 def test_batch_comes_back(key: SigningKey, public: PublicKey) -> None:
@@ -219,8 +292,13 @@ def test_an_acknowledgement_is_no_batch(key: SigningKey, public: PublicKey) -> N
 
 def test_the_largest_header_and_blocks_fit_a_message(key: SigningKey) -> None:
     entry = replace(ENTRY, reason="\N{HAMMER}" * MAX_REASON, from_ms=1 << 48, to_ms=1 << 48, samples=(1 << 63) - 1)
-    full = Replaced((1 << 63) - 1, b"h" * 32, (1 << 63) - 1)
-    made = header(ledger=(entry,) * MAX_LEDGER, replaces=(full,) * MAX_REPLACES)
+    top = (1 << 62) - 2 * MAX_REPLACES
+    full = tuple(Replaced(top + n, top + n, b"h" * 32, 1 << 40, 1 << 62) for n in range(MAX_REPLACES))
+    about = replace(entry, samples=MAX_REPLACES << 40)
+    made = header(
+        number=(1 << 63) - 1, previous=b"p" * 32, replaces=full, window_ms=1 << 48, ledger=(about,) + (entry,) * 63
+    )
+    assert len(made.ledger) == MAX_LEDGER
     assert len(made.encode()) <= headers.MAX_HEADER_BYTES
     batch.encode(made, [bytes(batch.MAX_BLOCK_BYTES)], key)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from buffer import chain
+from buffer import batch, chain
 from buffer.errors import StoreFull
 from buffer.header import Priority
 from buffer.keys import PublicKey, SigningKey
@@ -18,13 +18,12 @@ CHUNK = 20_000
 
 
 def fill(store: Store, *, seal: bool = True) -> list[bytes]:
-    """Commit, each block a batch, until there is no room; what was committed. Without `seal` the last stays open."""
+    """Commit, each block a batch, until something had to go; what was committed. Without `seal` the last stays open."""
     kept: list[bytes] = []
-    with pytest.raises(StoreFull, match="no room"):  # noqa: PT012
-        while True:
-            data = len(kept).to_bytes(4, "big") + os.urandom(CHUNK)
-            store.commit([block(data, at=len(kept))], seal=seal)
-            kept.append(data)
+    while not any(held.samples == 0 and held.kind == "batch" for held in store.held()):
+        data = len(kept).to_bytes(4, "big") + os.urandom(CHUNK)
+        store.commit([block(data, at=len(kept))], seal=seal)
+        kept.append(data)
     return kept
 
 
@@ -40,38 +39,80 @@ def small(open_store: Open) -> Store:
     return store
 
 
-def test_a_full_store_keeps_what_it_has(small: Store, path: Path, public: PublicKey, open_store: Open) -> None:
+def test_a_full_store_keeps_the_newest_and_accounts_for_the_rest(
+    small: Store, path: Path, public: PublicKey, open_store: Open
+) -> None:
     kept = fill(small)
     assert len(kept) > 20
-    assert bytes_on_disk(path) <= MIN_SIZE
-    with pytest.raises(StoreFull):
-        small.commit([block(b"small"), block(bytes(CHUNK), priority=Priority.BULK)])
-    assert small.open_samples == 0
+    for at in range(len(kept), len(kept) + 30):
+        kept.append(os.urandom(CHUNK))
+        small.commit([block(kept[-1], at=at)], seal=True)
+        assert bytes_on_disk(path) <= MIN_SIZE
     report = chain.verify_store(path, public)
-    assert (report.ok, report.samples, report.last) == (True, len(kept), len(kept) + 1)
+    assert report.ok
+    assert report.last == small.last_number
+    held = [batch.decode(small.message(held.number), public) for held in small.held()]
+    there = [found.blocks[0] for found in held if found.header.samples]
+    assert there == kept[-len(there) :]
+    assert len(there) > 20
+    (account,) = (found.header for found in held if found.header.replaces)
+    (entry,) = account.ledger
+    lost = len(kept) - len(there)
+    assert (entry.from_ms, entry.to_ms, entry.samples, entry.reason) == (0, lost - 1, lost, "evicted: no room")
+    assert account.claimed == lost
     small.close()
-    assert len(open_store(size=MIN_SIZE).held()) == len(kept) + 1
+    assert len(open_store(size=MIN_SIZE).held()) == len(held)
 
 
-def test_a_full_store_still_seals_accounts_and_frees(small: Store) -> None:
-    kept = fill(small, seal=False)
+def test_what_no_eviction_makes_room_for_is_refused(small: Store) -> None:
+    huge = bytes(os.urandom(200_000))
+    small.commit([block(huge)])
+    small.commit([block(huge, fresh=False)])
+    small.commit([block(huge, fresh=False)])
+    with pytest.raises(StoreFull, match="no room"):
+        small.commit([block(huge, fresh=False)])
+    assert small.open_samples == 3
     small.note(ENTRY)
     small.boot_clock = block().clock
-    small.refuse(2, "why not")
     assert len(small.seal()) == 1
-    assert small.last_number == len(kept) + 1
     small.note(ENTRY)
-    assert small.seal() == [len(kept) + 2]
-    assert len(small.acknowledge(ack_of(small, small.last_number))) == len(kept) + 2
+    assert len(small.seal()) == 1
+    assert len(small.acknowledge(ack_of(small, small.last_number))) == 3
+
+
+def test_critical_batches_go_last_and_those_set_aside_first(small: Store) -> None:
+    small.commit([block(os.urandom(CHUNK), priority=Priority.CRITICAL)], seal=True)
+    small.commit([block(os.urandom(CHUNK))], seal=True)
+    small.commit([block(os.urandom(CHUNK))], seal=True)
+    small.refuse(4, "why not")
+    order: list[int] = []
+    there = {2, 3, 4}
+    while there:
+        small.commit([block(os.urandom(CHUNK), priority=Priority.CRITICAL)], seal=True)
+        gone = there - {held.number for held in small.held()}
+        order += sorted(gone)
+        there -= gone
+    assert order == [4, 3, 2]
+
+
+def test_what_is_in_flight_goes_last(small: Store) -> None:
+    small.commit([block(os.urandom(CHUNK))], seal=True)
+    small.commit([block(os.urandom(CHUNK), priority=Priority.CRITICAL)], seal=True)
+    small.in_flight = frozenset({2})
+    fill(small)
+    while 3 in {held.number for held in small.held()}:
+        small.commit([block(os.urandom(CHUNK), priority=Priority.CRITICAL)], seal=True)
+    assert 2 in {held.number for held in small.held()}
 
 
 def test_delivered_history_makes_room(small: Store, public: PublicKey, path: Path) -> None:
-    kept = fill(small)
+    for at in range(25):
+        small.commit([block(os.urandom(CHUNK), at=at)], seal=True)
     small.acknowledge(ack_of(small, small.last_number))
     assert small.message(2)
-    more = fill(small)
-    assert len(more) > len(kept) // 2
-    assert [held.number for held in small.held()] == list(range(len(kept) + 2, len(kept) + 2 + len(more)))
+    for at in range(25):
+        small.commit([block(os.urandom(CHUNK), at=at)], seal=True)
+    assert all(held.samples for held in small.held()), "nothing is evicted"
     assert chain.verify_store(path, public).ok
     assert bytes_on_disk(path) <= MIN_SIZE
 
@@ -85,15 +126,19 @@ def test_a_full_disk_is_told_and_outlived(
         store.assign(SERIES)
         ballast = path.with_name("ballast")
         ballast.write_bytes(bytes(200_000))
-        kept = fill(store)
+        kept = 0
+        with pytest.raises(StoreFull, match="no room"):  # noqa: PT012
+            while True:
+                store.commit([block(os.urandom(CHUNK))], seal=True)
+                kept += 1
         assert kept
         with pytest.raises(StoreFull, match=r"No space left|no room") as caught:
             store.commit([block(bytes(CHUNK))])
         assert caught.value.filename == str(path)
-        assert [batch.samples for batch in store.held()] == [0] + [1] * len(kept)
+        assert [batch.samples for batch in store.held()] == [0] + [1] * kept, "a fault that passes costs no data"
         ballast.unlink()
         store.commit([block(bytes(CHUNK))], seal=True)
-        assert chain.verify_store(path, public).samples == len(kept) + 1
+        assert chain.verify_store(path, public).samples == kept + 1
     finally:
         store.close()
 

@@ -10,6 +10,7 @@ from buffer.cose import Kind
 from buffer.errors import StoreCorrupt, StoreError, StoreMismatch
 from buffer.header import NO_HASH, Priority, Replaced
 from buffer.keys import PublicKey, SigningKey
+from buffer.migrate import VERSION
 from buffer.reader import PAGE_BATCHES, Reader, read_batches
 from buffer.store import Store
 from tests.buffer.support import CLOCK, GATEWAY, SERIES, Open, ack_of, block, header
@@ -78,7 +79,7 @@ def test_what_is_no_store(tmp_path: Path) -> None:
     with pytest.raises(StoreCorrupt, match="damaged"):
         Reader(tmp_path / "text")
     for name in ("empty", "missing"):
-        with pytest.raises(StoreMismatch, match="no store of version"):
+        with pytest.raises(StoreMismatch, match=f"no store of version {VERSION}"):
             Reader(tmp_path / name)
 
 
@@ -151,7 +152,7 @@ def test_what_is_wrong_is_told(key: SigningKey, public: PublicKey) -> None:
 
 def test_a_replaced_number_is_filled(key: SigningKey, public: PublicKey) -> None:
     first, second, third = chained(key, 3)
-    replaces = (Replaced(2, batch.batch_hash(second), 1),)
+    replaces = (Replaced(2, 2, batch.batch_hash(second), 1),)
     fourth = batch.encode(header(number=4, previous=batch.batch_hash(third), samples=1, replaces=replaces), [b"x"], key)
     assert chain.verify_messages([first, third, fourth], public).ok
 

@@ -115,13 +115,28 @@ class Gateway:
         samples: Sequence[Sample],
         ledger: tuple[LedgerEntry, ...] = (),
         replaces: tuple[Replaced, ...] = (),
+        window_ms: int = 0,
     ) -> Message:
         """The next batch: samples."""
         times = [sample[1] for sample in samples]
         header = self.header(
-            samples=len(samples), first_ms=min(times), last_ms=max(times), ledger=ledger, replaces=replaces
-        )
+            samples=len(samples), first_ms=min(times), last_ms=max(times), ledger=ledger, replaces=replaces,
+            window_ms=window_ms,
+        )  # fmt: skip
         return self.next(header, [block(samples)])
+
+    def thin(self, samples: Sequence[Sample], *claims: Replaced, reason: str = "thinned") -> Message:
+        """The next batch: statistics in the place of the batches claimed."""
+        return self.send(samples, (self.claimed(claims, reason),), claims, window_ms=60_000)
+
+    def evict(self, *claims: Replaced) -> Message:
+        """The next batch: nothing but the account of the batches claimed."""
+        return self.next(self.header(ledger=(self.claimed(claims, "evicted"),), replaces=claims), ())
+
+    def claimed(self, claims: Sequence[Replaced], reason: str) -> LedgerEntry:
+        """The ledger entry about what is claimed."""
+        lost = sum(claim.samples for claim in claims)
+        return LedgerEntry(self.boot, 1000, 2000, self.clock_ms, self.clock_state, lost, reason)
 
     def hello(self, count: int, each: int = 2) -> list[Message]:
         """A catalogue and batches of samples, none equal to another."""
@@ -181,7 +196,7 @@ class Bench:
             "gaps": "gateway, stream, first, last, from_ms, to_ms, samples, reason, state",
             "runs": "*",
             "waiting": "gateway, stream, number, state",
-            "replaced": "gateway, stream, number, hash, samples",
+            "replaced": "gateway, stream, first, last, start, samples, hash",
             "streams": "gateway, stream, newest, newest_ms, forked_at IS NULL",
         }.items():
             found[name] = sorted(self.rows(f"SELECT {columns} FROM {name}"), key=repr)  # noqa: S608

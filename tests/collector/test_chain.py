@@ -119,20 +119,23 @@ def test_ledger_of_a_boot_without_clock_is_dated_with_it(bench: Bench, gateway: 
 
 
 def replaced(gateway: Gateway) -> tuple[list[Message], Message]:
-    """Batches 1 to 4, and a number 5 that replaces 2 and 3 with one sample of each."""
+    """Batches 1 to 4, and a number 5 that stands for 2 and 3, thinned to the mean of each."""
     messages = gateway.hello(3)
     known = hashes(messages)
-    thinned = gateway.send(
-        [(1, 1000, 1000.5, 0), (1, 2000, 2000.5, 0)], replaces=(Replaced(2, known[2], 2), Replaced(3, known[3], 2))
+    thinned = gateway.thin(
+        [(1, 1000, 1000.25, 0), (1, 2000, 2000.25, 0)], Replaced(2, 2, known[2], 2), Replaced(3, 3, known[3], 2)
     )
     return messages, thinned
+
+
+LOST = "SELECT samples, reason FROM gaps WHERE state = 'ledgered' ORDER BY id"
 
 
 def test_replacement_fills_the_numbers_it_replaces(bench: Bench, gateway: Gateway) -> None:
     messages, thinned = replaced(gateway)
     ack = bench.ack(messages[0], messages[3], thinned)
     assert (ack.cumulative, ack.hash, ack.ranges) == (5, gateway.previous, ())
-    assert bench.rows(GAPS) == []
+    assert bench.rows(LOST) == [(4, "thinned")]
     before = bench.samples()
     assert len(before) == 4
     assert bench.ack(*messages).cumulative == 5, "an original that comes late is acknowledged as superseded"
@@ -146,20 +149,19 @@ def test_replacement_of_what_is_held_is_not_stored_twice(bench: Bench, gateway: 
     before = bench.samples()
     assert bench.ack(thinned).cumulative == 5
     assert bench.samples() == before
+    assert bench.rows(LOST) == []
 
 
 def test_replacement_of_two_of_which_one_is_held(bench: Bench, gateway: Gateway) -> None:
     messages, thinned = replaced(gateway)
     assert bench.ack(messages[0], messages[1], messages[3], thinned).cumulative == 5
-    assert [row[3:5] + row[8:] for row in bench.samples() if row[3] in {OFFSET_MS + 1000, OFFSET_MS + 2000}] == [
-        (OFFSET_MS + 1000, 1000.5, 2),
-        (OFFSET_MS + 2000, 2000.5, 5),
-    ]
+    assert bench.rows(LOST) == [(2, "thinned")]
+    assert [row[8] for row in bench.samples()] == [2, 5, 5, 4, 2, 4]
 
 
 def test_replacement_that_names_another_hash_is_a_fork(bench: Bench, gateway: Gateway) -> None:
     bench.take(*gateway.hello(2))
-    lying = gateway.send([(1, 1, 1.5, 0)], replaces=(Replaced(2, bytes([5]) * 32, 2),))
+    lying = gateway.send([(1, 1, 1.5, 0)], replaces=(Replaced(2, 2, bytes([5]) * 32, 1),))
     assert bench.take(lying) == []
     assert bench.rows("SELECT forked_number FROM streams") == [(4,)]
     assert bench.rows("SELECT count(*) FROM batches") == [(3,)]

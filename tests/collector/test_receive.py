@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -217,7 +218,11 @@ def test_numbers_at_the_end_of_what_a_column_holds_stop_nothing(bench: Bench, ga
     last = (1 << 63) - 1
     ends = [
         gateway.header(number=last, clock_ms=1 << 48, first_ms=0, last_ms=1 << 48),
-        gateway.header(replaces=(Replaced(last, bytes(32), last),)),
+        gateway.header(
+            number=last,
+            replaces=(Replaced(last - 9, last - 1, bytes(32), last),),
+            ledger=(replace(gateway.loses(0, 1), samples=last),),
+        ),
     ]
     for header in ends:
         ack = bench.ack(gateway.make(header, []))

@@ -322,50 +322,24 @@ async def test_the_bytes_that_wait_are_counted_as_they_are(tmp_path: Path) -> No
             assert 0.5 * counted < after - before < counted
 
 
-async def test_a_store_that_is_full_goes_on_in_order_when_there_is_room_again(tmp_path: Path) -> None:
-    """A real store of the smallest size; what is acknowledged makes room."""
+async def test_a_full_store_takes_the_newest_and_accounts_for_the_oldest(tmp_path: Path) -> None:
+    """A real store of the smallest size, twice as much as it holds."""
     async with parts(tmp_path, size=MIN_STORE) as made:
         expected: list[Value] = []
-        found: dict[int, list[Value]] = {}
-
-        def record(count: int) -> None:
-            for _ in range(count):
+        for _ in range(50):
+            for _ in range(20):
                 made.hand.boot += 1
-                expected.append(len(expected).to_bytes(2_000, "big"))
+                expected.append(random.Random(len(expected)).randbytes(2_000))
                 made.recorder.value("e/note", expected[-1])
                 if made.recorder.large("normal"):
                     made.keeper._collect()
-
-        def deliver() -> list[int]:
-            batches = {batch.header.number: batch for batch in made.batches()}
-            found.update((number, [value for _, _, value, _ in samples(batch)]) for number, batch in batches.items())
-            return list(batches)
-
-        with pytest.raises(StoreFull):
-            await fill(made, record)
-        record(200)
-        assert await takes_all(made) is False
-        while not await takes_all(made):
-            numbers = await asyncio.to_thread(deliver)
-            await made.thread.call(lambda store: store.acknowledge_numbers(numbers))  # noqa: B023 - awaited here
-        await asyncio.to_thread(deliver)
-        assert [value for number in sorted(found) for value in found[number]] == expected
-
-
-async def fill(made: Parts, record: Callable[[int], None]) -> None:
-    """Record until the store takes no more; raises `StoreFull`."""
-    while True:
-        record(20)
-        await made.commit()
-
-
-async def takes_all(made: Parts) -> bool:
-    """Whether the store takes what waits."""
-    try:
+            await made.commit()
         await made.keeper.flush()
-    except StoreFull:
-        return False
-    return True
+        batches = await asyncio.to_thread(made.batches)
+        found = [value for batch in batches for _, _, value, _ in samples(batch)]
+        assert found == expected[-len(found) :]
+        assert len(found) > 200
+        assert sum(batch.header.lost for batch in batches) == len(expected) - len(found)
 
 
 async def test_a_commit_that_the_disk_has_begun_is_done_once_though_the_agent_stops(tmp_path: Path) -> None:

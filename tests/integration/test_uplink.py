@@ -434,7 +434,7 @@ async def test_a_batch_that_the_platform_refuses_is_set_aside_and_the_others_go_
         )  # fmt: skip
         rows = json.loads((await shown.communicate())[0])
         assert [row["refused"] for row in rows if row["number"] == 2] == ["samples: not for me"]
-        assert (await asyncio.to_thread(lone.log)).count("the platform refuses it") == 1
+        assert (await asyncio.to_thread(lone.log)).count("is set aside") == 1
 
 
 async def test_a_batch_that_is_damaged_on_the_disk_does_not_hold_up_the_others(
