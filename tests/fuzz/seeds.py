@@ -48,7 +48,7 @@ def _messages() -> list[bytes]:
     boot, digest = bytes(range(16)), bytes(range(32))
     header = Header(
         Kind.BATCH, GATEWAY, boot, 7, digest, boot, 1_700_000_000_000, ClockState.HOLDOVER, digest, 9, Priority.NORMAL,
-        1000, 9000, (LedgerEntry(boot, 5, None, 0, ClockState.UNSET, None, "cut"),), (Replaced(3, digest, 5),),
+        1000, 9000, (LedgerEntry(boot, 5, None, 0, ClockState.UNSET, None, "cut"),), (Replaced(3, 3, digest, 9),),
     )  # fmt: skip
     signed = batch.encode(header, [b"\x02abc", b"d"], BATCH_KEY)
     acknowledged = Ack(
