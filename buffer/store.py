@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self, TypeVar
 
-from buffer import catalogue, delivery, ledger, recovery, sealing, stock
+from buffer import delivery, ledger, numbering, recovery, sealing, stock
 from buffer import header as headers
 from buffer.ack import Ack
-from buffer.block import CATALOGUE_PART, Block, OpenBatch
+from buffer.block import Block, OpenBatch
 from buffer.catalogue import SeriesDefinition
 from buffer.cose import Kind
 from buffer.database import PAGE_BYTES, REMEDY, connect, transaction, translated
@@ -152,7 +152,10 @@ class Store:
         When the set differs from the newest catalogue, the open batches are sealed and a new catalogue is: blocks
         committed afterwards must be `fresh`.
         """
-        return self._with_room(lambda: self._assign(definitions), admin=True)
+        return self._with_room(
+            lambda: numbering.assign(self._connection, self._sealer, self._memory, self._clock(), definitions),
+            admin=True,
+        )
 
     def commit(
         self, blocks: Sequence[Block], *, seal: bool | Collection[Priority] = False, notes: Sequence[LedgerEntry] = ()
@@ -424,33 +427,6 @@ class Store:
         """What was sealed, and what making room has sealed since the last call."""
         made, self._made = self._made, []
         return sorted({*made, *sealed})
-
-    def _assign(self, definitions: Sequence[SeriesDefinition]) -> list[int]:
-        known = {data: number for number, data in self._connection.execute("SELECT number, definition FROM series")}
-        entries = [definition.numbered(self._number(definition, known)) for definition in definitions]
-        block = catalogue.encode(entries)
-        if block != self._newest_catalogue():
-            self._sealer.seal_all(self._memory)
-            self._sealer.seal_catalogue(self._memory, self._clock(), block)
-            self._connection.execute("UPDATE state SET next_series = ?", (self._memory.next_series,))
-        return [entry.number for entry in entries]
-
-    def _number(self, definition: SeriesDefinition, known: dict[bytes, int]) -> int:
-        key = definition.key()
-        if key not in known:
-            known[key] = self._memory.next_series
-            self._memory.next_series += 1
-            self._connection.execute("INSERT INTO series VALUES (?, ?)", (known[key], key))
-        return known[key]
-
-    def _newest_catalogue(self) -> bytes | None:
-        query = "SELECT first_block, last_block FROM batches WHERE number = ?"
-        row = self._connection.execute(query, (self._memory.catalogue,)).fetchone()
-        if row is None:
-            return None
-        if not (blocks := sealing.read_blocks(self._connection, CATALOGUE_PART, *row)):
-            raise StoreCorrupt(errno.EIO, f"the catalogue has no block; {REMEDY}", str(self._path))
-        return blocks[0]
 
     def _commit(
         self, blocks: Sequence[Block], parts: Sequence[int], notes: Sequence[LedgerEntry], *, account: bool

@@ -10,6 +10,7 @@ from buffer.catalogue import SeriesDefinition, SeriesEntry, statistic_of
 from buffer.cose import Kind
 from buffer.header import KIND_CODES, Clock
 from buffer.memory import Memory
+from buffer.numbering import number_of
 from buffer.sealing import Sealer
 from buffer.thinning import Role, Sample, thin
 from ext import Packer, Series
@@ -40,7 +41,7 @@ class Summary:
             key = coarse.point, coarse.statistic
             if key not in numbers:
                 definition = definitions[coarse.point].summed_by(coarse.statistic)
-                numbers[key] = self._number(memory, definition)
+                numbers[key] = number_of(self._connection, memory, definition)
             made.append((numbers[key], coarse.boot_ms, coarse.value, coarse.quality))
         return made
 
@@ -78,17 +79,6 @@ class Summary:
     def _definition(self, number: int) -> SeriesDefinition:
         query = "SELECT definition FROM series WHERE number = ?"
         return SeriesDefinition.of_key(self._connection.execute(query, (number,)).fetchone()[0])
-
-    def _number(self, memory: Memory, definition: SeriesDefinition) -> int:
-        key = definition.key()
-        row = self._connection.execute("SELECT number FROM series WHERE definition = ?", (key,)).fetchone()
-        if row is not None:
-            return int(row[0])
-        number = memory.next_series
-        memory.next_series += 1
-        self._connection.execute("INSERT INTO series VALUES (?, ?)", (number, key))
-        self._connection.execute("UPDATE state SET next_series = ?", (memory.next_series,))
-        return number
 
 
 def packed(samples: Sequence[Sample]) -> bytes:

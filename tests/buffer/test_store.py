@@ -298,7 +298,7 @@ def test_ledger_goes_into_the_next_batch_and_only_there(store: Store, open_store
 
 
 def test_ledger_is_delivered_without_data(store: Store, public: PublicKey) -> None:
-    entries = [replace(ENTRY, samples=n) for n in range(MAX_LEDGER + 1)]
+    entries = [replace(ENTRY, samples=n, reason=f"reason {n}") for n in range(MAX_LEDGER + 1)]
     for entry in entries:
         store.note(entry)
     assert (store.seal(), store.seal(), store.seal()) == ([2], [3], [])
