@@ -124,7 +124,7 @@ async def _buffer(agent: "Agent") -> dict[str, Any]:
             "since_s": (agent.clock.now() - keeper.disk.since) // 1000,
             "size": None if stored.disk is None else stored.disk.size,
             "free": None if stored.disk is None else stored.disk.free,
-            "keep_free": config.keep_free,
+            "keep_free": stored.keep_free,
             "low": stored.low,
         },
         "card": _card(stored, config.endurance),

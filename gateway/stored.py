@@ -25,12 +25,13 @@ OLDEST_MS = 60_000
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """One look; `error`: why it is an old one. `low`: the store does not grow, for the file system's sake."""
+    """One look; `error`: why it is an old one. `low`: the store does not grow, for that `keep_free` bytes stay free."""
 
     stock: Stock = field(default_factory=Stock)
     stream: bytes = b""
     disk: FileSystem | None = None
     low: bool = False
+    keep_free: int = 0
     wear: Wear = field(default_factory=Wear)
     wear_source: str = ""
     error: str = ""
@@ -82,4 +83,4 @@ class StoreView:
         now, meter = self._clock.now(), self._meter
         self._next_at = now + min(SHARE * (now - began), OLDEST_MS)
         wear, source = (Wear(), "") if meter is None else (meter.total(now), meter.source)
-        return Stored(stock, store.stream, disk, store.space.low, wear, source)
+        return Stored(stock, store.stream, disk, store.space.low, store.space.keep_free, wear, source)

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from buffer.database import PAGE_BYTES as PAGE
 from tests.integration.harness import Rig
 from tests.integration.test_faults_disk import logged, start_devices
 
-PAGE = 1024
 COUNT = """
 SELECT count(*), count(DISTINCT ts_ms || ' ' || series) FROM samples JOIN series ON id = series WHERE stream = :s
 """

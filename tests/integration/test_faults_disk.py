@@ -17,6 +17,7 @@ from tests.integration.harness import Rig
 
 MB = 1_000_000
 COMMIT_MS = 200
+GREEDY = 'keep_free = "0B"'
 LEFT = 4096  # bytes that the kernel gives out at a time
 
 DEVICES = """
@@ -82,7 +83,7 @@ async def test_the_agent_outlasts_a_full_disk_and_loses_nothing_that_memory_held
 ) -> None:
     disk = tmpfs(3 * MB)
     async with Rig(tmp_path, buffer=disk / "buffer.db") as rig:
-        await rig.start_agent(await start_devices(rig), commit="200ms", batch="500ms", heard=True)
+        await rig.start_agent(await start_devices(rig), commit="200ms", batch="500ms", heard=True, store=GREEDY)
         ballast = await asyncio.to_thread(fill, disk)
         full = await rig.until(lambda: error_of(rig), "the agent says that the disk is full")
         assert "full" in full or "No space" in full
@@ -121,7 +122,7 @@ async def test_an_agent_that_is_stopped_while_the_disk_is_full_stops_in_time_and
 ) -> None:
     disk = tmpfs(3 * MB)
     async with Rig(tmp_path, buffer=disk / "buffer.db") as rig:
-        await rig.start_agent(await start_devices(rig), commit="200ms", batch="500ms", heard=True)
+        await rig.start_agent(await start_devices(rig), commit="200ms", batch="500ms", heard=True, store=GREEDY)
         ballast = await asyncio.to_thread(fill, disk)
         await rig.until(lambda: error_of(rig), "the agent says that the disk is full")
         began = time.monotonic()
