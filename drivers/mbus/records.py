@@ -1,4 +1,4 @@
-"""The records of a variable data structure (EN 13757-3, 6.3): what each measures, of what time and tariff, its value."""
+"""The records of a variable data structure (EN 13757-3, 6.3): what each measures, of when, and the value."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -92,7 +92,8 @@ class Bytes:
 
 def records(data: bytes, *, backwards: bool = False) -> Records:
     """The records in `data`; `backwards` for data whose highest byte comes first. Raises `Malformed`."""
-    rest, found = Bytes(data), []
+    rest = Bytes(data)
+    found: list[Record] = []
     while rest:
         dif = rest.byte("a DIF")
         if dif in (MANUFACTURER_DATA, MORE_FOLLOWS):

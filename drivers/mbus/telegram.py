@@ -140,4 +140,3 @@ def _maker(data: bytes) -> str:
 
 def _medium(code: int) -> str:
     return MEDIA.get(code, f"type {code:02x}")
-

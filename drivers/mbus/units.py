@@ -147,9 +147,7 @@ RECORD_ERRORS = range(0x01, 0x20)
 # A multiplying correction 10**(nnn-6), and one of 1000 (EN 13757-3, table 15)
 CORRECTIONS: dict[int, int] = {**{0x70 + n: n - 6 for n in range(8)}, 0x7D: 3}
 
-QUANTITIES: frozenset[str] = frozenset(
-    meaning.quantity for table in (PRIMARY, FD, FB) for meaning in table.values()
-)
+QUANTITIES: frozenset[str] = frozenset(meaning.quantity for table in (PRIMARY, FD, FB) for meaning in table.values())
 
 _SCALES = {"m": -3, "": 0, "k": 3, "M": 6, "G": 9}
 _TIMES = {"s": 1, "min": 60, "h": 3600, "d": 86400}
