@@ -15,6 +15,7 @@ VERBS = {
     "queue": "Show what waits to be delivered.",
     "decode": "Decode captured bytes without a device.",
     "export": "Write out the samples that the buffer has.",
+    "scan": "Look for devices on a line, and write their configuration.",
     "verify": "Verify a batch or a whole buffer.",
     "key": "Make or show the gateway's key.",
     "demo": "Show the whole way, with simulated devices.",

@@ -1,0 +1,89 @@
+"""`lamppost scan`: looks for devices without a configuration. A file a kind, none imported before it is called."""
+
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+from gateway.client import Client
+from gateway.errors import GatewayError, NotRunning
+from gateway.sockets import status_socket
+
+KINDS = {"mbus": "Find M-Bus meters on a line."}
+
+
+class InService(GatewayError, ConnectionError):
+    """The running agent has the bus: two masters on a line would spoil each other's answers."""
+
+    exit_code = 69  # EX_UNAVAILABLE
+
+
+class Scans(click.Group):
+    """The kinds of scan; each is `command` of the module `scan_KIND`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(KINDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in KINDS:
+            return None
+        found: click.Command = import_module(f"gateway.cli.scan_{cmd_name}").command
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Kinds"):
+            formatter.write_dl(list(KINDS.items()))
+
+
+@click.group("scan", cls=Scans)
+def command() -> None:
+    """Look for devices; `--write conf.d/x.toml` writes the configuration of what was found."""
+
+
+def refuse_in_service(place: str, config: Path, run_dir: Path) -> None:
+    """Raise `InService` when a bus of the running agent is at `place`, a device file or host:port.
+
+    Whether an agent runs, its socket tells; which buses it has, the configuration. A port that anybody holds cannot be
+    opened anyway.
+    """
+    if not _running(run_dir):
+        return
+    from config import ConfigErrors, load
+    from gateway.installation import profile_folders
+
+    try:
+        buses = load(config, profiles=profile_folders()).buses.values()
+    except ConfigErrors as errors:
+        buses = errors.partial.buses.values() if errors.partial is not None else {}.values()
+    for bus in buses:
+        if place in _places(bus.options):
+            raise InService(f"bus {bus.id} of the running agent is on {place}", "sudo systemctl stop lamppost")
+
+
+def place_of(port: str) -> str:
+    """A port as `refuse_in_service` compares it: links such as those in /dev/serial/by-id are followed."""
+    return str(Path(port).resolve()) if "/" in port else port
+
+
+def write_new(file: Path, text: str) -> None:
+    """Write a configuration where none is; raises `click.UsageError` when there is one."""
+    try:
+        with file.open("x", encoding="utf-8") as stream:
+            stream.write(text)
+    except FileExistsError as error:
+        raise click.UsageError(f"{file} is there already") from error
+
+
+def _running(run_dir: Path) -> bool:
+    try:
+        with Client(status_socket(run_dir)):
+            return True
+    except NotRunning:
+        return False
+    except PermissionError:  # somebody answers there who does not talk to us
+        return True
+
+
+def _places(options: dict[str, object]) -> tuple[str, ...]:
+    port, host = options.get("port"), options.get("host")
+    return (f"{host}:{port}",) if host is not None else (place_of(str(port)),)
