@@ -40,7 +40,7 @@ async def secondary(master: Master, mask: str = "") -> AsyncIterator[Found]:
     """Meters by their numbers: those that begin with `mask`; several at once are told apart digit by digit."""
     target = Target(None, mask.ljust(DIGITS, ANY))
     try:
-        await master.reach(target, tries=2)
+        await master.reach(target, tries=1)
     except NoAnswer:
         return
     except BadAnswer:

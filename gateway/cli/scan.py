@@ -65,13 +65,10 @@ def place_of(port: str) -> str:
     return str(Path(port).resolve()) if "/" in port else port
 
 
-def write_new(file: Path, text: str) -> None:
-    """Write a configuration where none is; raises `click.UsageError` when there is one."""
-    try:
-        with file.open("x", encoding="utf-8") as stream:
-            stream.write(text)
-    except FileExistsError as error:
-        raise click.UsageError(f"{file} is there already") from error
+def refuse_to_overwrite(file: Path) -> None:
+    """Raise `click.UsageError` when there is such a file, before any time is spent."""
+    if file.exists():
+        raise click.UsageError(f"{file} is there already")
 
 
 def _running(run_dir: Path) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gateway.cli.output import config_option, json_option, plain, print_json, print_table, run_dir_option
-from gateway.cli.scan import place_of, refuse_in_service, write_new
+from gateway.cli.scan import place_of, refuse_in_service, refuse_to_overwrite
 
 if TYPE_CHECKING:
     from drivers.mbus.options import MbusBus
@@ -38,11 +38,13 @@ def command(
     """Find M-Bus meters at PORT, a device file or HOST:PORT of a converter. All addresses take 50 s at 2400 baud."""
     from drivers.mbus.options import MbusBus
 
+    if file is not None:
+        refuse_to_overwrite(file)
     options = MbusBus.model_validate({**_place(port), "baud": int(baud)})
     refuse_in_service(place_of(port), config, run_dir)
     found = asyncio.run(_search(options, by, first, last))
     if file is not None:
-        write_new(file, _toml(port, int(baud), found))
+        file.write_text(_toml(port, int(baud), found), "utf-8")
         click.echo(f"wrote {file}; next: lamppost check", err=True)
     if as_json:
         print_json([_json(one) for one in found])
