@@ -1,6 +1,7 @@
 """Meters on a pty: at the pace of the line, with an echo, in several telegrams, by number, spoilt, dead, unplugged."""
 
 import asyncio
+import random
 import termios
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -217,3 +218,29 @@ async def test_an_answer_cut_at_every_position(driver: MbusDriver, line: Line) -
         for bus.cut in range(len(HEAT)):
             await ask(driver, sink)
         assert sink.samples == READ * len(HEAT)
+
+
+async def test_flipped_bits_cost_telegrams_and_never_make_a_value(driver: MbusDriver, line: Line) -> None:
+    dice = random.Random(13757)
+
+    class Flips(Bus):
+        flipped = 0
+
+        async def _say(self, data: bytes) -> None:
+            noisy = bytearray(data)
+            for at in range(len(noisy)):
+                if dice.random() < 1 / 300:  # a third of the telegrams
+                    noisy[at] ^= 1 << dice.randrange(8)
+                    self.flipped += 1
+            self._line.send(bytes(noisy))
+
+    bus, lost = Flips(line, Slave(6, [HEAT])), 0
+    async with serving(bus, driver) as sink:
+        for _ in range(30):
+            try:
+                await ask(driver, sink)
+            except (NoAnswer, BadAnswer):
+                lost += 1
+        assert bus.flipped > 5
+        assert lost < 5
+        assert sink.samples == READ * (30 - lost)
