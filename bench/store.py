@@ -23,7 +23,7 @@ from bench.disk import Disk, counted_fsyncs, disk, missing
 from bench.site import PERIODS, POINTS, ROUND_S, Scan, record
 from bench.writers import WRITERS, Writer
 from buffer.database import PAGE_BYTES
-from buffer.store import LOG_PAGES
+from buffer.room import LOG_PAGES
 
 SEAL_S = 60
 SITES = {45: 1, 500: 11}

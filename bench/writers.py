@@ -9,7 +9,7 @@ from typing import Protocol
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bench.site import Scan
-from buffer import schema, store
+from buffer import room, schema, store
 from buffer.block import Block
 from buffer.catalogue import SeriesDefinition
 from buffer.header import Clock, ClockState, Priority
@@ -51,8 +51,8 @@ class Lamppost:
     """The real store, driven as the agent does."""
 
     def __init__(self, path: Path, points: int, page: int, log: int) -> None:
-        schema.PAGE_BYTES = store.PAGE_BYTES = page  # type: ignore[attr-defined]
-        store.LOG_PAGES = log
+        schema.PAGE_BYTES = room.PAGE_BYTES = page  # type: ignore[attr-defined]
+        room.LOG_PAGES = log
         schema.migrate(path, len(schema.STEPS))
         key = SigningKey(Ed25519PrivateKey.generate())
         self.store = store.Store.open(path, "gw-0017", key, BOOT, size_limit=SIZE, now_ms=lambda: 0)

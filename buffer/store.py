@@ -15,7 +15,7 @@ from buffer.ack import Ack
 from buffer.block import Block, OpenBatch
 from buffer.catalogue import SeriesDefinition
 from buffer.cose import Kind
-from buffer.database import PAGE_BYTES, REMEDY, connect, transaction, translated
+from buffer.database import REMEDY, connect, transaction, translated
 from buffer.delivery import DAMAGED, Backlog, Held
 from buffer.errors import BatchBoundary, BatchFormatError, StoreCorrupt, StoreFull
 from buffer.header import (
@@ -36,6 +36,7 @@ from buffer.migrate import ensure
 from buffer.recovery import set_aside
 from buffer.retention import Retention
 from buffer.riders import Riders
+from buffer.room import MIN_SIZE, Room
 from buffer.space import Space
 from buffer.stock import Stock
 from buffer.wear import Wear
@@ -44,9 +45,6 @@ __all__ = ["MIN_SIZE", "Backlog", "Block", "Clock", "Held", "Store", "set_aside"
 
 T = TypeVar("T")
 
-MIN_SIZE = 1_000_000  # bytes; below it the log and the reserve leave no room for data
-LOG_PAGES = 8000  # the log is copied into the file when it has as many; small stores take an eighth of their size
-GROWTH_PAGES = 128  # what a commit or a seal takes beside its blocks, at most
 FOREVER_MS = 1 << 62
 RIDERS_MAX = 4096  # acknowledgements in memory: a backlog may drain while nothing is sampled
 CATALOGUE = KIND_CODES[Kind.CATALOGUE]
@@ -66,10 +64,9 @@ class Store:
         self.in_flight: Collection[int] = ()
         """Numbers that may be under way to the platform: they make room last."""
         self._lock = -1
-        self._data_pages = self._all_pages = 0
         self._memory: Memory
         self._retention: Retention
-        self.space = Space(path, 0)
+        self._room: Room
 
     @classmethod
     def open(
@@ -97,13 +94,12 @@ class Store:
             recovery.check_log(path)
             ensure(path)
             store = cls(path, connect(path), gateway, key, boot)
-            store.space = Space(path, keep_free)
         except BaseException:  # the lock must not outlive the attempt
             os.close(held)
             raise
         store._lock = held
         try:
-            store._start(size_limit, now_ms())
+            store._start(size_limit, keep_free, now_ms())
         except BaseException:  # nor the connection
             store._release()
             raise
@@ -125,6 +121,11 @@ class Store:
             return set_aside(self._path)  # first: SQLite leaves the log of a file alone that has moved
         finally:
             self._release()
+
+    @property
+    def space(self) -> Space:
+        """The guard of the file system."""
+        return self._room.space
 
     @property
     def stream(self) -> bytes:
@@ -336,15 +337,10 @@ class Store:
         with self._change():
             self._connection.execute("UPDATE state SET written_bytes = ?, written_ms = ?", (wear.bytes, wear.ms))
 
-    def _start(self, size_limit: int, now_ms: int) -> None:
-        pages = size_limit // PAGE_BYTES
-        log = min(LOG_PAGES, pages // 8)
-        self._retention = Retention(self._connection, self._sealer, log)
-        self._all_pages = pages - 2 * log  # the log grows by one transaction over its mark
-        self._data_pages = self._all_pages - max(32, pages // 32)  # the rest is for seals, the ledger and freeing
+    def _start(self, size_limit: int, keep_free: int, now_ms: int) -> None:
+        self._room = Room(self._connection, self._path, size_limit, keep_free)
+        self._retention = Retention(self._connection, self._sealer, self._room.log)
         with translated(self._path):
-            self._connection.execute(f"PRAGMA wal_autocheckpoint={log}")
-            self._connection.execute(f"PRAGMA journal_size_limit={2 * log * PAGE_BYTES}")
             recovery.claim(self._connection, self._path, self._gateway)
         try:
             with translated(self._path):
@@ -381,41 +377,21 @@ class Store:
             raise
         self._riders.clear()
 
-    def _limit(self, *, admin: bool) -> None:
-        """How far the file may grow now: data leave a reserve to what is not data, and all of it some of the disk."""
-        pages = self._all_pages if admin else self._data_pages
-        growth = self.space.growth()
-        with translated(self._path):
-            if growth is not None:
-                (used,) = self._connection.execute("PRAGMA page_count").fetchone()
-                reserve = self._all_pages - self._data_pages if admin else 0
-                pages = min(pages, used + growth // PAGE_BYTES + reserve)
-            self._connection.execute(f"PRAGMA max_page_count={pages}")
-
     def _with_room(self, action: Callable[[], T], *, admin: bool = False, size: int = 0) -> T:
         """Do `action`, which takes `size` bytes, in a transaction; make room as long as there is none for it."""
         try:
             while True:
-                self._limit(admin=admin)
+                self._room.limit(admin=admin)
                 try:
                     with self._change():
                         return action()
                 except StoreFull:
-                    capped = self._capped(size)
-                    self._limit(admin=True)
+                    capped = self._room.capped(size)
+                    self._room.limit(admin=True)
                     if not self.prune(FOREVER_MS) and not (capped and self._make_room()):
                         raise
         finally:
-            self._limit(admin=True)
-
-    def _capped(self, size: int) -> bool:
-        """Whether it is our own limit that is reached: a full file system is a fault that passes, and costs no data."""
-        with translated(self._path):
-            limit, pages, free = (
-                self._connection.execute(f"PRAGMA {name}").fetchone()[0]
-                for name in ("max_page_count", "page_count", "freelist_count")
-            )
-        return bool(limit - pages + free < size // PAGE_BYTES * 2 + GROWTH_PAGES)
+            self._room.limit(admin=True)
 
     def _make_room(self) -> bool:
         with self._change():

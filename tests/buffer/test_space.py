@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from buffer import room
 from buffer import space as module
-from buffer import store as store_module
 from buffer.keys import SigningKey
 from buffer.space import FileSystem, Space
 from buffer.store import Store
@@ -59,7 +59,7 @@ def test_a_store_on_a_disk_that_fills_up_stops_growing_and_goes_on_when_there_is
 ) -> None:
     """Its own limit is far; it stops where a tenth of the file system is left; then the oldest goes."""
     monkeypatch.setattr(module, "CHECK_S", 0.0)
-    monkeypatch.setattr(store_module, "LOG_PAGES", 500)
+    monkeypatch.setattr(room, "LOG_PAGES", 500)
     path = tmpfs(40 * MB) / "buffer.db"
     with closing(Store.open(path, GATEWAY, key, BOOT, size_limit=100 * MB, keep_free=100 * MB)) as store:
         fill_and_go_on(store, path)
