@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from dataclasses import dataclass
-from decimal import Context, Decimal
 from pathlib import Path
 from typing import ClassVar, Literal, Self, cast
 
@@ -13,12 +12,11 @@ from drivers.base import BusSetup, DeviceSetup, ListeningDriver, Options, PointS
 from drivers.errors import BadAnswer, SetupError
 from drivers.nmea.framing import Damage, Framer, Sentence
 from drivers.nmea.sentences import FIELDS, SPEED_UNITS, Field, read
+from drivers.numbers import Scaling
 from drivers.port import MAX_BAUD, Port, SerialBus
 from ext import Value
 
 DEFAULT_BAUD = 4800  # IEC 61162-1, clause 6
-
-_EXACT = Context(prec=60)  # 18 digits of a sentence, times and plus 19 of a scale and an offset
 
 
 class NmeaBus(SerialBus):
@@ -59,14 +57,10 @@ class _Wanted:
     field: Field
     letters: str
     reference: str | None
-    scale: Decimal
-    offset: Decimal
+    scaling: Scaling
 
     def take(self, sentence: Sentence) -> tuple[str, Value, int]:
-        value, quality = read(sentence, self.field, self.letters)
-        if isinstance(value, int | Decimal) and (self.scale != 1 or self.offset != 0):
-            value = _EXACT.fma(Decimal(value), self.scale, self.offset)
-        return self.id, value, quality
+        return self.id, *self.scaling.apply(*read(sentence, self.field, self.letters))
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,4 +173,4 @@ def _wanted(setup: PointSetup, options: NmeaPoint, path: str, problems: list[tup
             units = ", ".join(SPEED_UNITS)
             problems.append((path, f"MWV speed comes in the sensor's unit; say which: {units}", point.unit))
     field = FIELDS[options.sentence][options.field]
-    return _Wanted(point.id, field, letters, options.reference, point.scale, point.offset)
+    return _Wanted(point.id, field, letters, options.reference, Scaling.of(point))

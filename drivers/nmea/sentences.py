@@ -6,20 +6,18 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 from drivers.nmea.framing import Sentence
+from drivers.numbers import MAX_DIGITS, number
 from ext import BAD_ANSWER, GOOD, SENSOR_FAULT, UNCERTAIN, Value
 
 # Minutes of arc divided by 60 have no finite decimal in general: degrees are rounded half to even to this many digits.
 # 1e-9 degree is 0.1 mm on the ground, ten times finer than what the finest receivers send (1e-7 minute is 0.2 mm).
 DEGREE_DIGITS = 9
 
-MAX_DIGITS = 18  # of one number: what a 64-bit integer holds whatever they are
-
 Reading = tuple[Value, int]
 
 _FAULT: Reading = (None, SENSOR_FAULT)
 _WRONG: Reading = (None, BAD_ANSWER)
 
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)")
 _ARC = re.compile(r"([0-9]{1,3})([0-9]{2}(?:\.[0-9]*)?)")
 _CONTEXT = Context(prec=60)
 _DEGREE = Decimal(1).scaleb(-DEGREE_DIGITS)
@@ -44,11 +42,9 @@ class Field:
     valid: Callable[[Sentence], int] = lambda _: GOOD
 
 
-def number(text: str, _: str = "") -> Decimal:
-    """The number as written, exactly; raises `ValueError`."""
-    if not _NUMBER.fullmatch(text) or sum(map(str.isdigit, text)) > MAX_DIGITS:
-        raise ValueError("no number")
-    return Decimal(text)
+def exact(text: str, _: str = "") -> Decimal:
+    """The number as written; raises `ValueError`."""
+    return number(text)
 
 
 def count(text: str, _: str = "") -> int:
@@ -140,8 +136,8 @@ FIELDS: Mapping[str, Mapping[str, Field]] = {
         "fix-quality": Field(6, count),
         "satellites": Field(7, count),
         "hdop": Field(8, magnitude, valid=_fix),
-        "altitude": Field(9, number, 10, "M", _fix),
-        "geoid-separation": Field(11, number, 12, "M", _fix),
+        "altitude": Field(9, exact, 10, "M", _fix),
+        "geoid-separation": Field(11, exact, 12, "M", _fix),
     },
     "RMC": {
         "status": Field(2, letter),
@@ -159,11 +155,11 @@ FIELDS: Mapping[str, Mapping[str, Field]] = {
     "MDA": {
         "pressure-inches": Field(1, magnitude, 2, "I"),
         "pressure": Field(3, magnitude, 4, "B"),
-        "air-temperature": Field(5, number, 6, "C"),
-        "water-temperature": Field(7, number, 8, "C"),
+        "air-temperature": Field(5, exact, 6, "C"),
+        "water-temperature": Field(7, exact, 8, "C"),
         "relative-humidity": Field(9, magnitude),
         "absolute-humidity": Field(10, magnitude),
-        "dew-point": Field(11, number, 12, "C"),
+        "dew-point": Field(11, exact, 12, "C"),
         "wind-direction-true": Field(13, angle, 14, "T"),
         "wind-direction-magnetic": Field(15, angle, 16, "M"),
         "wind-speed-knots": Field(17, magnitude, 18, "N"),
