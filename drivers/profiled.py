@@ -47,10 +47,12 @@ class _Readings(Heard):
         self._packer.reset()
 
 
-def by_profile(kind: type[Driver], data: bytes, profile: Profile | None) -> Iterator[Reading | DeviceError]:
+def by_profile(name: str, kind: type[Driver], data: bytes, profile: Profile | None) -> Iterator[Reading | DeviceError]:
     """What `data` says to the points of `profile`; raises `SetupError` without one, or when it is another driver's."""
     if profile is None:
         raise SetupError([("--profile", "these bytes say nothing by themselves: name the profile's file", None)])
+    if profile.driver != name:
+        raise SetupError([("--profile", f"is not of the driver {name}", profile.driver)])
     driver = prepare(_installation(profile), lambda _: kind)[0]
     sink = _Readings(driver.setup)
     cast("Capturing", driver).capture(data, sink)

@@ -11,4 +11,4 @@ from drivers.profiled import by_profile
 
 def decode(data: bytes, profile: Profile | None = None) -> Iterator[Reading | DeviceError]:
     """Readings of the profile's points."""
-    yield from by_profile(FrameDriver, data, profile)
+    yield from by_profile("frame", FrameDriver, data, profile)

@@ -11,4 +11,4 @@ from drivers.profiled import by_profile
 
 def decode(data: bytes, profile: Profile | None = None) -> Iterator[Reading | DeviceError]:
     """Readings of the profile's points; a line without an end at the end of `data` counts as whole."""
-    yield from by_profile(LineDriver, data, profile)
+    yield from by_profile("line", LineDriver, data, profile)

@@ -11,4 +11,4 @@ from drivers.query.driver import QueryDriver
 
 def decode(data: bytes, profile: Profile | None = None) -> Iterator[Reading | DeviceError]:
     """Readings of the profile's points; the answers to all steps in turn."""
-    yield from by_profile(QueryDriver, data, profile)
+    yield from by_profile("query", QueryDriver, data, profile)
