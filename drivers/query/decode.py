@@ -10,5 +10,8 @@ from drivers.query.driver import QueryDriver
 
 
 def decode(data: bytes, profile: Profile | None = None) -> Iterator[Reading | DeviceError]:
-    """Readings of the profile's points; the answers to all steps in turn."""
+    """Readings of the profile's points, of the answers to all steps in turn; the first character is the address."""
+    if profile is not None:
+        address = data.lstrip()[:1].decode("latin-1")
+        profile = profile.model_copy(update={"options": {"address": address, **profile.options}})
     yield from by_profile("query", QueryDriver, data, profile)

@@ -54,3 +54,9 @@ class QueryDevice(Framed):
 
     address: str = Field(default="", max_length=32, pattern="^[!-~]*$")
     ask: tuple[Step, ...] = Field(min_length=1, max_length=MAX_STEPS)
+
+    @model_validator(mode="after")
+    def _addressed(self) -> Self:
+        if not self.address and any("{address}" in step.send for step in self.ask):
+            raise ValueError('its questions name an address: give address, for example address = "0"')
+        return self

@@ -104,7 +104,8 @@ def cut_everywhere(talk: Talk) -> Iterator[tuple[Said, list[bytes]]]:
 
 def flipped(talk: Talk) -> tuple[bytes, list[Said]]:
     """A long stream in which one byte in 10,000 has a flipped bit, and what was said in it unharmed."""
-    rng, stream, whole = random.Random(1), bytearray(), []
+    rng, stream = random.Random(1), bytearray()
+    whole: list[tuple[int, Said]] = []
     harm = [at + rng.randrange(FLIPPED) for at in range(0, FLOOD, FLIPPED)]
     while len(stream) < FLOOD:
         said = talk.said[len(whole) % len(talk.said)]

@@ -120,7 +120,7 @@ def told(log: Path, kind: str) -> Iterator[tuple[Sentence, list[Vector]]]:
         if sentence is not None and sentence.formatter == kind and found:
             yield sentence, found
         read_now = [one for one in sentences(line + b"\r\n") if isinstance(one, Sentence)]
-        sentence, found = (read_now or [None])[0], []
+        sentence, found = (read_now[0] if read_now else None), []
 
 
 @pytest.mark.parametrize("field", ["pdop", "hdop", "vdop"])
