@@ -114,5 +114,6 @@ class _Translator:
             raise ValueError(f"at {self.at}: repeated more than {MAX_REPEAT} times")
         self._copy(len(found[0]))
         self.out.append("+")
-        if greedy_dot and self.at < len(self.pattern) and self.pattern[self.at] not in ")|":
+        rest = self.pattern[self.at :].lstrip(")?")
+        if greedy_dot and rest and not rest.startswith("|"):
             raise ValueError(f"at {self.at}: . repeated takes all the rest of the line; say what it is, as in [^,]*")

@@ -16,6 +16,7 @@ from drivers.line.framing import Damage, Framer, Framing
 from drivers.port import Port
 from drivers.query.options import MAX_WAIT, QueryBus, QueryDevice, Step
 
+MAX_ASK_S = 50  # for all steps: a bus that makes no progress for a minute counts as stuck
 DEFAULT_EVERY = MINUTE  # ms, where the configuration does not say: sensors that are woken up live on batteries
 
 
@@ -115,9 +116,20 @@ class QueryDriver(AskingDriver):
 
     async def ask(self, read: Read, sink: Sink) -> None:
         """Go through the steps; raises `NoAnswer`, `BadAnswer` or `BusError`."""
+        device = self._devices[read.device]
+        try:
+            async with asyncio.timeout(MAX_ASK_S):
+                fields = await self._steps(device)
+        except NoAnswer:
+            raise
+        except TimeoutError:
+            raise NoAnswer(f"no end of it within {MAX_ASK_S} s") from None
+        sink.values(device.id, present(device.points(read), fields))
+
+    async def _steps(self, device: _Device) -> Fields:
+        """The fields of all answers."""
         if self._late:  # what was not answered in time may be answered now: that is not the answer to this question
             await asyncio.sleep(self._options.timeout / 1000)
-        device = self._devices[read.device]
         fields: dict[str, str] = {}
         self._late = True
         for step in device.steps:
@@ -125,7 +137,7 @@ class QueryDriver(AskingDriver):
             fields.update(answer)
             await self._wait(step, step.wait(answer))
         self._late = False
-        sink.values(device.id, present(device.points(read), fields))
+        return fields
 
     async def _wait(self, step: _Step, wait_ms: int) -> None:
         """Until the time is over or the line has come that ends it."""
