@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from dataclasses import dataclass
-from decimal import Context, Decimal
 from pathlib import Path
 from typing import ClassVar, Literal, Self, cast
 
@@ -12,13 +11,21 @@ from pydantic import model_validator
 from drivers.base import BusSetup, DeviceSetup, ListeningDriver, Options, PointSetup, Read, Sink
 from drivers.errors import BadAnswer, SetupError
 from drivers.nmea.framing import Damage, Framer, Sentence
-from drivers.nmea.sentences import FIELDS, SPEED_UNITS, Field, read
+from drivers.nmea.sentences import (
+    FIELDS,
+    SPEED_UNITS,
+    XDR_UNITS,
+    Field,
+    read,
+    repeats,
+    transducer,
+    transducers,
+)
+from drivers.numbers import Scaling
 from drivers.port import MAX_BAUD, Port, SerialBus
 from ext import Value
 
 DEFAULT_BAUD = 4800  # IEC 61162-1, clause 6
-
-_EXACT = Context(prec=60)  # 18 digits of a sentence, times and plus 19 of a scale and an offset
 
 
 class NmeaBus(SerialBus):
@@ -35,15 +42,25 @@ class NmeaDevice(Options):
 
 
 class NmeaPoint(Options):
-    """`[devices.x.points.y]`: a field of a sentence, by name; MWV needs the reference too."""
+    """`[devices.x.points.y]`: a field of a sentence, by name; MWV needs the reference too, XDR has transducers."""
 
-    sentence: Literal["GGA", "RMC", "MWV", "MDA"]
-    field: str
+    sentence: Literal["GGA", "RMC", "GSA", "GSV", "VTG", "ZDA", "MWV", "MWD", "MDA", "XDR"]
+    field: str = ""
     reference: Literal["R", "T"] | None = None
+    transducer: str = Bounds(default="", max_length=32, pattern="^([A-Z]/[!-~]*)?$")
+    """XDR: type and name of the transducer, such as "C/0"."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
+        if (self.sentence == "XDR") != bool(self.transducer):
+            raise ValueError("transducer belongs to XDR points, and only to them")
+        if self.sentence == "XDR":
+            if self.field or self.reference is not None:
+                raise ValueError("XDR points have a transducer, no field and no reference")
+            return self
         known = FIELDS[self.sentence]
+        if not self.field:
+            raise ValueError(f"say which field of {self.sentence}; there are: {', '.join(known)}")
         if self.field not in known:
             raise ValueError(f"{self.sentence} has no field {self.field[:40]!r}; there are: {', '.join(known)}")
         if (self.sentence == "MWV") != (self.reference is not None):
@@ -56,17 +73,22 @@ class _Wanted:
     """One point that a sentence feeds."""
 
     id: str
-    field: Field
+    field: Field | None
+    """None for a transducer of XDR, which stands anywhere."""
     letters: str
     reference: str | None
-    scale: Decimal
-    offset: Decimal
+    transducer: str
+    scaling: Scaling
 
-    def take(self, sentence: Sentence) -> tuple[str, Value, int]:
-        value, quality = read(sentence, self.field, self.letters)
-        if isinstance(value, int | Decimal) and (self.scale != 1 or self.offset != 0):
-            value = _EXACT.fma(Decimal(value), self.scale, self.offset)
-        return self.id, value, quality
+    def take(self, sentence: Sentence) -> tuple[str, Value, int] | None:
+        """What the sentence says of it; None when it does not speak of it."""
+        field = self.field
+        if field is None:
+            at = transducers(sentence).get(self.transducer)
+            if at is None:
+                return None
+            field = transducer(at, self.letters)
+        return self.id, *self.scaling.apply(*read(sentence, field, self.letters))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +105,8 @@ class _Listener:
             return False
         reference = sentence.fields[1] if sentence.formatter == "MWV" and len(sentence.fields) > 1 else None
         points = (p for p in self.wanted.get(sentence.formatter, ()) if p.reference == reference)
-        values = [point.take(sentence) for point in points]
+        found = [] if repeats(sentence) else [point.take(sentence) for point in points]
+        values = [value for value in found if value is not None]
         if values:
             sink.values(self.device, values)
         return True
@@ -178,5 +201,9 @@ def _wanted(setup: PointSetup, options: NmeaPoint, path: str, problems: list[tup
         if not letters:
             units = ", ".join(SPEED_UNITS)
             problems.append((path, f"MWV speed comes in the sensor's unit; say which: {units}", point.unit))
-    field = FIELDS[options.sentence][options.field]
-    return _Wanted(point.id, field, letters, options.reference, point.scale, point.offset)
+    field = None
+    if options.sentence == "XDR":
+        letters = XDR_UNITS.get(point.unit, "")
+    else:
+        field = FIELDS[options.sentence][options.field]
+    return _Wanted(point.id, field, letters, options.reference, options.transducer, Scaling.of(point))

@@ -1,25 +1,24 @@
-"""What the fields of GGA, RMC, MWV and MDA say. Sans-IO; every value is exact or absent, never guessed."""
+"""What the fields of sentences say. Sans-IO; every value is exact or absent, never guessed."""
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 from drivers.nmea.framing import Sentence
+from drivers.numbers import MAX_DIGITS, number
 from ext import BAD_ANSWER, GOOD, SENSOR_FAULT, UNCERTAIN, Value
 
 # Minutes of arc divided by 60 have no finite decimal in general: degrees are rounded half to even to this many digits.
 # 1e-9 degree is 0.1 mm on the ground, ten times finer than what the finest receivers send (1e-7 minute is 0.2 mm).
 DEGREE_DIGITS = 9
 
-MAX_DIGITS = 18  # of one number: what a 64-bit integer holds whatever they are
-
 Reading = tuple[Value, int]
 
 _FAULT: Reading = (None, SENSOR_FAULT)
 _WRONG: Reading = (None, BAD_ANSWER)
 
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)")
 _ARC = re.compile(r"([0-9]{1,3})([0-9]{2}(?:\.[0-9]*)?)")
 _CONTEXT = Context(prec=60)
 _DEGREE = Decimal(1).scaleb(-DEGREE_DIGITS)
@@ -44,11 +43,9 @@ class Field:
     valid: Callable[[Sentence], int] = lambda _: GOOD
 
 
-def number(text: str, _: str = "") -> Decimal:
-    """The number as written, exactly; raises `ValueError`."""
-    if not _NUMBER.fullmatch(text) or sum(map(str.isdigit, text)) > MAX_DIGITS:
-        raise ValueError("no number")
-    return Decimal(text)
+def exact(text: str, _: str = "") -> Decimal:
+    """The number as written; raises `ValueError`."""
+    return number(text)
 
 
 def count(text: str, _: str = "") -> int:
@@ -99,6 +96,24 @@ def letter(text: str, _: str = "") -> str:
     return text
 
 
+_CLOCK = re.compile(r"([01][0-9]|2[0-3])([0-5][0-9])([0-5][0-9]|60)(\.[0-9]{0,9})?")
+_DATE = re.compile(r"([0-3][0-9]),?([01][0-9]),?((?:[0-9]{2})?[0-9]{2})")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def instant(time: str, date: str) -> Decimal:
+    """Seconds of UTC since 1970 by `hhmmss.ss` and `ddmmyy` (1980 to 2079) or `dd,mm,yyyy`."""
+    clock, day = _CLOCK.fullmatch(time), _DATE.fullmatch(date)
+    if clock is None or day is None:
+        raise ValueError("no time")
+    year = int(day[3])
+    if len(day[3]) == 2:
+        year += 1900 if year >= 80 else 2000
+    midnight = datetime(year, int(day[2]), int(day[1]), tzinfo=UTC)
+    whole = midnight - _EPOCH + timedelta(hours=int(clock[1]), minutes=int(clock[2]), seconds=int(clock[3]))
+    return Decimal(whole // timedelta(seconds=1)) + Decimal(f"0{clock[4] or '.'}")
+
+
 def _degrees(text: str, side: str, sides: str, limit: int) -> Decimal:
     match = _ARC.fullmatch(text)
     if match is None or side not in tuple(sides) or len(text) > MAX_DIGITS:
@@ -129,8 +144,43 @@ def _navigation(sentence: Sentence) -> int:
     return status if status != GOOD or not mode else _MODES.get(mode, BAD_ANSWER)
 
 
+def _mode(sentence: Sentence) -> int:
+    """VTG: the mode where there is one (since NMEA 2.3)."""
+    mode = _field(sentence, 9)
+    return _MODES.get(mode, BAD_ANSWER) if mode else GOOD
+
+
+def _dimensions(sentence: Sentence) -> int:
+    """GSA field 2: 1 is no fix, 2 and 3 are one in two and three dimensions."""
+    return {"1": SENSOR_FAULT, "2": GOOD, "3": GOOD}.get(_field(sentence, 2), BAD_ANSWER)
+
+
 def _wind(sentence: Sentence) -> int:
     return _status(sentence, 5)
+
+
+# XDR (NMEA 0183 3.01): the letter of each unit that a point may have; a unit that is not here is not checked.
+XDR_UNITS = {
+    "deg": "D", "Cel": "C", "m": "M", "m3": "M", "Hz": "H", "N": "N", "bar": "B", "Pa": "P", "l/s": "l",
+    "%": "P", "%RH": "P", "A": "A", "V": "V", "m/s": "M", "km/h": "K", "kn": "N",
+}  # fmt: skip
+
+
+def transducers(sentence: Sentence) -> Mapping[str, int]:
+    """XDR: where the value of each transducer stands, by type and name (`C/0`); of two that are called alike none."""
+    names = [(f"{_field(sentence, at)}/{_field(sentence, at + 3)}", at + 1) for at in range(1, len(sentence.fields), 4)]
+    known = [name for name, _ in names]
+    return {name: at for name, at in names if known.count(name) == 1}
+
+
+def transducer(at: int, letter: str) -> "Field":
+    """The value at `at`, in the unit of `letter`, or in any when it is ""."""
+    return Field(at, exact, at + 1 if letter else 0, letter)
+
+
+def repeats(sentence: Sentence) -> bool:
+    """Whether a sentence only carries on: GSV says how many satellites are in view in each part of the list."""
+    return sentence.formatter == "GSV" and _field(sentence, 2).lstrip("0") != "1"
 
 
 FIELDS: Mapping[str, Mapping[str, Field]] = {
@@ -140,8 +190,8 @@ FIELDS: Mapping[str, Mapping[str, Field]] = {
         "fix-quality": Field(6, count),
         "satellites": Field(7, count),
         "hdop": Field(8, magnitude, valid=_fix),
-        "altitude": Field(9, number, 10, "M", _fix),
-        "geoid-separation": Field(11, number, 12, "M", _fix),
+        "altitude": Field(9, exact, 10, "M", _fix),
+        "geoid-separation": Field(11, exact, 12, "M", _fix),
     },
     "RMC": {
         "status": Field(2, letter),
@@ -150,6 +200,32 @@ FIELDS: Mapping[str, Mapping[str, Field]] = {
         "speed": Field(7, magnitude, valid=_navigation),
         "course": Field(8, angle, valid=_navigation),
         "variation": Field(10, variation, 11, "EW", _navigation),
+        "time": Field(1, instant, 9, "", _navigation),
+    },
+    "GSA": {
+        "mode": Field(1, letter),
+        "fix": Field(2, count),
+        "pdop": Field(15, magnitude, valid=_dimensions),
+        "hdop": Field(16, magnitude, valid=_dimensions),
+        "vdop": Field(17, magnitude, valid=_dimensions),
+    },
+    "GSV": {
+        "satellites-in-view": Field(3, count),
+    },
+    "VTG": {
+        "course": Field(1, angle, 2, "T", _mode),
+        "course-magnetic": Field(3, angle, 4, "M", _mode),
+        "speed": Field(5, magnitude, 6, "N", _mode),
+        "speed-km": Field(7, magnitude, 8, "K", _mode),
+    },
+    "ZDA": {
+        "time": Field(1, instant, 2),
+    },
+    "MWD": {
+        "direction": Field(1, angle, 2, "T"),
+        "direction-magnetic": Field(3, angle, 4, "M"),
+        "speed-knots": Field(5, magnitude, 6, "N"),
+        "speed": Field(7, magnitude, 8, "M"),
     },
     "MWV": {
         "angle": Field(1, angle, valid=_wind),
@@ -159,11 +235,11 @@ FIELDS: Mapping[str, Mapping[str, Field]] = {
     "MDA": {
         "pressure-inches": Field(1, magnitude, 2, "I"),
         "pressure": Field(3, magnitude, 4, "B"),
-        "air-temperature": Field(5, number, 6, "C"),
-        "water-temperature": Field(7, number, 8, "C"),
+        "air-temperature": Field(5, exact, 6, "C"),
+        "water-temperature": Field(7, exact, 8, "C"),
         "relative-humidity": Field(9, magnitude),
         "absolute-humidity": Field(10, magnitude),
-        "dew-point": Field(11, number, 12, "C"),
+        "dew-point": Field(11, exact, 12, "C"),
         "wind-direction-true": Field(13, angle, 14, "T"),
         "wind-direction-magnetic": Field(15, angle, 16, "M"),
         "wind-speed-knots": Field(17, magnitude, 18, "N"),
@@ -185,7 +261,12 @@ def read(sentence: Sentence, field: Field, letters: str = "") -> Reading:
     text, following = _field(sentence, field.at), _field(sentence, field.letter_at)
     if not text:
         return _FAULT
-    if field.letter_at and following not in tuple(letters or field.letters):
+    if field.read is instant:
+        if sentence.formatter == "ZDA":
+            following = ",".join(sentence.fields[1:4])
+        if not following.strip(","):
+            return _FAULT
+    elif field.letter_at and following not in tuple(letters or field.letters):
         return _WRONG
     try:
         return field.read(text, following), quality

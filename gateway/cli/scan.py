@@ -9,7 +9,10 @@ from gateway.client import Client
 from gateway.errors import GatewayError, NotRunning
 from gateway.sockets import status_socket
 
-KINDS = {"mbus": "Find M-Bus meters on a line."}
+KINDS = {
+    "mbus": "Find M-Bus meters on a line.",
+    "serial": "List the serial ports, and guess by listening what speaks there.",
+}
 
 
 class InService(GatewayError, ConnectionError):

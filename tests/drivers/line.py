@@ -20,6 +20,10 @@ class Line:
         """Say `data` to the driver."""
         os.write(self.master, data)
 
+    def send_some(self, data: bytes) -> int:
+        """Say as much of `data` as there is room for; how much. Raises `BlockingIOError` when there is none."""
+        return os.write(self.master, data)
+
     async def heard(self, count: int) -> bytes:
         """Wait for `count` bytes from the driver."""
         data = b""

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -103,3 +104,57 @@ def test_every_field_of_a_receiver_is_read_or_bad(log: Path) -> None:
             for field in FIELDS.get(one.formatter, {}).values():
                 got, quality = read(one, field)
                 assert (got is None) == (quality_class(quality) == 2)
+
+
+Vector = dict[str, Decimal | str]
+
+
+def told(log: Path, kind: str) -> Iterator[tuple[Sentence, list[Vector]]]:
+    """Each sentence of a kind, and the reports that gpsd made of it alone."""
+    sentence: Sentence | None = None
+    found: list[Vector] = []
+    for line in log.with_suffix(".log.chk").read_bytes().splitlines():
+        if line.startswith(b"{"):
+            found.append(json.loads(line, parse_float=Decimal))
+            continue
+        if sentence is not None and sentence.formatter == kind and found:
+            yield sentence, found
+        read_now = [one for one in sentences(line + b"\r\n") if isinstance(one, Sentence)]
+        sentence, found = (read_now[0] if read_now else None), []
+
+
+@pytest.mark.parametrize("field", ["pdop", "hdop", "vdop"])
+def test_dilutions_are_those_of_gpsd(log: Path, field: str) -> None:
+    for one, made in told(log, "GSA"):
+        got, _ = read(one, FIELDS["GSA"][field])
+        for report in made:
+            if report.get("class") == "SKY" and field in report and got is not None:
+                assert Decimal(report[field]) == got, (one, report)
+
+
+def test_times_are_those_of_gpsd(log: Path) -> None:
+    for kind in ("RMC", "ZDA"):
+        for one, made in told(log, kind):
+            got, _ = read(one, FIELDS[kind]["time"])
+            for report in made:
+                if report.get("class") == "TPV" and "time" in report and isinstance(got, Decimal):
+                    said = datetime.fromisoformat(str(report["time"]))
+                    assert abs(got - Decimal(repr(said.timestamp()))) < Decimal("0.0011"), (one, report)
+
+
+def test_course_and_speed_are_those_of_gpsd(log: Path) -> None:
+    for one, made in told(log, "VTG"):
+        course, _ = read(one, FIELDS["VTG"]["course"])
+        knots, _ = read(one, FIELDS["VTG"]["speed"])
+        for report in made:
+            if report.get("class") == "TPV" and isinstance(course, Decimal) and "track" in report:
+                assert abs(Decimal(report["track"]) - course) < Decimal("0.001"), (one, report)
+            if report.get("class") == "TPV" and isinstance(knots, Decimal) and "speed" in report:
+                assert abs(Decimal(report["speed"]) - knots * 1852 / 3600) < Decimal("0.02"), (one, report)
+
+
+def test_many_reports_of_gpsd_are_compared_for_each_kind() -> None:
+    if not FOLDER.is_dir():
+        pytest.skip("the folder ../shared/vectors/nmea is not here")
+    for kind, least in (("GSA", 150), ("RMC", 200), ("ZDA", 20), ("VTG", 50)):
+        assert sum(1 for log in LOGS for _ in told(log, kind)) >= least, kind

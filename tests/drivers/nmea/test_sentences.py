@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.nmea.framing import Framer, Sentence
-from drivers.nmea.sentences import FIELDS, MAX_DIGITS, Reading, read
+from drivers.nmea.sentences import FIELDS, Reading, read
+from drivers.numbers import MAX_DIGITS
 from ext import BAD_ANSWER, GOOD, SENSOR_FAULT, UNCERTAIN, quality_class
 
 FAULT: Reading = (None, SENSOR_FAULT)

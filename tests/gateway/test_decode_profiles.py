@@ -1,0 +1,60 @@
+"""`lamppost decode line|query|frame --profile`: what a profile says of captured bytes."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from config import load_profile
+from drivers import decoding
+from drivers.errors import SetupError
+from gateway.cli.decode import command
+
+DRIVERS = Path(decoding.__file__).parent
+
+# the examples of their makers: hekmon/linkytic, SDI-12 1.4, avaldebe/PyPMS
+LINKY = b"\nEAST\t003519703\t+\r\nURMS1\t241\tA\r\nEAST\t003519704\t+\r"
+SDI12 = b"00012\r\n0\r\n0+3.14+2.718IWO\r\n"
+NOVA = bytes.fromhex("aac00600060058d93dab")
+
+
+def decoded(kind: str, profile: str, given: bytes, code: int = 0) -> list[dict[str, object]]:
+    file = DRIVERS / kind / "profiles" / f"{profile}.toml"
+    done = CliRunner().invoke(command, [kind, "--raw", "--profile", str(file)], input=given)
+    assert done.exit_code == code, done.output
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def reading(point: str, value: object, unit: str) -> dict[str, object]:
+    return {"point": point, "value": value, "unit": unit, "quality": "good"}
+
+
+def test_lines() -> None:
+    assert decoded("line", "linky-standard", LINKY, code=65) == [
+        reading("energy", 3519703.0, "Wh"),
+        reading("voltage", 241.0, "V"),
+        {"error": "line: wrong checksum"},
+    ]
+
+
+def test_answers() -> None:
+    found = decoded("query", "sdi12-meter-teros21", SDI12)
+    assert found == [reading("water-potential", 3.14, "kPa"), reading("temperature", 2.718, "Cel")]
+
+
+def test_frames() -> None:
+    found = decoded("frame", "nova-sds011", b"\x00" + NOVA + NOVA[:-1] + b"\x00", code=65)
+    assert found == [reading("pm2-5", 0.6, "ug/m3"), reading("pm10", 0.6, "ug/m3"),
+                     {"error": "frame: no end where it should be"}]  # fmt: skip
+
+
+def test_the_profile_of_another_driver_is_told() -> None:
+    with pytest.raises(SetupError, match="not of the driver frame"):
+        list(decoding.load("frame")(NOVA, load_profile(DRIVERS / "line" / "profiles" / "linky-standard.toml")))
+
+
+@pytest.mark.parametrize("kind", ["line", "query", "frame"])
+def test_without_a_profile_nothing_is_said(kind: str) -> None:
+    with pytest.raises(SetupError, match="name the profile's file"):
+        list(decoding.load(kind)(b"", None))
