@@ -11,11 +11,13 @@ from buffer.catalogue import SeriesEntry
 from buffer.cose import Kind
 from buffer.header import ClockState, Header, LedgerEntry, Priority, Replaced
 from tests.ext.vectors import read_vectors
+from tests.fuzz.invented import invented
 from tests.fuzz.keys import ACK_KEY, BATCH_KEY, GATEWAY
 from tests.fuzz.mutator import framed
 from tests.fuzz.script import packed
 
-SCRIPTS = 60
+SCRIPTS = 30
+INVENTED = 40
 CORPUS = Path(__file__).parent / "corpus"  # batches that claim much; README.md says what each is
 
 
@@ -29,6 +31,7 @@ def _blocks() -> list[bytes]:
     return (
         vectors
         + [framed(packed(script)) for script in _scripts()]
+        + [framed(invented(random.Random(seed))) for seed in range(INVENTED)]
         + [path.read_bytes() for path in sorted(CORPUS.glob("*.bin"))]
     )
 
