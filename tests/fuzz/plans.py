@@ -11,7 +11,7 @@ from tests.fuzz.bytes import Script
 from tests.reference_decoder import scaled_float
 
 SCALES: Final = ((1, 0, 0), (1, 0, 0), (1, 0, -1), (-7, 2**62, 9), (50, -3, -9), (2**62, -(2**62), -127))
-WIDTHS: Final = (*range(1, 10), 16, 17, 40, 41, 66, 250, 1000, MAX_SHAPE_FIELDS - 1, MAX_SHAPE_FIELDS)
+WIDTHS: Final[tuple[int, ...]] = (*range(1, 10), 16, 17, 40, 41, 66, 250, 1000, MAX_SHAPE_FIELDS - 1, MAX_SHAPE_FIELDS)
 FEW: Final = 17  # points that are each of another type; a wider plan repeats the first of them
 
 Due = tuple[int, Value, int]  # series number, value, quality

@@ -16,8 +16,8 @@ from tests.fuzz.keys import ACK_KEY, BATCH_KEY, GATEWAY
 from tests.fuzz.mutator import framed
 from tests.fuzz.script import packed
 
-SCRIPTS = 30
-INVENTED = 40
+SCRIPTS = 16
+INVENTED = 16
 CORPUS = Path(__file__).parent / "corpus"  # batches that claim much; README.md says what each is
 
 
