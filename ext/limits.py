@@ -12,8 +12,10 @@ MAX_BATCH_BYTES: Final = 1 << 20
 MAX_SAMPLES: Final = 1 << 16
 
 # The work of a batch, for what else costs time and next to no bytes: a field of a record counts one, whether it has a
-# sample there or not; a byte of a new text and a scaled float count as below. All of it takes 10 to 30 ms on a PC.
-MAX_WORK: Final = 1 << 21
+# sample there or not; a new text, each of its bytes and a scaled float count as below. All of it takes 10 to 30 ms on
+# a PC; with the samples, which take most where they are decimals, it stays under 100 ms.
+MAX_WORK: Final = 1 << 20
+TEXT_WORK: Final = 32  # objects, and for a number its parsing
 LETTER_WORK: Final = 2
 SCALED_FLOAT_WORK: Final = 256  # an exact quotient of numbers of a thousand bits
 

@@ -20,7 +20,7 @@ from ext.window cimport Window
 from ext.wire cimport *
 
 from ext.limits import MAX_BATCH_BYTES, MAX_FIELDS, MAX_NUMBER_BYTES, MAX_SAMPLES, MAX_TEXT_BYTES
-from ext.limits import FORMAT_VERSION, LETTER_WORK, MAX_EXPONENT, MAX_TIME_MS, MAX_WORK, SCALED_FLOAT_WORK
+from ext.limits import FORMAT_VERSION, LETTER_WORK, MAX_EXPONENT, MAX_TIME_MS, MAX_WORK, SCALED_FLOAT_WORK, TEXT_WORK
 from ext.value import number_text
 
 cdef extern from "Python.h":
@@ -36,6 +36,7 @@ cdef Py_ssize_t _MAX_FIELDS = MAX_FIELDS
 cdef Py_ssize_t _MAX_NUMBER = MAX_NUMBER_BYTES
 cdef int64_t _MAX_WORK = MAX_WORK
 cdef int _LETTER = LETTER_WORK
+cdef int _TEXT = TEXT_WORK
 cdef int _SCALED_FLOAT = SCALED_FLOAT_WORK
 cdef int _VERSION = FORMAT_VERSION
 cdef object _EXACT = Context(prec=60, Emax=999_999, Emin=-999_999)
@@ -102,7 +103,7 @@ cdef class Packer:
         cdef Py_buffer view
         if unlikely(plan.windowed):
             self.close_plan(plan, boot_ms, quality)
-        self.check(boot_ms, quality, plan.count)
+        self.check(boot_ms, quality, plan.count, plan.scaled_floats)
         if type(payload) is bytes:  # the usual one, without the detour
             judge_payload(plan, <const uint8_t*><const char*>payload, len(<bytes>payload), boot_ms, quality)
             return self.put_scan(plan, boot_ms)
@@ -120,7 +121,7 @@ cdef class Packer:
             raise ValueError("a failed scan is not good")
         if unlikely(plan.windowed):
             self.close_plan(plan, boot_ms, quality)
-        self.check(boot_ms, quality, plan.count)
+        self.check(boot_ms, quality, plan.count, plan.scaled_floats)
         for i in range(plan.count):
             fail_field(&plan.fields[i], boot_ms, quality, &plan.judged[i])
         return self.put_scan(plan, boot_ms)
@@ -190,7 +191,7 @@ cdef class Packer:
 
     # What every sample passes through
 
-    cdef int check(self, int64_t boot_ms, int quality, int count) except -1:
+    cdef int check(self, int64_t boot_ms, int quality, int count, int scaled_floats=0) except -1:
         """Refuse what the format cannot say, and make room for what it can."""
         if not 0 <= boot_ms <= _MAX_TIME:
             raise ValueError(f"time {boot_ms} ms is not within 0..{_MAX_TIME}")
@@ -200,7 +201,7 @@ cdef class Packer:
             raise OverflowError(f"the batch is full: {self.samples} of {_MAX_SAMPLES} samples")
         if self.b.field_count + count > _MAX_FIELDS:
             raise OverflowError(f"the batch is full: {self.b.field_count} of {_MAX_FIELDS} fields")
-        self.check_work(count * <int64_t>(1 + _SCALED_FLOAT))
+        self.check_work(count + scaled_floats * <int64_t>_SCALED_FLOAT)
         self.make_shape(count)
         return self.reserve(RECORD_BYTES + count * (DECLARED_BYTES + SAMPLE_BYTES))
 
@@ -218,7 +219,7 @@ cdef class Packer:
             raise OverflowError(f"the batch is full: {self.committed + used} of {_MAX_BYTES} bytes")
         if used + size <= room:
             return 0
-        room = max(2 * room, used + size, 4096)
+        room = max(MORE_ROOM(room), used + size)
         grown = PyMem_Realloc(self.out, room)
         if grown == NULL:
             raise MemoryError
@@ -326,7 +327,7 @@ cdef class Packer:
     cdef int close_plan(self, ScanPlan plan, int64_t boot_ms, int quality) except -1:
         """Pack the windows of a plan's points that are over, if its scan can be taken."""
         cdef int i
-        self.check(boot_ms, quality, plan.count)
+        self.check(boot_ms, quality, plan.count, plan.scaled_floats)
         for i in range(plan.count):
             if is_over(plan.fields[i].state.window, boot_ms, False):
                 self.close_window(plan.series[i], boot_ms, False)
@@ -340,6 +341,7 @@ cdef class Packer:
             return 0
         time = min(boot_ms, series.state.window.end)
         self.check(time, 0, AGGREGATES)
+        self.check_work(AGGREGATES * (1 + _TEXT + _LETTER * <int64_t>_MAX_NUMBER))
         self.reserve(AGGREGATES * (RECORD_BYTES + DECLARED_BYTES + SAMPLE_BYTES + LETTER_BYTES * _MAX_NUMBER))
         for one, value, quality in series.take_window():
             self.append_one(one, time, value, quality)
@@ -627,7 +629,7 @@ cdef class Packer:
         limit = MAX_NUMBER_BYTES if kind == KIND_NUMBER else MAX_TEXT_BYTES
         if len(text) > limit:
             raise ValueError(f"a value of {len(text)} bytes; at most {limit}")
-        self.check_work(1 + _LETTER * len(text))
+        self.check_work(1 + _TEXT + _LETTER * len(text))
         self.reserve(RECORD_BYTES + DECLARED_BYTES + SAMPLE_BYTES + LETTER_BYTES * len(text))
         quality = series.counted_object(value, quality)
         if not series.judge_object(boot_ms, value, quality):
@@ -642,7 +644,7 @@ cdef class Packer:
             if same:
                 return True
         self.texts[series.number] = text
-        self.work += _LETTER * len(text)
+        self.work += _TEXT + _LETTER * len(text)
         put_text(&self.encoder, &self.b, <const uint8_t*><const char*>text, len(text))
         return True
 

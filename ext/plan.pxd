@@ -98,6 +98,7 @@ cdef class ScanPlan:
     cdef Field* fields
     cdef Judged* judged  # scratch of the scan at hand
     cdef int count
+    cdef int scaled_floats  # fields that are work for a reader
     cdef bint windowed  # whether a point of it has a window
     cdef readonly Py_ssize_t size
     cdef readonly int64_t period

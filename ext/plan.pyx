@@ -55,6 +55,7 @@ cdef class ScanPlan:
         field.form = field.kind
         if series.rule.scaled and field.kind != KIND_BOOL:
             field.form |= KIND_SCALED
+            self.scaled_floats += field.kind == KIND_FLOAT32 or field.kind == KIND_FLOAT64
         field.rule = &series.rule
         field.state = &series.state
         field.number = series.number

@@ -22,7 +22,7 @@ from ext.columns import Columns
 from ext.errors import FormatError
 from ext.limits import FORMAT_VERSION, MAX_BATCH_BYTES, MAX_DIGITS, MAX_EXPONENT, MAX_FIELDS, MAX_NUMBER_BYTES
 from ext.limits import MAX_SAMPLES, MAX_SCALES, MAX_SERIES_NUMBER, MAX_SHAPE_FIELDS, MAX_TEXT_BYTES, MAX_TEXT_EXPONENT
-from ext.limits import LETTER_WORK, MAX_TIME_MS, MAX_WORK, SCALED_FLOAT_WORK
+from ext.limits import LETTER_WORK, MAX_TIME_MS, MAX_WORK, SCALED_FLOAT_WORK, TEXT_WORK
 from ext.value import scaled_float
 
 cdef enum:
@@ -59,6 +59,7 @@ cdef int64_t _FIELDS = MAX_FIELDS
 cdef int64_t _SAMPLES = MAX_SAMPLES
 cdef int64_t _WORK = MAX_WORK
 cdef int _LETTER = LETTER_WORK
+cdef int _TEXT = TEXT_WORK
 cdef int _SCALED_FLOAT = SCALED_FLOAT_WORK
 cdef int64_t _NUMBERS = MAX_SERIES_NUMBER
 cdef int64_t _SCALES = MAX_SCALES
@@ -466,7 +467,7 @@ cdef class _Reader:
         cdef uint8_t* p
         if not 0 <= size <= limit:
             raise FormatError(f"a value of {size} bytes; at most {limit}")
-        self.take_work(_LETTER * size)
+        self.take_work(_TEXT + _LETTER * size)
         data = bytearray(size)
         p = data
         for i in range(size):
@@ -485,7 +486,7 @@ cdef class _Reader:
         cdef int64_t room = self.room
         if self.count + count <= room:
             return 0
-        room = min(_SAMPLES, max(2 * room, self.count + count, 1024))
+        room = min(_SAMPLES, max(MORE_ROOM(room), self.count + count))
         self.out.series = <uint32_t*>_larger(self.out.series, room * sizeof(uint32_t))
         self.out.boot_ms = <int64_t*>_larger(self.out.boot_ms, room * sizeof(int64_t))
         self.out.quality = <uint8_t*>_larger(self.out.quality, room)

@@ -531,7 +531,7 @@ class Decoder:
 
     def take_work(self, work: int) -> None:
         self.work += work
-        need(self.work <= 2_097_152, "too much work")
+        need(self.work <= 1_048_576, "too much work")
 
     def presence(self, shape: Shape) -> list[Field]:
         if not shape.groups:
@@ -611,7 +611,7 @@ class Decoder:
     def text(self, entry: Field) -> ReferenceValue:
         size = self.coder.number(self.n_length)
         need(0 <= size <= (512 if entry.kind == NUMBER else 32_768), "a value too long")
-        self.take_work(2 * size)
+        self.take_work(32 + 2 * size)
         data, high = bytearray(), 0
         for _ in range(size):
             high = self.coder.symbol(self.high[high])

@@ -129,20 +129,22 @@ def test_a_full_batch_says_so_and_goes_on_after_a_reset() -> None:
 
 
 def test_a_batch_full_of_bytes() -> None:
-    packer, series = Packer(), Series(1)
-    chance = random.Random(5)
+    """Random texts until the work is nearly used up, then random numbers."""
+    packer, series, chance = Packer(), Series(1), random.Random(5)
+    plan = ScanPlan([(Layout(8 * i, "uint64"), Series(i)) for i in range(2048)])
+    packer.extend((series, index, chance.randbytes(MAX_TEXT_BYTES), 0) for index in range(14))
     with pytest.raises(OverflowError, match="of 1048576 bytes"):
-        packer.extend((series, index, chance.randbytes(MAX_TEXT_BYTES), 0) for index in range(40))
-    assert 24 < packer.pending == len(unpack([packer.commit()]))
+        _ = [packer.append_scan(plan, chance.randbytes(plan.size), boot_ms) for boot_ms in range(32)]
+    assert 20_000 < packer.pending == len(unpack([packer.commit()]))
     assert packer.size < MAX_BATCH_BYTES
 
 
 def test_a_batch_full_of_work_for_its_reader() -> None:
     packer, series = Packer(), Series(1)
-    with pytest.raises(OverflowError, match="of 2097152 units of work"):
+    with pytest.raises(OverflowError, match="of 1048576 units of work"):
         packer.extend((series, index, "ab"[index % 2] * MAX_TEXT_BYTES, 0) for index in range(40))
-    assert packer.work == packer.pending * (1 + 2 * MAX_TEXT_BYTES) <= MAX_WORK
-    assert len(unpack([packer.commit()])) == 31
+    assert packer.work == packer.pending * (1 + 32 + 2 * MAX_TEXT_BYTES) <= MAX_WORK
+    assert len(unpack([packer.commit()])) == 15
     packer.reset()
     assert packer.work == 0
 
@@ -152,6 +154,24 @@ def test_scaled_floats_are_work() -> None:
     packer.append_scan(plan, struct.pack(">d", 2.5), 0)
     assert packer.work == 2 + 256
     assert [sample[2] for sample in unpack([packer.commit()])] == [7.5, False]
+
+
+def test_short_texts_are_work() -> None:
+    packer, series = Packer(), Series(1)
+    for index in range(4):
+        packer.append(series, index, ("", "", 10**20, 10**20)[index])
+    assert packer.work == 4 + 2 * 32 + 2 * 21
+    assert len(unpack([packer.commit()])) == 4
+
+
+def test_only_scaled_floats_are_reserved_for() -> None:
+    """A wide scan is taken until the work is really used up, so that a batch half full has room for any."""
+    packer, plan = Packer(), ScanPlan([(Layout(i, "uint8"), Series(i, on_change=True)) for i in range(2048)])
+    responses = [bytes(i) + b"\1" + bytes(plan.size - i - 1) for i in range(600)]
+    with pytest.raises(OverflowError, match="units of work"):
+        _ = [packer.append_scan(plan, payload, boot_ms) for boot_ms, payload in enumerate(responses)]
+    assert packer.work == MAX_WORK
+    assert len(unpack([packer.commit()])) == 2048 + 2 * (MAX_WORK // 2048 - 1)
 
 
 def test_a_batch_full_of_fields() -> None:

@@ -21,6 +21,7 @@ CHECKS: Final = (
     "-fno-omit-frame-pointer",
     "-O1",
     "-g1",
+    "-DLAMPPOST_TIGHT",  # ext/model.pxd
 )
 
 

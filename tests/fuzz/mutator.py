@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from tests.fuzz import symbols
+from tests.fuzz.invented import invented
 from tests.fuzz.script import packed
 
 MOST_BYTES: Final = 4096  # of an input that a mutation makes
+SHORT: Final = 512  # bytes of an input that is mutated by its symbols
 LENGTH_BYTES: Final = 2
 
 
@@ -41,12 +43,14 @@ class Mutator:
         return bytes(changed[:MOST_BYTES])
 
     def mutate(self, data: bytes, seed: int) -> bytes:
-        """Another frame of blocks: now and then by its symbols or from a script, mostly by its bytes."""
+        """Another frame of blocks: now and then by its symbols, from a script or invented, mostly by its bytes."""
         chance = random.Random(seed)
-        kind = chance.randrange(64)
+        kind = chance.randrange(256)
         if kind == 0:
             blocks = packed(chance.randbytes(chance.choice((20, 60, 200))))
-        elif kind == 1 and len(data) < MOST_BYTES // 8:
+        elif kind == 1:
+            blocks = invented(chance)
+        elif kind < 6 and len(data) < SHORT:
             blocks = symbols.mutated(blocks_in(data), chance)
         else:
             blocks = self.by_bytes(blocks_in(data), chance)

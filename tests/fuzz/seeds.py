@@ -11,11 +11,14 @@ from buffer.catalogue import SeriesEntry
 from buffer.cose import Kind
 from buffer.header import ClockState, Header, LedgerEntry, Priority, Replaced
 from tests.ext.vectors import read_vectors
+from tests.fuzz.invented import invented
 from tests.fuzz.keys import ACK_KEY, BATCH_KEY, GATEWAY
 from tests.fuzz.mutator import framed
 from tests.fuzz.script import packed
 
 SCRIPTS = 60
+PACKED = 16  # of them, for the unpacker
+INVENTED = 16
 CORPUS = Path(__file__).parent / "corpus"  # batches that claim much; README.md says what each is
 
 
@@ -28,7 +31,8 @@ def _blocks() -> list[bytes]:
     vectors = [framed(vector.blocks) for vector in read_vectors()]
     return (
         vectors
-        + [framed(packed(script)) for script in _scripts()]
+        + [framed(packed(script)) for script in _scripts()[:PACKED]]
+        + [framed(invented(random.Random(seed))) for seed in range(INVENTED)]
         + [path.read_bytes() for path in sorted(CORPUS.glob("*.bin"))]
     )
 

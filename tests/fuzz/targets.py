@@ -87,7 +87,7 @@ def _as_reference(rows: list[Sample] | None, found: list[bytes]) -> None:
 
 def scripts(data: bytes, watch: Watch) -> None:
     """The packer: what a script appends comes out again, of each batch and of its first half."""
-    for story in watch.call(played, data):
+    for story in played(data):
         assert exact(watch.call(unpack, story.blocks)) == exact(story.due)
         if len(story.blocks) > 1:
             half = len(story.blocks) // 2
