@@ -27,7 +27,7 @@ _SPELLINGS = {name.lower(): name for name in _POWERS if name not in ("mA", "mV",
 }  # fmt: skip
 
 _DATA_SET = re.compile(r"([^()\s]{0,24})\(([^()]{0,2048})\)")  # text messages of P1 are 2048 digits (DSMR 4.2.2, 6.4)
-_NUMBER = re.compile(r"([+-]?[0-9]+(?:\.[0-9]*)?)(?:\*([^*()]{1,16}))?")
+_NUMBER = re.compile(r"([+-]? *[0-9]+(?:[.,][0-9]*)?)(?:\*([^*()]{1,16}))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def number(group: str) -> Quantity:
         return WRONG if group.strip() else FAULT
     if sum(map(str.isdigit, match[1])) > MAX_DIGITS:
         return WRONG
-    return Decimal(match[1]), unit_of(match[2] or ""), GOOD
+    return Decimal(match[1].replace(",", ".").replace(" ", "")), unit_of(match[2] or ""), GOOD
 
 
 def hex_text(group: str) -> Quantity:
