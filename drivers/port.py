@@ -123,6 +123,8 @@ class Port:
     async def set_baud(self, baud: int) -> None:
         """Go on at another rate (the baud switch of IEC 62056-21); raises `BusError`."""
         port = self._open_port()
+        if baud == port.baudrate:
+            return
         try:
             await asyncio.to_thread(setattr, port, "baudrate", baud)
         except (OSError, ValueError, termios.error) as error:

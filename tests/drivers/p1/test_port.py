@@ -119,12 +119,3 @@ async def test_the_port_is_set_as_the_standard_has_it(tmp_path: Path, line: Line
     assert speed == termios.B115200
     assert flags & (termios.CSIZE | termios.PARENB | termios.CSTOPB) == termios.CS8
     await made.close()
-
-
-async def test_an_older_meter_has_seven_bits_and_parity(tmp_path: Path, line: Line) -> None:
-    made = await asyncio.to_thread(driver, tmp_path, line, ', baud = 9600, data_bits = 7, parity = "even"')
-    await made.open()
-    flags, speed = line.settings()
-    assert speed == termios.B9600
-    assert flags & (termios.CSIZE | termios.PARENB | termios.PARODD) == termios.CS7 | termios.PARENB
-    await made.close()
