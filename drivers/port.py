@@ -70,11 +70,14 @@ class Port:
         """Give `receive` what arrives until cancelled; raises `BusError` when the port is closed or gone."""
         await self._receive(receive, self._forever)
 
-    async def ask(self, request: bytes, receive: Callable[[bytes], T | None], timeout_ms: float) -> T:
+    async def ask(
+        self, request: bytes, receive: Callable[[bytes], T | None], timeout_ms: float, *, then_baud: int | None = None
+    ) -> T:
         """Send `request`, then give `receive` what arrives until it returns something, which is the answer.
 
         Bytes that came before the request belong to nobody and are thrown away. `timeout_ms` counts from the last byte
-        sent, and is a bound on the whole answer. Raises `NoAnswer`, `BusError`, and what `receive` raises.
+        sent, and is a bound on the whole answer, which comes at the rate `then_baud` where that is given. Raises
+        `NoAnswer`, `BusError`, and what `receive` raises.
         """
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
@@ -85,6 +88,8 @@ class Port:
 
         async def work() -> T:
             await self.send(request)
+            if then_baud is not None:
+                await self.set_baud(then_baud)
             try:
                 async with asyncio.timeout(timeout_ms / 1000):
                     return await answer
@@ -118,6 +123,8 @@ class Port:
     async def set_baud(self, baud: int) -> None:
         """Go on at another rate (the baud switch of IEC 62056-21); raises `BusError`."""
         port = self._open_port()
+        if baud == port.baudrate:
+            return
         try:
             await asyncio.to_thread(setattr, port, "baudrate", baud)
         except (OSError, ValueError, termios.error) as error:
