@@ -113,9 +113,9 @@ def prunable(connection: sqlite3.Connection, memory: Memory, before_utc_ms: int)
     """(first block, last block, part, number) of delivered batches to drop, catalogues still in use left out."""
     query = (
         "SELECT first_block, last_block, part, number FROM batches AS b"
-        " WHERE acked_utc_ms > 0 AND acked_utc_ms < ? AND header != x'' AND last_block < ?"
+        " WHERE acked_utc_ms > 0 AND acked_utc_ms < ? AND signature != x'' AND last_block < ?"
         " AND (kind != ? OR (number != ? AND NOT EXISTS"
-        "      (SELECT 1 FROM batches AS user WHERE user.catalogue = b.number AND user.header != x'')))"
+        "      (SELECT 1 FROM batches AS user WHERE user.catalogue = b.number AND user.signature != x'')))"
         " ORDER BY number LIMIT ?"
     )
     newest = memory.next_block - KEPT_BLOCKS
@@ -124,12 +124,17 @@ def prunable(connection: sqlite3.Connection, memory: Memory, before_utc_ms: int)
 
 
 def drop(connection: sqlite3.Connection, memory: Memory, rows: list[tuple[int, int, int, int]]) -> None:
-    """Drop the bytes of batches; number and hash stay while a lower number is held, and of the newest for ever."""
+    """Drop the bytes of batches; number and hash stay while a lower number is held, and of the newest for ever.
+
+    Of those that took the place of others the header stays as long: it says which numbers are missing for good reason.
+    """
     blocks = [(first, last, part) for first, last, part, _ in rows]
     connection.executemany("DELETE FROM blocks WHERE id BETWEEN ? AND ? AND part = ?", blocks)
     connection.executemany(
-        "UPDATE batches SET header = x'', signature = x'', kid = x'' WHERE number = ?", [row[3:] for row in rows]
+        "UPDATE batches SET signature = x'', kid = x'', header = CASE WHEN part > ? OR window != 0 THEN header"
+        " ELSE x'' END WHERE number = ?",
+        [(CATALOGUE_PART, number) for *_, number in rows],
     )
     connection.execute(
-        "DELETE FROM batches WHERE header = x'' AND number < ?", (min(memory.lowest_held, memory.last_number),)
+        "DELETE FROM batches WHERE signature = x'' AND number < ?", (min(memory.lowest_held, memory.last_number),)
     )

@@ -65,6 +65,6 @@ def _oldest(connection: sqlite3.Connection) -> Oldest | None:
 def _history(connection: sqlite3.Connection) -> Backlog:
     query = (
         "SELECT count(*), coalesce(sum(samples), 0), coalesce(sum(size), 0), 0"
-        " FROM batches WHERE acked_utc_ms > 0 AND header != x''"
+        " FROM batches WHERE acked_utc_ms > 0 AND signature != x''"
     )
     return Backlog(*connection.execute(query).fetchone())

@@ -231,7 +231,7 @@ class Store:
     def find(self, digest: bytes) -> int | None:
         """The number of the catalogue of that hash, when its bytes are kept."""
         with translated(self._path):
-            query = f"SELECT number FROM batches WHERE hash = ? AND kind = {CATALOGUE} AND header != x''"  # noqa: S608
+            query = f"SELECT number FROM batches WHERE hash = ? AND kind = {CATALOGUE} AND signature != x''"  # noqa: S608
             row = self._connection.execute(query, (digest,)).fetchone()
             return None if row is None else int(row[0])
 

@@ -1,14 +1,18 @@
 """A store of one megabyte through a long outage: what is left covers all of it."""
 
 import random
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
-from buffer import batch, catalogue
+from buffer import batch, catalogue, chain
 from buffer.block import Block
 from buffer.cose import Kind
 from buffer.header import MAX_LEDGER, Header, Priority
 from buffer.keys import PublicKey
+from buffer.reader import Reader
 from buffer.store import MIN_SIZE, Store
 from ext import Packer, Series, unpack
 from tests.buffer.support import CLOCK, ENTRY, SERIES, Open
@@ -88,3 +92,37 @@ def test_entries_that_wait_are_bounded(store: Store, public: PublicKey) -> None:
     assert len(entries) == MAX_LEDGER
     assert sum(entry.samples or 0 for entry in entries) == 500
     assert max(entry.to_ms or 0 for entry in entries) == 500
+
+
+def fill(store: Store, count: int, priority: Priority = Priority.NORMAL) -> None:
+    """One sample and one batch each."""
+    for at in range(count):
+        packer = Packer()
+        packer.append(Series(1), at, at)
+        store.commit([Block(priority, CLOCK, 1, at, at, packer.commit(), fresh=True)], seal=True)
+
+
+def test_what_a_delivered_account_replaced_is_not_missing(store: Store, path: Path, public: PublicKey) -> None:
+    """Batch 2 is under way while the account of those behind it is delivered and pruned."""
+    fill(store, 20)
+    store.in_flight = {2}
+    assert store._make_room()
+    account = store.last_number
+    replaced = batch.decode(store.message(account), public).header.replaces
+    store.acknowledge_numbers([1, account], 1)
+    fill(store, 9)
+    store.prune(1 << 60)
+    with Reader(path) as reader:
+        assert account in [number for number, _, _ in reader.dropped()]
+    report = chain.verify_store(path, public)
+    assert (report.missing, report.findings) == ((), ())
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("DELETE FROM batches WHERE number = ?", (account - 1,))
+    report = chain.verify_store(path, public)
+    assert report.missing == ((account - 1, account - 1),), "what nobody replaced is"
+    store.acknowledge_numbers([2], 1)
+    store.flush()
+    store.prune(1 << 60)
+    report = chain.verify_store(path, public)
+    assert replaced[0].first == 3
+    assert report.missing == ((account - 1, account - 1),)
