@@ -110,7 +110,10 @@ class Reader:
     def headers(self, first: int = 1, last: int | None = None) -> Iterator[tuple[int, bytes]]:
         """Number and encoded header of batches whose bytes are kept, by number."""
         end = (1 << 62) if last is None else last
-        query = "SELECT number, header FROM batches WHERE number BETWEEN ? AND ? AND signature != x'' ORDER BY number LIMIT ?"
+        query = (
+            "SELECT number, header FROM batches WHERE number BETWEEN ? AND ? AND signature != x''"
+            " ORDER BY number LIMIT ?"
+        )
         while True:
             with self._transaction():
                 rows = self._connection.execute(query, (first, end, PAGE_HEADERS)).fetchall()

@@ -107,6 +107,16 @@ class Retention:
         self._remove(memory, [original])
         return [self._sealer.seal_replacement(memory, part) for part in made if part]
 
+    def write_off(self, memory: Memory, number: int, in_flight: Collection[int]) -> list[int]:
+        """Put an account in the place of a batch whose bytes are damaged; none when its rows do not say what it was.
+
+        Raises `UnknownBatch` when it is not held, `BatchFormatError` for a header that cannot be read.
+        """
+        original = self._one(number)
+        if original.part == CATALOGUE_PART or original.refused == DAMAGED or not self._described(memory, original):
+            return []
+        return self._evict(memory, [original], in_flight, DAMAGED) or []
+
     def _free_aside(self, memory: Memory, avoid: Collection[int]) -> list[int] | None:
         found = self._candidates(memory, f"refused != '' AND part != {CATALOGUE_PART}", avoid)
         group = self._group(found)
@@ -242,6 +252,17 @@ class Retention:
         if row is None:
             raise UnknownBatch(f"no batch of number {number} is held")
         return _original(row)
+
+    def _described(self, memory: Memory, original: Original) -> bool:
+        """Whether row, header and blocks say the same, so that what is removed is this batch and nothing else."""
+        head = original.header
+        query = "SELECT sum(samples), min(first_ms), max(last_ms) FROM blocks WHERE id BETWEEN ? AND ? AND part = ?"
+        place = (original.first_block, original.last_block, original.part)
+        found = self._connection.execute(query, place).fetchone()
+        own = (head.stream, head.number, original.part % REPLACING) == (
+            memory.stream, original.number, PRIORITY_CODES[head.priority],
+        )  # fmt: skip
+        return own and found == (head.samples, head.first_ms, head.last_ms)
 
     def _blocks(self, original: Original) -> list[bytes]:
         return sealing.read_blocks(self._connection, original.part, original.first_block, original.last_block)

@@ -5,7 +5,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -17,7 +17,7 @@ from buffer.catalogue import SeriesDefinition
 from buffer.cose import Kind
 from buffer.database import REMEDY, connect, transaction, translated
 from buffer.delivery import DAMAGED, Backlog, Held
-from buffer.errors import BatchBoundary, BatchFormatError, StoreCorrupt, StoreFull
+from buffer.errors import BatchBoundary, BatchFormatError, StoreCorrupt, StoreFull, UnknownBatch
 from buffer.header import (
     BOOT_BYTES,
     KIND_CODES,
@@ -272,7 +272,17 @@ class Store:
             self._memory.lowest_held = lowest_held(self._connection, self._memory.lowest_held)
 
     def write_off(self, number: int) -> None:
-        """Own up to a held batch whose bytes are damaged: its samples go into the ledger, once; it stays, refused."""
+        """Own up to a held batch whose bytes are damaged, once: an account takes its place, as of one evicted.
+
+        Where the rows do not say what it was, it stays, refused, and the ledger says what is known.
+        """
+        with suppress(BatchFormatError, UnknownBatch):
+            self._made += self._with_room(
+                lambda: self._retention.write_off(self._memory, number, self.in_flight), admin=True
+            )
+        self._note_damaged(number)
+
+    def _note_damaged(self, number: int) -> None:
         with translated(self._path):
             query = "SELECT header FROM batches WHERE number = ? AND acked_utc_ms = 0 AND refused != ?"
             row = self._connection.execute(query, (number, DAMAGED)).fetchone()
