@@ -18,7 +18,10 @@ KEPT_BLOCKS = 8  # the newest rows stay: they say until when there are samples a
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A sealed batch that is not acknowledged; `bytes` is the size of its message, `refused` a collector's reason."""
+    """A sealed batch that is not acknowledged; `bytes` is the size of its message.
+
+    `refused` is why it is set aside, `thinned_ms` the window that its samples sum up, 0 when they do not.
+    """
 
     number: int
     kind: Kind
@@ -26,6 +29,7 @@ class Held:
     samples: int
     bytes: int
     refused: str | None
+    thinned_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +73,13 @@ def backlog(connection: sqlite3.Connection, less: Collection[int] = ()) -> Backl
 def held(connection: sqlite3.Connection, limit: int = -1, after: int = 0) -> list[Held]:
     """What is not acknowledged, by number, at most `limit` of it (-1: all), numbers up to `after` left out."""
     query = (
-        "SELECT number, kind, part, samples, size, refused FROM batches"
+        "SELECT number, kind, part, samples, size, refused, window FROM batches"
         " WHERE acked_utc_ms = 0 AND number > ? ORDER BY number LIMIT ?"
     )
     found = []
-    for number, code, part, samples, size, refused in connection.execute(query, (after, limit)):
-        found.append(Held(number, KINDS[code], priority_of(KINDS[code], part), samples, size, refused or None))
+    for number, code, part, samples, size, refused, window in connection.execute(query, (after, limit)):
+        priority = priority_of(KINDS[code], part)
+        found.append(Held(number, KINDS[code], priority, samples, size, refused or None, max(window, 0)))
     return found
 
 

@@ -12,6 +12,7 @@ from buffer.errors import BatchFormatError, UnknownBatch
 from buffer.header import MAX_REASON, MAX_REPLACES, PRIORITY_CODES, Clock, Header, LedgerEntry, Priority, Replaced
 from buffer.memory import Memory, lowest_held
 from buffer.sealing import ACCOUNT, Replacement, Sealer
+from buffer.stock import MadeRoom
 from buffer.summary import Summary, packed
 from buffer.thinning import WINDOWS_MS, Sample
 from ext import FormatError, unpack
@@ -79,6 +80,8 @@ class Retention:
         self._batches = max(1, pages // BATCH_PAGES)
         self._bytes = min(STEP_BYTES, pages * PAGE_BYTES // 2)
         self._summary = Summary(connection, sealer)
+        self.freed = MadeRoom()
+        """What the last step was about."""
 
     def step(self, memory: Memory, in_flight: Collection[int]) -> list[int] | None:
         """Free something; the numbers sealed by it. None when there is nothing left that may go.
@@ -155,6 +158,7 @@ class Retention:
         """Put one account in the place of batches, and of a former account that it can take in."""
         if not group:
             return None
+        self.freed = MadeRoom(evicted=_claimed(group))
         for account in self._accounts(avoid) if not group[0].told else ():
             if _adjoins(account, group, reason):
                 group = [account, *group]
@@ -207,6 +211,7 @@ class Retention:
             block=block, samples=len(coarse), first_ms=min(times), last_ms=max(times),
             window_ms=window_ms, catalogue=catalogue,
         )  # fmt: skip
+        self.freed = MadeRoom(thinned=_claimed(one for one in group if not one.window))
         self._remove(memory, group)
         self._sealer.seal_replacement(memory, thinned)
         return list(range(before + 1, memory.last_number + 1))
@@ -291,9 +296,14 @@ def _adjoins(account: Original, group: list[Original], reason: str) -> bool:
     return same and len(both) <= MAX_REPLACES and account not in group
 
 
+def _claimed(group: Iterable[Original]) -> int:
+    """The samples that it answers for."""
+    return sum(claim.samples for one in group for claim in one.claims)
+
+
 def _loss(group: list[Original], reason: str) -> tuple[LedgerEntry, ...]:
     """The one entry about all samples that the group answers for; none when there are none."""
-    samples = sum(claim.samples for one in group for claim in one.claims)
+    samples = _claimed(group)
     if not samples:
         return ()
     clock = group[-1].clock

@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -38,7 +39,7 @@ from buffer.retention import Retention
 from buffer.riders import Riders
 from buffer.room import MIN_SIZE, Room
 from buffer.space import Space
-from buffer.stock import Stock
+from buffer.stock import MadeRoom, Stock
 from buffer.wear import Wear
 
 __all__ = ["MIN_SIZE", "Backlog", "Block", "Clock", "Held", "Store", "set_aside"]
@@ -61,6 +62,7 @@ class Store:
         self._sealer = sealing.Sealer(connection, gateway, key)
         self._riders = Riders()
         self._made: list[int] = []
+        self._made_room = MadeRoom()
         self.in_flight: Collection[int] = ()
         """Numbers that may be under way to the platform: they make room last."""
         self._lock = -1
@@ -226,7 +228,8 @@ class Store:
     def stock(self) -> Stock:
         """What the store holds, in sum."""
         with translated(self._path):
-            return stock.take(self._connection, self._path, self._riders.acked)
+            found = stock.take(self._connection, self._path, self._riders.acked)
+        return replace(found, made_room=self._made_room)
 
     def find(self, digest: bytes) -> int | None:
         """The number of the catalogue of that hash, when its bytes are kept."""
@@ -407,6 +410,7 @@ class Store:
         with self._change():
             made = self._retention.step(self._memory, self.in_flight)
         self._made += made or ()
+        self._made_room = self._made_room.plus(self._retention.freed if made is not None else MadeRoom())
         return made is not None
 
     def _told(self, sealed: list[int]) -> list[int]:

@@ -19,6 +19,7 @@ from buffer.reader import Reader
 from buffer.recovery import set_aside
 from buffer.salvage import salvage
 from buffer.spool import Spool
+from buffer.stock import MadeRoom
 from buffer.store import MIN_SIZE, Store
 from ext import Packer, Series, unpack
 from tests.buffer.support import CLOCK, ENTRY, GATEWAY, SERIES, Open
@@ -221,3 +222,23 @@ def test_what_took_the_place_of_others_is_salvaged(
     assert report.samples == sum(held[number].header.samples for number in found)
     assert report.lost_samples == statistics.claimed + piece.samples
     assert [entry.reason for entry in report.lost if entry in statistics.ledger] == ["thinned to 60 s"]
+
+
+def test_what_was_thinned_and_evicted_is_counted_once(open_store: Open, public: PublicKey) -> None:
+    """Thinned again and accounts made one count nothing anew."""
+    store = open_store(size=MIN_SIZE)
+    store.assign(SERIES)
+    assert store.stock().made_room == MadeRoom()
+    committed = live(store, HOURS)
+    held = sealed(store, public).values()
+    told = store.stock().made_room
+    assert told.thinned + sum(made.header.samples for made in held if not made.header.window_ms) == committed
+    assert told.evicted == sum(made.header.claimed for made in held if made.header.replaces and not made.header.samples)
+    assert {one.thinned_ms for one in store.held()} == {made.header.window_ms for made in held}
+    while store._make_room():
+        pass
+    held = sealed(store, public).values()
+    told = store.stock().made_room
+    left = sum(made.header.samples if not made.header.window_ms else made.header.claimed for made in held
+               if made.header.samples)  # fmt: skip
+    assert told.evicted == committed - left > 0

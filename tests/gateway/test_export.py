@@ -372,3 +372,20 @@ def test_thinned_samples_come_out_under_the_names_of_their_statistics(tmp_path: 
     assert found == {}
     words = well(run("export", "--store", shelf.path, "--format", "csv", "lamp/word")).splitlines()
     assert len(words) == 11
+
+
+def test_queue_says_what_is_not_as_usual_with_a_batch(shelf: Shelf) -> None:
+    """One thinned, one set aside."""
+    shelf.put([("level", 1_000 * n, Decimal(n * n * 7919 % 100_003) / 100, GOOD) for n in range(600)],
+              priority=Priority.BULK)  # fmt: skip
+    for at in range(10):
+        shelf.put([("word", 700_000 + at, "on", GOOD)])
+    assert shelf.store._make_room()
+    shelf.store.refuse(5, "samples: not for me")
+    rows = {row["number"]: row for row in json.loads(well(run("queue", "--store", shelf.path, "--json")))}
+    assert [row["thinned_s"] for row in rows.values() if row["thinned_s"]] == [60]
+    assert (rows[5]["refused"], rows[5]["salvaged"], rows[5]["thinned_s"]) == ("samples: not for me", False, None)
+    shown = well(run("queue", "--store", shelf.path))
+    assert "thinned to 60 s" in shown
+    assert "set aside: samples: not for me" in shown
+    assert shown.splitlines()[-1].endswith("bytes, 1 of them set aside")
