@@ -6,6 +6,7 @@ from pathlib import Path
 
 from buffer import batch as batches
 from buffer import catalogue
+from buffer import header as headers
 from buffer.batch import Batch
 from buffer.cose import MAX_MESSAGE_BYTES, PREFIX, Kind
 from buffer.errors import BatchFormatError, SignatureError, StoreError
@@ -77,9 +78,14 @@ class Checker:
             self._findings.append(Finding(header.number, "not the hash it was sealed with"))
         self._place(batch)
 
-    def known(self, number: int, digest: bytes) -> None:
-        """A batch whose bytes are gone, but whose hash is remembered."""
+    def known(self, number: int, digest: bytes, encoded: bytes = b"") -> None:
+        """A batch whose bytes are gone, but whose hash is remembered, and the header if it took the place of others."""
         self._hashes.setdefault(number, digest)
+        if encoded:
+            try:
+                self._filled += [(claim.first, claim.last) for claim in headers.loads(encoded).replaces]
+            except BatchFormatError as error:
+                self._findings.append(Finding(number, str(error)))
 
     def report(self, *, delivered: int | None = None) -> Report:
         """The account. Of a store: every number to `delivered` may be gone, every catalogue named must be there."""
@@ -160,8 +166,8 @@ def verify_store(path: Path, key: PublicKey, count: Count | None = None) -> Repo
     checker = Checker(key, count)
     with Reader(path) as reader:
         delivered = reader.snapshot().delivered
-        for number, digest in reader.dropped().items():
-            checker.known(number, digest)
+        for dropped in reader.dropped():
+            checker.known(*dropped)
         for stored in reader.batches():
             checker.check(stored.message, stored.number, stored.hash)
     return checker.report(delivered=delivered)

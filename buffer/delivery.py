@@ -18,7 +18,10 @@ KEPT_BLOCKS = 8  # the newest rows stay: they say until when there are samples a
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A sealed batch that is not acknowledged; `bytes` is the size of its message, `refused` a collector's reason."""
+    """A sealed batch that is not acknowledged; `bytes` is the size of its message.
+
+    `refused` is why it is set aside, `thinned_ms` the window that its samples sum up, 0 when they do not.
+    """
 
     number: int
     kind: Kind
@@ -26,6 +29,7 @@ class Held:
     samples: int
     bytes: int
     refused: str | None
+    thinned_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +73,13 @@ def backlog(connection: sqlite3.Connection, less: Collection[int] = ()) -> Backl
 def held(connection: sqlite3.Connection, limit: int = -1, after: int = 0) -> list[Held]:
     """What is not acknowledged, by number, at most `limit` of it (-1: all), numbers up to `after` left out."""
     query = (
-        "SELECT number, kind, part, samples, size, refused FROM batches"
+        "SELECT number, kind, part, samples, size, refused, window FROM batches"
         " WHERE acked_utc_ms = 0 AND number > ? ORDER BY number LIMIT ?"
     )
     found = []
-    for number, code, part, samples, size, refused in connection.execute(query, (after, limit)):
-        found.append(Held(number, KINDS[code], priority_of(KINDS[code], part), samples, size, refused or None))
+    for number, code, part, samples, size, refused, window in connection.execute(query, (after, limit)):
+        priority = priority_of(KINDS[code], part)
+        found.append(Held(number, KINDS[code], priority, samples, size, refused or None, max(window, 0)))
     return found
 
 
@@ -113,9 +118,9 @@ def prunable(connection: sqlite3.Connection, memory: Memory, before_utc_ms: int)
     """(first block, last block, part, number) of delivered batches to drop, catalogues still in use left out."""
     query = (
         "SELECT first_block, last_block, part, number FROM batches AS b"
-        " WHERE acked_utc_ms > 0 AND acked_utc_ms < ? AND header != x'' AND last_block < ?"
+        " WHERE acked_utc_ms > 0 AND acked_utc_ms < ? AND signature != x'' AND last_block < ?"
         " AND (kind != ? OR (number != ? AND NOT EXISTS"
-        "      (SELECT 1 FROM batches AS user WHERE user.catalogue = b.number AND user.header != x'')))"
+        "      (SELECT 1 FROM batches AS user WHERE user.catalogue = b.number AND user.signature != x'')))"
         " ORDER BY number LIMIT ?"
     )
     newest = memory.next_block - KEPT_BLOCKS
@@ -124,12 +129,17 @@ def prunable(connection: sqlite3.Connection, memory: Memory, before_utc_ms: int)
 
 
 def drop(connection: sqlite3.Connection, memory: Memory, rows: list[tuple[int, int, int, int]]) -> None:
-    """Drop the bytes of batches; number and hash stay while a lower number is held, and of the newest for ever."""
+    """Drop the bytes of batches; number and hash stay while a lower number is held, and of the newest for ever.
+
+    Of those that took the place of others the header stays as long: it says which numbers are missing for good reason.
+    """
     blocks = [(first, last, part) for first, last, part, _ in rows]
     connection.executemany("DELETE FROM blocks WHERE id BETWEEN ? AND ? AND part = ?", blocks)
     connection.executemany(
-        "UPDATE batches SET header = x'', signature = x'', kid = x'' WHERE number = ?", [row[3:] for row in rows]
+        "UPDATE batches SET signature = x'', kid = x'', header = CASE WHEN part > ? OR window != 0 THEN header"
+        " ELSE x'' END WHERE number = ?",
+        [(CATALOGUE_PART, number) for *_, number in rows],
     )
     connection.execute(
-        "DELETE FROM batches WHERE header = x'' AND number < ?", (min(memory.lowest_held, memory.last_number),)
+        "DELETE FROM batches WHERE signature = x'' AND number < ?", (min(memory.lowest_held, memory.last_number),)
     )

@@ -111,7 +111,8 @@ class Reader:
         """Number and encoded header of batches whose bytes are kept, by number."""
         end = (1 << 62) if last is None else last
         query = (
-            "SELECT number, header FROM batches WHERE number BETWEEN ? AND ? AND header != x'' ORDER BY number LIMIT ?"
+            "SELECT number, header FROM batches WHERE number BETWEEN ? AND ? AND signature != x''"
+            " ORDER BY number LIMIT ?"
         )
         while True:
             with self._transaction():
@@ -132,10 +133,20 @@ class Reader:
             rows = self._connection.execute("SELECT entry FROM ledger ORDER BY id").fetchall()
         return [entry_loads(entry) for (entry,) in rows]
 
-    def dropped(self) -> dict[int, bytes]:
-        """Number and hash of batches whose bytes were pruned but whose place in the chain is remembered."""
-        with self._transaction():
-            return dict(self._connection.execute("SELECT number, hash FROM batches WHERE header = x''"))
+    def dropped(self) -> Iterator[tuple[int, bytes, bytes]]:
+        """Number, hash and header of batches whose bytes were pruned but whose place in the chain is remembered.
+
+        The header is empty unless they took the place of others.
+        """
+        first = 1
+        query = "SELECT number, hash, header FROM batches WHERE signature = x'' AND number >= ? ORDER BY number LIMIT ?"
+        while True:
+            with self._transaction():
+                rows = self._connection.execute(query, (first, PAGE_HEADERS)).fetchall()
+            if not rows:
+                return
+            yield from rows
+            first = rows[-1][0] + 1
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -154,7 +165,7 @@ class Reader:
     def _page(self, first: int, last: int | None) -> list[StoredBatch]:
         query = (
             "SELECT number, kind, part, samples, hash, catalogue, acked_utc_ms, refused, size FROM batches"
-            " WHERE number BETWEEN ? AND ? AND header != x'' ORDER BY number LIMIT ?"
+            " WHERE number BETWEEN ? AND ? AND signature != x'' ORDER BY number LIMIT ?"
         )
         end = (1 << 62) if last is None else last
         page: list[StoredBatch] = []

@@ -12,6 +12,7 @@ from buffer.errors import BatchFormatError, UnknownBatch
 from buffer.header import MAX_REASON, MAX_REPLACES, PRIORITY_CODES, Clock, Header, LedgerEntry, Priority, Replaced
 from buffer.memory import Memory, lowest_held
 from buffer.sealing import ACCOUNT, Replacement, Sealer
+from buffer.stock import MadeRoom
 from buffer.summary import Summary, packed
 from buffer.thinning import WINDOWS_MS, Sample
 from ext import FormatError, unpack
@@ -79,6 +80,8 @@ class Retention:
         self._batches = max(1, pages // BATCH_PAGES)
         self._bytes = min(STEP_BYTES, pages * PAGE_BYTES // 2)
         self._summary = Summary(connection, sealer)
+        self.freed = MadeRoom()
+        """What the last step was about."""
 
     def step(self, memory: Memory, in_flight: Collection[int]) -> list[int] | None:
         """Free something; the numbers sealed by it. None when there is nothing left that may go.
@@ -106,6 +109,16 @@ class Retention:
             return []
         self._remove(memory, [original])
         return [self._sealer.seal_replacement(memory, part) for part in made if part]
+
+    def write_off(self, memory: Memory, number: int, in_flight: Collection[int]) -> list[int]:
+        """Put an account in the place of a batch whose bytes are damaged; none when its rows do not say what it was.
+
+        Raises `UnknownBatch` when it is not held, `BatchFormatError` for a header that cannot be read.
+        """
+        original = self._one(number)
+        if original.part == CATALOGUE_PART or original.refused == DAMAGED or not self._described(memory, original):
+            return []
+        return self._evict(memory, [original], in_flight, DAMAGED) or []
 
     def _free_aside(self, memory: Memory, avoid: Collection[int]) -> list[int] | None:
         found = self._candidates(memory, f"refused != '' AND part != {CATALOGUE_PART}", avoid)
@@ -145,6 +158,7 @@ class Retention:
         """Put one account in the place of batches, and of a former account that it can take in."""
         if not group:
             return None
+        self.freed = MadeRoom(evicted=_claimed(group))
         for account in self._accounts(avoid) if not group[0].told else ():
             if _adjoins(account, group, reason):
                 group = [account, *group]
@@ -197,6 +211,7 @@ class Retention:
             block=block, samples=len(coarse), first_ms=min(times), last_ms=max(times),
             window_ms=window_ms, catalogue=catalogue,
         )  # fmt: skip
+        self.freed = MadeRoom(thinned=_claimed(one for one in group if not one.window))
         self._remove(memory, group)
         self._sealer.seal_replacement(memory, thinned)
         return list(range(before + 1, memory.last_number + 1))
@@ -243,6 +258,17 @@ class Retention:
             raise UnknownBatch(f"no batch of number {number} is held")
         return _original(row)
 
+    def _described(self, memory: Memory, original: Original) -> bool:
+        """Whether row, header and blocks say the same, so that what is removed is this batch and nothing else."""
+        head = original.header
+        query = "SELECT sum(samples), min(first_ms), max(last_ms) FROM blocks WHERE id BETWEEN ? AND ? AND part = ?"
+        place = (original.first_block, original.last_block, original.part)
+        found = self._connection.execute(query, place).fetchone()
+        own = (head.stream, head.number, original.part % REPLACING) == (
+            memory.stream, original.number, PRIORITY_CODES[head.priority],
+        )  # fmt: skip
+        return own and found == (head.samples, head.first_ms, head.last_ms)
+
     def _blocks(self, original: Original) -> list[bytes]:
         return sealing.read_blocks(self._connection, original.part, original.first_block, original.last_block)
 
@@ -270,9 +296,14 @@ def _adjoins(account: Original, group: list[Original], reason: str) -> bool:
     return same and len(both) <= MAX_REPLACES and account not in group
 
 
+def _claimed(group: Iterable[Original]) -> int:
+    """The samples that it answers for."""
+    return sum(claim.samples for one in group for claim in one.claims)
+
+
 def _loss(group: list[Original], reason: str) -> tuple[LedgerEntry, ...]:
     """The one entry about all samples that the group answers for; none when there are none."""
-    samples = sum(claim.samples for one in group for claim in one.claims)
+    samples = _claimed(group)
     if not samples:
         return ()
     clock = group[-1].clock

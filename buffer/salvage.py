@@ -69,6 +69,7 @@ class Salvage:
         )
         self._catalogues: dict[bytes, bytes] = {}
         self._damaged: dict[bytes, list[Header]] = defaultdict(list)
+        self._untold: list[LedgerEntry] = []
         self.report = Report()
 
     def run(self) -> Report:
@@ -159,17 +160,20 @@ class Salvage:
             head = header.loads(encoded if isinstance(encoded, bytes) else b"")
         except BatchFormatError:
             return
-        if head.gateway == self._gateway and head.samples and not acked:
-            self._damaged[head.boot].append(head)
+        if head.gateway == self._gateway and not acked:
+            self._untold += head.ledger
+            if head.samples and not head.window_ms:  # statistics are nobody's samples: the ledger tells of those
+                self._damaged[head.boot].append(head)
 
     def _account(self) -> None:
-        """One entry a boot for the batches that have come to harm."""
+        """One entry a boot for the batches that have come to harm, and the entries that were in them."""
         for boot, heads in self._damaged.items():
             newest = heads[-1]
             reason = REASON.format(count=len(heads), stream=newest.stream.hex())
             times = (min(head.first_ms for head in heads), max(head.last_ms for head in heads))
             samples = sum(head.samples for head in heads)
             self.report.lost.append(LedgerEntry(boot, *times, newest.clock_ms, newest.clock_state, samples, reason))
+        self.report.lost += self._untold
         del self.report.lost[MAX_LOST:]
 
     def _open(self) -> None:

@@ -199,7 +199,7 @@ def assemble_message(connection: sqlite3.Connection, number: int) -> bytes:
     """The COSE bytes of a sealed batch as the file has them; raises `UnknownBatch`."""
     query = "SELECT part, first_block, last_block, kid, signature, header FROM batches WHERE number = ?"
     row = connection.execute(query, (number,)).fetchone()
-    if row is None or not row[-1]:
+    if row is None or not row[4]:
         raise UnknownBatch(f"no batch of number {number} is kept")
     part, first, last, kid, signature, header = row
     return cose.assemble(kid, payload(header, read_blocks(connection, part, first, last)), signature)

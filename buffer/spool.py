@@ -15,11 +15,10 @@ from typing import Self
 from buffer import cose
 from buffer.ack import Ack
 from buffer.batch import batch_hash, payload
-from buffer.cose import Kind
 from buffer.database import transaction, translated
-from buffer.delivery import Held
+from buffer.delivery import Held, priority_of
 from buffer.errors import AckReason, AckRefused, StoreCorrupt, StoreError, UnknownBatch
-from buffer.header import KINDS, PRIORITIES, Priority
+from buffer.header import KINDS
 from buffer.pages import Pages
 
 PLACE = struct.Struct("<QI")  # block id, page
@@ -116,7 +115,7 @@ class Spool:
         with translated(self.path):
             rows = self._connection.execute(query).fetchall()
         return [
-            Held(-n, KINDS[kind], _priority(KINDS[kind], part), samples, size, refused or None)
+            Held(-n, KINDS[kind], priority_of(KINDS[kind], part), samples, size, refused or None)
             for n, kind, part, samples, size, refused in rows
         ]
 
@@ -211,7 +210,3 @@ def assemble(pages: Pages, part: int, kid: bytes, header: bytes, signature: byte
         rows = (values for found, values in pages.rows(page) if found == number and len(values) > 8)
         blocks += [values[8] for values in rows if values[1] == part and isinstance(values[8], bytes)][:1]
     return cose.assemble(kid, payload(header, blocks), signature)
-
-
-def _priority(kind: Kind, part: int) -> Priority:
-    return Priority.CRITICAL if kind is Kind.CATALOGUE else PRIORITIES.get(part, Priority.NORMAL)

@@ -23,14 +23,30 @@ class Oldest:
 
 
 @dataclass(frozen=True, slots=True)
+class MadeRoom:
+    """Samples as they were committed that were thinned, and samples evicted (thinned before or not), for room."""
+
+    thinned: int = 0
+    evicted: int = 0
+
+    def plus(self, other: "MadeRoom") -> "MadeRoom":
+        """The sum."""
+        return MadeRoom(self.thinned + other.thinned, self.evicted + other.evicted)
+
+
+@dataclass(frozen=True, slots=True)
 class Stock:
-    """`bytes`: on disk, log included. `history`: delivered and kept. `ledger`: entries that no batch has yet."""
+    """`bytes`: on disk, log included. `history`: delivered and kept. `ledger`: entries that no batch has yet.
+
+    `made_room` is since this life of the store began; nobody else knows it.
+    """
 
     bytes: int = 0
     held: Backlog = field(default_factory=Backlog)
     oldest: Oldest | None = None
     history: Backlog = field(default_factory=Backlog)
     ledger: int = 0
+    made_room: MadeRoom = field(default_factory=MadeRoom)
 
 
 def take(connection: sqlite3.Connection, path: Path, acked: Collection[int] = ()) -> Stock:
@@ -65,6 +81,6 @@ def _oldest(connection: sqlite3.Connection) -> Oldest | None:
 def _history(connection: sqlite3.Connection) -> Backlog:
     query = (
         "SELECT count(*), coalesce(sum(samples), 0), coalesce(sum(size), 0), 0"
-        " FROM batches WHERE acked_utc_ms > 0 AND header != x''"
+        " FROM batches WHERE acked_utc_ms > 0 AND signature != x''"
     )
     return Backlog(*connection.execute(query).fetchone())

@@ -5,7 +5,8 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -17,7 +18,7 @@ from buffer.catalogue import SeriesDefinition
 from buffer.cose import Kind
 from buffer.database import REMEDY, connect, transaction, translated
 from buffer.delivery import DAMAGED, Backlog, Held
-from buffer.errors import BatchBoundary, BatchFormatError, StoreCorrupt, StoreFull
+from buffer.errors import BatchBoundary, BatchFormatError, StoreCorrupt, StoreFull, UnknownBatch
 from buffer.header import (
     BOOT_BYTES,
     KIND_CODES,
@@ -38,7 +39,7 @@ from buffer.retention import Retention
 from buffer.riders import Riders
 from buffer.room import MIN_SIZE, Room
 from buffer.space import Space
-from buffer.stock import Stock
+from buffer.stock import MadeRoom, Stock
 from buffer.wear import Wear
 
 __all__ = ["MIN_SIZE", "Backlog", "Block", "Clock", "Held", "Store", "set_aside"]
@@ -61,6 +62,7 @@ class Store:
         self._sealer = sealing.Sealer(connection, gateway, key)
         self._riders = Riders()
         self._made: list[int] = []
+        self._made_room = MadeRoom()
         self.in_flight: Collection[int] = ()
         """Numbers that may be under way to the platform: they make room last."""
         self._lock = -1
@@ -226,12 +228,13 @@ class Store:
     def stock(self) -> Stock:
         """What the store holds, in sum."""
         with translated(self._path):
-            return stock.take(self._connection, self._path, self._riders.acked)
+            found = stock.take(self._connection, self._path, self._riders.acked)
+        return replace(found, made_room=self._made_room)
 
     def find(self, digest: bytes) -> int | None:
         """The number of the catalogue of that hash, when its bytes are kept."""
         with translated(self._path):
-            query = f"SELECT number FROM batches WHERE hash = ? AND kind = {CATALOGUE} AND header != x''"  # noqa: S608
+            query = f"SELECT number FROM batches WHERE hash = ? AND kind = {CATALOGUE} AND signature != x''"  # noqa: S608
             row = self._connection.execute(query, (digest,)).fetchone()
             return None if row is None else int(row[0])
 
@@ -272,7 +275,17 @@ class Store:
             self._memory.lowest_held = lowest_held(self._connection, self._memory.lowest_held)
 
     def write_off(self, number: int) -> None:
-        """Own up to a held batch whose bytes are damaged: its samples go into the ledger, once; it stays, refused."""
+        """Own up to a held batch whose bytes are damaged, once: an account takes its place, as of one evicted.
+
+        Where the rows do not say what it was, it stays, refused, and the ledger says what is known.
+        """
+        with suppress(BatchFormatError, UnknownBatch):
+            self._made += self._with_room(
+                lambda: self._retention.write_off(self._memory, number, self.in_flight), admin=True
+            )
+        self._note_damaged(number)
+
+    def _note_damaged(self, number: int) -> None:
         with translated(self._path):
             query = "SELECT header FROM batches WHERE number = ? AND acked_utc_ms = 0 AND refused != ?"
             row = self._connection.execute(query, (number, DAMAGED)).fetchone()
@@ -397,6 +410,7 @@ class Store:
         with self._change():
             made = self._retention.step(self._memory, self.in_flight)
         self._made += made or ()
+        self._made_room = self._made_room.plus(self._retention.freed if made is not None else MadeRoom())
         return made is not None
 
     def _told(self, sealed: list[int]) -> list[int]:

@@ -58,7 +58,7 @@ class Summary:
 
     def _kept(self) -> _Known | None:
         """The one that was used last, if it still is in the file: its transaction may have failed."""
-        query = "SELECT 1 FROM batches WHERE number = ? AND hash = ? AND header != x''"
+        query = "SELECT 1 FROM batches WHERE number = ? AND hash = ? AND signature != x''"
         known = self._known
         return known if known and self._connection.execute(query, (known.number, known.hash)).fetchone() else None
 
@@ -67,7 +67,7 @@ class Summary:
         query = (
             "SELECT k.number, k.hash, k.first_block, k.last_block FROM batches AS k WHERE k.kind = ? AND k.number ="
             " (SELECT max(catalogue) FROM batches WHERE window > 0 AND acked_utc_ms = 0 AND part >= 2)"
-            " AND k.header != x''"
+            " AND k.signature != x''"
         )
         row = self._connection.execute(query, (KIND_CODES[Kind.CATALOGUE],)).fetchone()
         if row is None:

@@ -1,6 +1,7 @@
 """What `lamppost status` shows: the daemon's state as one JSON object (docs/cli-json.md)."""
 
 import math
+from dataclasses import asdict
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -113,6 +114,7 @@ async def _buffer(agent: "Agent") -> dict[str, Any]:
         "held": _backlog(stock.held) | {"oldest": _oldest(agent.clock, stock.oldest)},
         "history": _backlog(stock.history) | {"keep_s": config.history / 1000},
         "ledger": {"waiting": stock.ledger},
+        "made_room": asdict(stock.made_room),
         "memory": {
             "bytes": keeper.waiting_bytes,
             "limit": keeper.memory,

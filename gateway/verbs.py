@@ -5,10 +5,13 @@ import fnmatch
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
+from buffer.delivery import Held
+from buffer.store import Store
 from ext import Value
 from ext.quality import describe
 from gateway.control import Args, Verb
 from gateway.errors import BadRequest, GatewayError
+from gateway.queued import held_json
 from gateway.status import status, value_json
 from gateway.stored import ANSWER_S
 
@@ -34,20 +37,19 @@ class Verbs:
         return await status(self._agent)
 
     async def queue(self, _: Args) -> list[dict[str, Any]]:
-        """The batches that are sealed and not acknowledged, the oldest thousand of them."""
+        """The batches that are sealed and not acknowledged, the oldest thousand of them; first those salvaged."""
+        spool = self._agent.spool
+
+        def waiting(store: Store) -> list[Held]:
+            return [*(spool.held() if spool is not None else ()), *store.held(QUEUE_MAX)][:QUEUE_MAX]
+
         try:
             async with asyncio.timeout(ANSWER_S):
-                held = await self._agent.store.call(lambda store: store.held(QUEUE_MAX))
+                held = await self._agent.store.call(waiting)
         except TimeoutError as error:
             why = self._agent.keeper.disk.error or "the disk does not answer"
             raise GatewayError(why, "lamppost status") from error
-        return [
-            {
-                "number": batch.number, "kind": batch.kind, "priority": batch.priority,
-                "samples": batch.samples, "bytes": batch.bytes, "refused": batch.refused,
-            }
-            for batch in held
-        ]  # fmt: skip
+        return [held_json(batch) for batch in held]
 
     async def flush(self, _: Args) -> dict[str, Any]:
         """Commit and seal everything now."""

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -18,7 +19,7 @@ from gateway.sockets import status_socket
               help="Read this store file instead of asking the daemon.")  # fmt: skip
 @json_option
 def command(run_dir: Path, save: tuple[int, Path] | None, buffer: Path | None, as_json: bool) -> None:
-    """Show the batches that wait for the platform's acknowledgement, and those that it refused."""
+    """Show the batches that wait for the platform's acknowledgement, and those that were set aside."""
     if save is not None:
         _save(run_dir, buffer, *save)
         return
@@ -31,14 +32,24 @@ def command(run_dir: Path, save: tuple[int, Path] | None, buffer: Path | None, a
         ("number>", "kind", "priority", "samples>", "bytes>", ""),
         [
             (r["number"], r["kind"], r["priority"], r["samples"], r["bytes"],
-             "" if r["refused"] is None else f"refused: {r['refused']}")
+             _remark(r))
             for r in rows
         ],
     )  # fmt: skip
-    total, shown = _total(run_dir, buffer), len(rows)
-    refused = f", {total['refused']} of them refused and set aside" if total["refused"] else ""
+    total, shown = _total(run_dir, buffer), sum(not row["salvaged"] for row in rows)
+    refused = f", {total['refused']} of them set aside" if total["refused"] else ""
     more = f", the oldest {shown} shown" if shown < total["batches"] else ""
     click.echo(f"{total['batches']} batches, {total['samples']} samples, {total['bytes']} bytes{refused}{more}")
+    if salvaged := len(rows) - shown:
+        click.echo(f"{salvaged} batches more, salvaged from a damaged buffer (lamppost status)")
+
+
+def _remark(row: dict[str, Any]) -> str:
+    """What is not as usual with a batch."""
+    told = ["salvaged"] * row["salvaged"]
+    told += [f"thinned to {row['thinned_s']} s"] if row["thinned_s"] else []
+    told += [f"set aside: {row['refused']}"] if row["refused"] is not None else []
+    return "; ".join(told)
 
 
 def _total(run_dir: Path, buffer: Path | None) -> dict[str, int]:
@@ -53,21 +64,18 @@ def _total(run_dir: Path, buffer: Path | None) -> dict[str, int]:
         return asdict(reader.stock().held)
 
 
-def _ask(run_dir: Path) -> list[dict[str, object]]:
+def _ask(run_dir: Path) -> list[dict[str, Any]]:
     with Client(status_socket(run_dir)) as client:
-        rows: list[dict[str, object]] = client.call("queue")
+        rows: list[dict[str, Any]] = client.call("queue")
         return rows
 
 
-def _offline(buffer: Path) -> list[dict[str, object]]:
+def _offline(buffer: Path) -> list[dict[str, Any]]:
     from buffer.reader import Reader
+    from gateway.queued import held_json
 
     with Reader(buffer) as reader:
-        return [
-            {"number": b.number, "kind": b.kind, "priority": b.priority, "samples": b.samples,
-             "bytes": b.bytes, "refused": b.refused}
-            for b in reader.held()
-        ]  # fmt: skip
+        return [held_json(batch) for batch in reader.held()]
 
 
 def _save(run_dir: Path, buffer: Path | None, number: int, target: Path) -> None:

@@ -74,7 +74,8 @@ def _buffer(buffer: dict[str, Any]) -> Iterator[str]:
     if ledger["waiting"]:
         yield f"        {ledger['waiting']} entries of the ledger wait for the next batch"
     if held["refused"]:
-        yield f"        {held['refused']} batches REFUSED by the platform (lamppost queue)"
+        yield f"        {held['refused']} batches SET ASIDE: refused, too large or damaged (lamppost queue)"
+    yield from _made_room(buffer["made_room"])
     for one in buffer["salvage"]:
         word = f"{one['waiting']} batches wait" if one["done"] else "being salvaged"
         yield f"        DAMAGED {one['file']}: {word}; {one['samples']} samples saved, {one['lost']} known lost"
@@ -82,6 +83,14 @@ def _buffer(buffer: dict[str, Any]) -> Iterator[str]:
         yield f"        {memory['given_up']} samples GIVEN UP while the disk took nothing; they are in the ledger"
     yield from _disk(buffer)
     yield from _card(buffer["card"])
+
+
+def _made_room(made: dict[str, int]) -> Iterator[str]:
+    done = [
+        f"{made[name]} samples {word}" for name, word in (("thinned", "thinned"), ("evicted", "EVICTED")) if made[name]
+    ]
+    if done:
+        yield f"        FULL: {' and '.join(done)} since the start; they are in the ledger"
 
 
 def _disk(buffer: dict[str, Any]) -> Iterator[str]:

@@ -19,6 +19,7 @@ from gateway.clock import AgentClock
 from gateway.errors import LinkError
 from gateway.events import wait_for_event
 from gateway.uplink.session import Session
+from gateway.uplink.sizes import SUSPECT_AFTER, Sizes
 from gateway.uplink.transport import Connector, Link, Message, Will
 
 log = logging.getLogger(__name__)
@@ -28,10 +29,6 @@ RECONNECT_MAX_S = 30.0
 FAREWELL_S = 0.5
 SETTLED_S = 10.0
 """A link that lasts so long is a good one: the next try after it comes at once."""
-SUSPECT_AFTER = 3
-"""Links in a row that broke while a batch was handed over: it may be too large for a broker that does not say so."""
-SPLIT_LEAST = 4096
-"""Bytes that every broker takes."""
 ACK_MAX_BYTES = 64 * 1024
 """An acknowledgement is under a hundred bytes; ranges of a torn backlog make it longer, never this long."""
 
@@ -101,10 +98,7 @@ class UplinkTask:
         self.state = LinkState(since=clock.now())
         self.progress_at = clock.now()
         self._wake = asyncio.Event()
-        self._handing: dict[int, int] = {}
-        """Bytes of the batches that the broker has not confirmed."""
-        self._suspect = (0, 0)
-        """The largest of them when the link broke, and how often in a row."""
+        self._sizes = Sizes()
         self.on_connected: Callable[[], None] = lambda: None
 
     async def run(self) -> None:
@@ -157,7 +151,8 @@ class UplinkTask:
             settled.cancel()
             self.session.disconnected()
         if lost is not None:
-            await self._broke()
+            if await self._broke():
+                backoff.reset()
             raise LinkError(str(lost.exceptions[0])) from lost
 
     async def _farewell(self, link: Link) -> None:
@@ -189,41 +184,60 @@ class UplinkTask:
             log.error("buffer: batch %d is not sent: %s", number, error)
             self.session.release([number])
             return
+        if await self._fits(link, number, len(data)):
+            await self._publish(link, number, data)
+
+    async def _fits(self, link: Link, number: int, size: int) -> bool:
+        """Whether the broker takes it, as far as is known; if not, others have taken its place or it is set aside."""
         room = link.room(self._topic("batch"))
-        if room is not None and len(data) > room:
-            await self._too_large(number, room)
-            return
-        self._handing[number] = len(data)
+        if room is not None and size > room:
+            await self._too_large(number, room, f"too large for the broker, which takes {room} bytes")
+            return False
+        room = self._sizes.too_large(number, size, self._clock.now())
+        return room is None or not await self._split(number, room)
+
+    async def _publish(self, link: Link, number: int, data: bytes) -> None:
+        self._sizes.handed(number, len(data))
         await link.publish(self._topic("batch"), data)
-        if self._handing.pop(number) >= self._handing.get(self._suspect[0], 0):
-            self._suspect = (0, 0)
+        self._sizes.confirmed(number)
         self.state.sent += 1
         self.state.sent_bytes += len(data)
         if self._authority is None:
             await self._outbox.acknowledge_numbers([number])
             self._released([number])
 
-    async def _too_large(self, number: int, room: int) -> None:
+    async def _too_large(self, number: int, room: int, reason: str) -> None:
         """Split a batch that the broker does not take, or set it aside: it must not hold up what is behind it."""
-        made = await self._outbox.split(number, room)
+        if not await self._split(number, room):
+            await self._outbox.refuse(number, reason)
+            self.session.release([number])
+
+    async def _split(self, number: int, room: int) -> bool:
+        """Have batches of at most `room` bytes in the place of one; whether it is done with."""
+        try:
+            made = await self._outbox.split(number, room)
+        except UnknownBatch:  # delivered, or another has taken its place meanwhile
+            self.session.release([number])
+            return True
         if made:
             log.warning("uplink: batch %d is too large for the broker: split into %d", number, len(made))
             self.sealed(made)
-        else:
-            await self._outbox.refuse(number, f"too large for the broker, which takes {room} bytes")
-        self.session.release([number])
+            self.session.release([number])
+        return bool(made)
 
-    async def _broke(self) -> None:
-        """The link broke: was a large batch under way each time? MQTT 3.1.1 brokers close it without a word."""
-        handing, self._handing = self._handing, {}
-        if not handing:
-            return
-        number = max(handing, key=lambda one: handing[one])
-        self._suspect = (number, self._suspect[1] + 1 if self._suspect[0] == number else 1)
-        if self._suspect[1] >= SUSPECT_AFTER and handing[number] > SPLIT_LEAST:
-            self._suspect = (0, 0)
-            with suppress(UnknownBatch):
-                await self._too_large(number, max(handing[number] // 2, SPLIT_LEAST))
+    async def _broke(self) -> bool:
+        """Do something about a batch that is the cause, when it seems to be one; whether it was."""
+        found = self._sizes.broke(self._clock.now())
+        if found is None:
+            return False
+        number, size, room = found
+        try:
+            await self._too_large(
+                number, room, f"too large: the link broke {SUSPECT_AFTER} times with its {size} bytes"
+            )
+        except StoreError as error:  # told of by the store's own state; it is found out again
+            log.error("uplink: batch %d is not split: %s", number, error)
+        return True
 
     async def _receive(self, link: Link, authority: PublicKey | None) -> None:
         async for message in link.messages():

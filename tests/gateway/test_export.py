@@ -53,13 +53,16 @@ class Shelf:
         )
         self.series = dict(zip(POINTS, numbers, strict=True))
 
-    def put(self, samples: Sequence[tuple[str, int, Value, int]], clock: Clock = SET, *, seal: bool = True) -> None:
+    def put(
+        self, samples: Sequence[tuple[str, int, Value, int]], clock: Clock = SET, *, seal: bool = True,
+        priority: Priority = Priority.NORMAL,
+    ) -> None:  # fmt: skip
         """Commit (point, boot_ms, value, quality) as a batch of their own."""
         packer = Packer()
         for point, boot_ms, value, quality in samples:
             assert packer.append(Series(self.series[point]), boot_ms, value, quality)
         times = [boot_ms for _, boot_ms, _, _ in samples]
-        block = Block(Priority.NORMAL, clock, len(samples), min(times), max(times), packer.commit(), fresh=True)
+        block = Block(priority, clock, len(samples), min(times), max(times), packer.commit(), fresh=True)
         self.store.commit([block], seal=seal)
 
 
@@ -348,3 +351,41 @@ def test_bytes_are_base64_of_the_urls_alphabet() -> None:
     (record,) = json.loads(text("senml", [one(b"\xfb\xef\xff\x00")]))
     assert "=" not in record["vd"]
     assert base64.urlsafe_b64decode(record["vd"] + "==") == b"\xfb\xef\xff\x00"
+
+
+def test_thinned_samples_come_out_under_the_names_of_their_statistics(tmp_path: Path) -> None:
+    """Ten minutes of a point, a sample each second, thinned to the minute; what is not thinned comes as it is."""
+    shelf = Shelf(tmp_path / "buffer.db")
+    values = {1_000 * n: Decimal(n * n * 7919 % 100_003) / 100 for n in range(600)}
+    shelf.put([("level", at, value, GOOD) for at, value in values.items()], priority=Priority.BULK)
+    for at in range(10):
+        shelf.put([("word", 700_000 + at, "on", GOOD)])
+    assert shelf.store._make_room()
+    shelf.store.close()
+    lines = well(run("export", "--store", shelf.path, "--format", "ndjson", "lamp/level*")).splitlines()
+    found = {(row["point"], row["boot_ms"]): row["value"] for row in map(json.loads, lines)}
+    minutes = [[values[at] for at in range(start, start + 60_000, 1_000)] for start in range(0, 600_000, 60_000)]
+    for minute, inside in enumerate(minutes):
+        expected = {"min": min(inside), "max": max(inside), "mean": sum(inside) / 60, "count": 60}
+        for statistic, value in expected.items():
+            assert found.pop((f"lamp/level.{statistic}", minute * 60_000)) == pytest.approx(float(value), rel=1e-12)
+    assert found == {}
+    words = well(run("export", "--store", shelf.path, "--format", "csv", "lamp/word")).splitlines()
+    assert len(words) == 11
+
+
+def test_queue_says_what_is_not_as_usual_with_a_batch(shelf: Shelf) -> None:
+    """One thinned, one set aside."""
+    shelf.put([("level", 1_000 * n, Decimal(n * n * 7919 % 100_003) / 100, GOOD) for n in range(600)],
+              priority=Priority.BULK)  # fmt: skip
+    for at in range(10):
+        shelf.put([("word", 700_000 + at, "on", GOOD)])
+    assert shelf.store._make_room()
+    shelf.store.refuse(5, "samples: not for me")
+    rows = {row["number"]: row for row in json.loads(well(run("queue", "--store", shelf.path, "--json")))}
+    assert [row["thinned_s"] for row in rows.values() if row["thinned_s"]] == [60]
+    assert (rows[5]["refused"], rows[5]["salvaged"], rows[5]["thinned_s"]) == ("samples: not for me", False, None)
+    shown = well(run("queue", "--store", shelf.path))
+    assert "thinned to 60 s" in shown
+    assert "set aside: samples: not for me" in shown
+    assert shown.splitlines()[-1].endswith("bytes, 1 of them set aside")

@@ -21,6 +21,7 @@ WELL = {
     "bytes": 51_200_000, "limit": 512_000_000, "loss_window_s": 5.0, "error": "", "salvage": [], "committed": 12_000,
     "held": SUMS | {"batches": 3, "samples": 900, "oldest": {"number": 4, "utc_ms": TRUTH, "age_s": 7_300.0}},
     "history": SUMS | {"batches": 40, "keep_s": 86_400.0}, "ledger": {"waiting": 0},
+    "made_room": {"thinned": 0, "evicted": 0},
     "memory": {"bytes": 0, "limit": 8 << 20, "samples": 0, "given_up": 0},
     "disk": {"state": "ok", "since_s": 5, "size": 10**9, "free": 5 * 10**8, "keep_free": 10**8, "low": False},
     "card": {
@@ -62,10 +63,12 @@ def test_what_is_wrong_with_the_disk_is_said() -> None:
         "memory": {"bytes": 70_000, "limit": 8 << 20, "samples": 540, "given_up": 33},
         "disk": WELL["disk"] | {"low": True, "free": 9 * 10**7},  # type: ignore[operator]
         "ledger": {"waiting": 2},
+        "made_room": {"thinned": 7_200, "evicted": 40},
         "card": WELL["card"] | {"bytes_per_day": None},  # type: ignore[operator]
     }
     assert list(_buffer(bad))[4:] == [
         "        2 entries of the ledger wait for the next batch",
+        "        FULL: 7200 samples thinned and 40 samples EVICTED since the start; they are in the ledger",
         "        33 samples GIVEN UP while the disk took nothing; they are in the ledger",
         "        DISK: the disk has not answered for 12 s; 540 samples wait in memory (0.07 MB of 8.39 MB)",
         "        DISK: 90.00 MB free, 100 MB are kept free: the buffer does not grow",

@@ -6,7 +6,7 @@ import sqlite3
 import struct
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from decimal import Decimal
@@ -92,8 +92,10 @@ class Rig:
     Every wait raises `AssertionError` with the ends of the logs when its time is over. No process is left behind.
     """
 
-    def __init__(self, folder: Path, *, buffer: Path | None = None, database: Path | None = None) -> None:
-        """`buffer` and `database` are the agent's and the collector's file, when they lie elsewhere."""
+    def __init__(
+        self, folder: Path, *, buffer: Path | None = None, database: Path | None = None, broker: Sequence[str] = ()
+    ) -> None:
+        """`buffer` and `database`: the agent's and the collector's file elsewhere. `broker`: its further lines."""
         self.folder = folder
         self.buffer = buffer or folder / "buffer.db"
         self.database = database or folder / "collector.db"
@@ -103,6 +105,7 @@ class Rig:
         self.link = Link()
         self.run_dir = folder
         self._broker: Mosquitto | None = None
+        self._broker_lines = broker
         self._env: dict[str, str] = {}
 
     async def __aenter__(self) -> Self:
@@ -247,7 +250,7 @@ class Rig:
         # a socket's path is at most 107 bytes, unix(7), and the folder's may be longer
         self.run_dir = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="lamppost-"))
         await asyncio.to_thread(self._make_keys)
-        self._broker = await asyncio.to_thread(Mosquitto, self.folder, program)
+        self._broker = await asyncio.to_thread(Mosquitto, self.folder, program, self._broker_lines)
         await asyncio.to_thread(self._broker.start)
         self.link.target = self._broker.port
         await self.link.start()

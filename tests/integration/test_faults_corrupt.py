@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from buffer.database import PAGE_BYTES as PAGE
+from gateway.client import Client
+from gateway.sockets import status_socket
 from tests.integration.harness import Rig
 from tests.integration.test_faults_disk import logged, start_devices
 
@@ -51,8 +53,10 @@ async def test_what_a_damaged_store_held_is_delivered_once(tmp_path: Path, damag
         assert await rig.stop_agent() == 0
         stream, samples = await asyncio.to_thread(kept, rig.buffer)
         await asyncio.to_thread(damage, rig.buffer)
-        await rig.link.start()
         await started(rig)
+        waiting = await rig.until(lambda: [row for row in queue(rig) if row["salvaged"]], "the queue shows them")
+        assert all(row["number"] < 0 < row["bytes"] for row in waiting)
+        await rig.link.start()
         state = await rig.until(lambda: salvaged(rig), "everything that was salvaged is delivered")
         assert state["stream"] == stream
         assert state["lost"] == 0
@@ -62,6 +66,13 @@ async def test_what_a_damaged_store_held_is_delivered_once(tmp_path: Path, damag
         assert await asyncio.to_thread(logged, rig, "agent", "set aside as") == 1
         assert await asyncio.to_thread(logged, rig, "agent", "salvaged from") == 1
         await rig.until(lambda: rig.status()["buffer"]["committed"] > 100, "sampling goes on")
+
+
+def queue(rig: Rig) -> list[dict[str, Any]]:
+    """What the agent says waits. Blocks."""
+    with Client(status_socket(rig.run_dir)) as client:
+        rows: list[dict[str, Any]] = client.call("queue")
+        return rows
 
 
 async def started(rig: Rig) -> None:
