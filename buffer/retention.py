@@ -1,6 +1,7 @@
 """Evict, thin and split: batches with new numbers take the place of others, in the caller's transaction."""
 
 import sqlite3
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -104,7 +105,8 @@ class Retention:
             samples = unpack(self._blocks(original))
         except FormatError:  # damaged; whoever sends it finds out
             return []
-        made = list(_pieces(original, samples, max_bytes))
+        joints = self._summary.joints(samples) if original.window else range(1, len(samples))
+        made = list(_pieces(original, samples, max_bytes, joints))
         if not all(made):
             return []
         self._remove(memory, [original])
@@ -311,18 +313,21 @@ def _loss(group: list[Original], reason: str) -> tuple[LedgerEntry, ...]:
     return (LedgerEntry(clock.boot, first, last, clock.clock_ms, clock.state, samples, reason),)
 
 
-def _pieces(original: Original, samples: list[Sample], max_bytes: int, start: int = 0) -> Iterator[Replacement | None]:
-    """The batches that carry `samples`, halved until each fits; None for one that never does."""
+def _pieces(
+    original: Original, samples: list[Sample], max_bytes: int, joints: Sequence[int], start: int = 0
+) -> Iterator[Replacement | None]:
+    """The batches that carry `samples`, halved at `joints` until each fits; None for one that never does."""
     made = _piece(original, samples, start)
     ledger = sum(len(header.entry_dumps(entry)) for entry in made.ledger)
     if HEADER_BYTES + CLAIM_BYTES * len(made.replaces) + ledger + len(made.block) <= max_bytes and made.block:
         yield made
-    elif len(samples) < 2:
+    elif not joints:
         yield None
     else:
-        half = len(samples) // 2
-        yield from _pieces(original, samples[:half], max_bytes, start)
-        yield from _pieces(original, samples[half:], max_bytes, start + half)
+        half = bisect_left(joints, start + len(samples) // 2, hi=len(joints) - 1)
+        cut = joints[half] - start
+        yield from _pieces(original, samples[:cut], max_bytes, joints[:half], start)
+        yield from _pieces(original, samples[cut:], max_bytes, joints[half + 1 :], start + cut)
 
 
 def _piece(original: Original, samples: list[Sample], start: int) -> Replacement:

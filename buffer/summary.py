@@ -39,11 +39,19 @@ class Summary:
         made = []
         for coarse in thin(samples, roles, window_ms):
             key = coarse.point, coarse.statistic
+            if key not in numbers and coarse.point < 0:
+                continue  # of a point of whose statistics not all were kept
             if key not in numbers:
                 definition = definitions[coarse.point].summed_by(coarse.statistic)
                 numbers[key] = number_of(self._connection, memory, definition)
             made.append((numbers[key], coarse.boot_ms, coarse.value, coarse.quality))
         return made
+
+    def joints(self, samples: Sequence[Sample]) -> list[int]:
+        """Where statistics of one window end and others begin: with the count, which is the first of them."""
+        numbers = {sample[0] for sample in samples}
+        counts = {n for n in numbers if statistic_of(self._definition(n).point)[1] == "count"}
+        return [place for place, sample in enumerate(samples) if place and sample[0] in counts]
 
     def catalogue(self, memory: Memory, clock: Clock, numbers: Collection[int]) -> int:
         """The number of a catalogue that has these series, sealed if there is none; it keeps what the last one had."""

@@ -2,6 +2,7 @@
 
 import random
 import sqlite3
+from collections import Counter
 from contextlib import closing
 from dataclasses import replace
 from itertools import pairwise
@@ -242,3 +243,34 @@ def test_what_was_thinned_and_evicted_is_counted_once(open_store: Open, public: 
     left = sum(made.header.samples if not made.header.window_ms else made.header.claimed for made in held
                if made.header.samples)  # fmt: skip
     assert told.evicted == committed - left > 0
+
+
+def test_a_split_of_thinned_batches_leaves_the_statistics_of_a_window_together(
+    open_store: Open, public: PublicKey
+) -> None:
+    store = open_store(size=MIN_SIZE)
+    store.assign(SERIES)
+    live(store, 30)
+    store.seal()
+    thinned = next(
+        one.number
+        for one in store.held()
+        if batch.decode(store.message(one.number), public).header.window_ms and one.samples > 40
+    )
+    whole = unpack(batch.decode(store.message(thinned), public).blocks)
+    pieces = [unpack(batch.decode(store.message(number), public).blocks) for number in store.split(thinned, 1200)]
+    assert len(pieces) > 2
+    assert [sample for piece in pieces for sample in piece] == whole
+    for piece in pieces:
+        assert {Counter(at for _, at, _, _ in piece)[at] % 4 for _, at, _, _ in piece} == {0}  # count, min, mean, max
+
+
+def test_points_of_which_only_the_mean_was_kept_are_thinned_as_well(open_store: Open, public: PublicKey) -> None:
+    """A window of the edge may keep some statistics only: no others come of them."""
+    store = open_store(size=MIN_SIZE)
+    means = [replace(one, point=f"{one.point}.mean") for one in SERIES[:2]]
+    assert store.assign(means) == [1, 2]
+    live(store, 30)
+    held = [batch.decode(store.message(one.number), public) for one in store.held()]
+    numbers = {sample[0] for one in held if one.header.window_ms for sample in unpack(one.blocks)}
+    assert numbers == {1, 2}
