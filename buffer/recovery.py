@@ -8,11 +8,12 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from buffer import header as headers
 from buffer.block import CATALOGUE_PART
 from buffer.database import REMEDY
-from buffer.delivery import KEPT_BLOCKS
+from buffer.delivery import DAMAGED, KEPT_BLOCKS
 from buffer.errors import BatchFormatError, StoreCorrupt, StoreError, StoreMismatch
-from buffer.header import STATES, ClockState, Header, LedgerEntry, entry_dumps
+from buffer.header import STATES, Clock, ClockState, Header, LedgerEntry, entry_dumps
 from buffer.memory import Memory
 from buffer.pages import Log
 
@@ -93,6 +94,18 @@ def lost_batch(header: Header, gateway: str) -> LedgerEntry:
         raise BatchFormatError(f"the header names gateway {header.gateway!r}")
     times = (header.first_ms, header.last_ms, header.clock_ms, header.clock_state)
     return LedgerEntry(header.boot, *times, header.samples, f"batch {header.number} is damaged on disk")
+
+
+def damaged_batch(connection: sqlite3.Connection, number: int, gateway: str, clock: Clock) -> LedgerEntry | None:
+    """The entry for a held batch found damaged; None when it is not held, or was written off before."""
+    query = "SELECT header FROM batches WHERE number = ? AND acked_utc_ms = 0 AND refused != ?"
+    row = connection.execute(query, (number, DAMAGED)).fetchone()
+    if row is None:
+        return None
+    try:
+        return lost_batch(headers.loads(row[0]), gateway)
+    except BatchFormatError:
+        return LedgerEntry(clock.boot, 0, None, 0, ClockState.UNSET, None, f"batch {number} is damaged on disk")
 
 
 def set_aside(path: Path) -> Path:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from buffer import delivery, ledger, numbering, recovery, sealing, stock
-from buffer import header as headers
 from buffer.ack import Ack
 from buffer.block import Block, OpenBatch
 from buffer.catalogue import SeriesDefinition
@@ -287,17 +286,10 @@ class Store:
 
     def _note_damaged(self, number: int) -> None:
         with translated(self._path):
-            query = "SELECT header FROM batches WHERE number = ? AND acked_utc_ms = 0 AND refused != ?"
-            row = self._connection.execute(query, (number, DAMAGED)).fetchone()
-        if row is None:
-            return
-        try:
-            entry = recovery.lost_batch(headers.loads(row[0]), self._gateway)
-        except BatchFormatError:
-            clock = self._clock()
-            entry = LedgerEntry(clock.boot, 0, None, 0, ClockState.UNSET, None, f"batch {number} is damaged on disk")
-        self.note(entry)
-        self.refuse(number, DAMAGED)
+            entry = recovery.damaged_batch(self._connection, number, self._gateway, self._clock())
+        if entry is not None:
+            self.note(entry)
+            self.refuse(number, DAMAGED)
 
     def prune(self, before_utc_ms: int) -> int:
         """Drop the bytes of batches acknowledged before then; how many. Catalogues in use stay."""

@@ -309,7 +309,7 @@ async def test_status_has_what_the_command_line_shows(tmp_path: Path, run_dir: P
         assert keys(shown["points"]) == {"id", "value", "unit", "quality", "age_s"}
         assert set(shown["buffer"]) == {
             "path", "stream", "bytes", "limit", "loss_window_s", "error", "salvage", "samples", "committed", "commits",
-            "sealed", "held", "history", "ledger", "memory", "disk", "card",
+            "sealed", "held", "made_room", "history", "ledger", "memory", "disk", "card",
         }  # fmt: skip
         sums = {"batches", "samples", "bytes", "refused"}
         assert set(shown["buffer"]["held"]) == sums | {"oldest"}
