@@ -31,6 +31,8 @@ cdef enum:
     RANK_FRESH = 14  # a shape seen once
     RANK_FAR = 15
     RANKED_SHAPES = 256  # of a batch with more no order is sought: it takes a look at each
+    CLUSTER = 8  # shapes whose earliest is kept, so that most of them need no look
+    CLUSTERS = 32
 
     CONTEXTS = 17  # sizes of surprise, in half powers of two
     GUESSES = 4
@@ -473,7 +475,8 @@ cdef inline void learn_time(Shape* s, int64_t boot_ms, int64_t record_ms, bint a
 
 cdef struct Batch:
     Cdf[MODELS] models
-    int64_t[RANKED_SHAPES] when  # the first shapes are due; LATER for one seen once
+    int64_t[RANKED_SHAPES] when  # the first shapes are due; LATER for one seen once, or none
+    int64_t[CLUSTERS] soonest  # the least of each cluster
     Shape* shapes
     Field* fields
     Cdf* groups
@@ -498,6 +501,10 @@ cdef inline void batch_start(Batch* b) noexcept nogil:
     for i in range(CONTEXTS):
         cdf_expect(&b.models[M_VALUE + i], i)
         cdf_expect(&b.models[M_TIME + i], i)
+    for i in range(RANKED_SHAPES):
+        b.when[i] = LATER
+    for i in range(CLUSTERS):
+        b.soonest[i] = LATER
     b.shape_count = 0
     b.field_count = 0
     b.group_count = 0
@@ -510,39 +517,74 @@ cdef inline void batch_start(Batch* b) noexcept nogil:
 
 
 cdef inline int rank_of(const Batch* b, int shape) noexcept nogil:
-    """How many shapes seen twice or more are due before this one, without the expected one; of equals the first is."""
+    """How many shapes seen twice or more are due before this one, without the expected one; of equals the first is.
+
+    Beyond RANK_FRESH it is any number that is not below it.
+    """
     cdef int64_t due = b.when[shape]
     cdef int skip = b.shapes[b.last_shape].successor
     cdef int rank = 0
-    cdef int i
-    for i in range(shape):
-        rank += b.when[i] <= due
-    for i in range(shape + 1, b.shape_count):
-        rank += b.when[i] < due
-    if skip >= 0 and (b.when[skip] < due or b.when[skip] == due and skip < shape):
+    cdef int cluster, i
+    for cluster in range((b.shape_count + CLUSTER - 1) // CLUSTER):
+        if b.soonest[cluster] > due:
+            continue
+        for i in range(CLUSTER * cluster, CLUSTER * cluster + CLUSTER):
+            rank += b.when[i] < due + (i < shape)
+        if rank > RANK_FRESH:
+            return rank - 1
+    if skip >= 0 and b.when[skip] < due + (skip < shape):
         rank -= 1
     return rank
 
 
-cdef inline int ranked(Batch* b, int rank) noexcept nogil:
-    """The shape of that rank; -1 where there is none."""
-    cdef int skip = b.shapes[b.last_shape].successor
-    cdef int64_t after = -LATER
+cdef inline int64_t soonest_from(const Batch* b, int cluster, int64_t due, int shape) noexcept nogil:
+    """The earliest of a cluster that is not before `due`, nor at `due` up to that shape."""
+    cdef int64_t best = LATER
+    cdef int64_t at
+    cdef int i
+    for i in range(CLUSTER * cluster, CLUSTER * cluster + CLUSTER):
+        at = b.when[i] if b.when[i] >= due + (i <= shape) else LATER
+        best = at if at < best else best
+    return best
+
+
+cdef inline void set_due(Batch* b, int shape, int64_t due) noexcept nogil:
+    cdef int first = shape & ~(CLUSTER - 1)
     cdef int64_t best
+    cdef int i
+    b.when[shape] = due
+    best = b.when[first]
+    for i in range(1, CLUSTER):
+        best = b.when[first + i] if b.when[first + i] < best else best
+    b.soonest[shape // CLUSTER] = best
+
+
+cdef inline int ranked(const Batch* b, int rank) noexcept nogil:
+    """The shape of that rank; -1 where there is none."""
+    cdef int64_t[CLUSTERS] soonest
+    cdef int clusters = (b.shape_count + CLUSTER - 1) // CLUSTER
+    cdef int skip = b.shapes[b.last_shape].successor
+    cdef int64_t best
+    cdef int64_t after = -LATER
     cdef int found = -1
-    cdef int i, at
+    cdef int cluster, i
+    for i in range(clusters):
+        soonest[i] = b.soonest[i]
     while rank >= 0:
         best = LATER
-        at = -1
-        for i in range(b.shape_count):
-            if b.when[i] < best and i != skip and (b.when[i] > after or b.when[i] == after and i > found):
-                best = b.when[i]
-                at = i
-        if at < 0:
+        cluster = -1
+        for i in range(clusters):
+            cluster = i if soonest[i] < best else cluster
+            best = soonest[i] if soonest[i] < best else best
+        if cluster < 0:
             return -1
-        found = at
+        i = found + 1 if best == after and found // CLUSTER == cluster else CLUSTER * cluster
+        while b.when[i] != best:
+            i += 1
+        found = i
         after = best
-        rank -= 1
+        soonest[cluster] = soonest_from(b, cluster, best, found)
+        rank -= found != skip
     return found
 
 
@@ -577,7 +619,7 @@ cdef inline void settle_record(Batch* b, int32_t index, int64_t boot_ms) noexcep
         b.beside = 0
     learn_time(&b.shapes[index], boot_ms, b.last_ms, b.last_shape < 0)
     if index < RANKED_SHAPES:
-        b.when[index] = due(&b.shapes[index]) if b.shapes[index].seen > 1 else LATER
+        set_due(b, index, due(&b.shapes[index]) if b.shapes[index].seen > 1 else LATER)
     b.last_shape = index
     b.last_ms = boot_ms
 
