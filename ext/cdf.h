@@ -98,9 +98,16 @@ static const double POWERS_OF_TEN[23] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7,
     1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
 static const int64_t WHOLE_POWERS[10] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000};
 
+/* Without a branch: what is learnt from is as likely zero as not. */
 static inline int bit_length(uint64_t value)
 {
-    return value ? 64 - __builtin_clzll(value) : 0;
+    return 64 - __builtin_clzll(value | 1) - (value == 0);
+}
+
+/* The value's first bits from its highest one on, with zeros below where it has fewer; 0 for 0. */
+static inline int top_bits(uint64_t value, int count)
+{
+    return (int)(value << __builtin_clzll(value | 1) >> (64 - count));
 }
 
 #endif

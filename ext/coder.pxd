@@ -16,6 +16,7 @@ cdef extern from "cdf.h" nogil:
     void cdf_mean(const Cdf* a, const Cdf* b, int16_t* mean) noexcept
     int cdf_find(const int16_t* c, int value) noexcept
     int bit_length(uint64_t value) noexcept
+    int top_bits(uint64_t value, int count) noexcept
     const double POWERS_OF_TEN[23]
     const int64_t WHOLE_POWERS[10]
 

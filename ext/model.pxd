@@ -4,7 +4,7 @@
 from cpython.mem cimport PyMem_Realloc
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from ext.coder cimport Cdf, WHOLE_POWERS, bit_length, cdf_expect, cdf_reset
+from ext.coder cimport Cdf, WHOLE_POWERS, bit_length, cdf_expect, cdf_reset, top_bits
 from ext.wire cimport KIND_INT, KIND_MIXED, KIND_NONE, KIND_QUOTIENT, KIND_SINGLE
 
 cdef enum:
@@ -146,10 +146,8 @@ cdef inline uint64_t absolute(int64_t value) noexcept nogil:
 cdef inline int context(int64_t size) noexcept nogil:
     """The frequencies to use for a surprise expected to be of that size."""
     cdef int bits = bit_length(<uint64_t>size)
-    cdef int half = <int>(size >> (bits - 2)) & 1 if bits > 1 else 0
-    if bits == 0:
-        return 0
-    return 1 + 2 * ((bits if bits < 8 else 8) - 1) + half
+    cdef int half = top_bits(<uint64_t>size, 2) & 1
+    return 2 * (bits if bits < 8 else 8) - 1 + half + (bits == 0)
 
 
 cdef inline int plain_bits(int64_t size) noexcept nogil:
@@ -160,10 +158,7 @@ cdef inline int plain_bits(int64_t size) noexcept nogil:
 
 cdef inline int32_t logarithm(uint64_t value) noexcept nogil:
     """Sixteenths of the binary logarithm, about; 0 for 0."""
-    cdef int bits = bit_length(value)
-    if bits == 0:
-        return 0
-    return 16 * bits + <int32_t>((value >> (bits - 5) if bits > 4 else value << (5 - bits)) & 15)
+    return 16 * bit_length(value) + (top_bits(value, 5) & 15)
 
 
 cdef inline int64_t surprise_size(int64_t size, int64_t surprise, int shift) noexcept nogil:
@@ -198,7 +193,7 @@ cdef inline int token(int64_t s, int* bits, uint64_t* rest) noexcept nogil:
 
 
 cdef inline int token_bits(int symbol) noexcept nogil:
-    return 0 if symbol < 11 else 2 if symbol < 13 else 4
+    return 2 * ((symbol >= 11) + (symbol >= 13))
 
 
 cdef inline int64_t from_token(int symbol, int64_t rest) noexcept nogil:
@@ -262,14 +257,16 @@ cdef inline void field_start(Field* f, uint32_t number) noexcept nogil:
 cdef inline void guess(const Field* f, int64_t beside, Guess* g) noexcept nogil:
     """Four guesses of the next difference; the best is the one that was least wrong lately."""
     cdef int i
+    cdef int32_t best, error
     g.values[0] = 0
     g.values[1] = f.difference
     g.values[2] = f.drift >> 8
     g.values[3] = beside * f.weight >> 12
-    g.best = 0
+    best = GUESSES * f.error[0]
     for i in range(1, GUESSES):
-        if f.error[i] < f.error[g.best]:
-            g.best = i
+        error = GUESSES * f.error[i] + i  # so that the least is the first one of equals
+        best = error if error < best else best
+    g.best = best & (GUESSES - 1)
 
 
 cdef inline void learn_weight(Field* f, int64_t difference, int64_t beside, int64_t guessed) noexcept nogil:
@@ -402,11 +399,16 @@ cdef inline int64_t due(const Shape* s) noexcept nogil:
     return s.phase + s.interval
 
 
+cdef inline bint is_on_grid(const Shape* s) noexcept nogil:
+    """Whether the shape's own grid says more of its next time than the usual interval since the record before."""
+    return ((s.seen > 1) & (s.error[1] < s.error[0])) | ((s.seen == 1) & (s.interval != 0))
+
+
 cdef inline int64_t expected(const Shape* s, int64_t record_ms) noexcept nogil:
     """The likeliest time of the shape's next record; `record_ms` is that of the record before, of whatever shape."""
-    if s.seen > 1 and s.error[1] < s.error[0] or s.seen == 1 and s.interval:
-        return (due(s) + 8) >> 4
-    return record_ms + (s.gap >> 4)
+    cdef int64_t by_grid = (due(s) + 8) >> 4
+    cdef int64_t by_gap = record_ms + (s.gap >> 4)
+    return by_grid if is_on_grid(s) else by_gap
 
 
 cdef inline void learn_gap(Shape* s, int64_t gap, bint first) noexcept nogil:
@@ -421,7 +423,7 @@ cdef inline void learn_gap(Shape* s, int64_t gap, bint first) noexcept nogil:
         s.missed = not s.missed
     else:
         s.missed = False
-        s.gap += wrong >> (1 if s.seen < 4 else 2 if s.seen < 12 else 3)
+        s.gap += wrong >> (1 + (s.seen >= 4) + (s.seen >= 12))
 
 
 cdef inline void learn_grid(Shape* s, int64_t now) noexcept nogil:
@@ -442,20 +444,21 @@ cdef inline void learn_grid(Shape* s, int64_t now) noexcept nogil:
         s.steady = 2
     else:
         wrong = PERIOD_CLIP if wrong > PERIOD_CLIP else -PERIOD_CLIP if wrong < -PERIOD_CLIP else wrong
-        shift = 0 if s.steady < 2 else 1 if s.steady < 4 else 2
+        shift = (s.steady >= 2) + (s.steady >= 4)
         s.phase += s.interval + (wrong >> shift)
-        s.interval += wrong >> (2 * (0 if s.steady < 2 else 1 if s.steady < 4 else 2 if s.steady < 10 else 3) + 1)
-        if s.steady < 255:
-            s.steady += 1
+        s.interval += wrong >> (2 * (shift + (s.steady >= 10)) + 1)
+        s.steady += s.steady < 255
     s.spread = spread
     s.before = now
 
 
 cdef inline void learn_time(Shape* s, int64_t boot_ms, int64_t record_ms, bint alone) noexcept nogil:
     """Take note of a record's time; `alone`: it is the first of the batch."""
-    cdef int64_t wrong = boot_ms - expected(s, record_ms)
-    cdef int32_t by_gap = 256 * bit_length(absolute(boot_ms - record_ms - (s.gap >> 4)))
-    cdef int32_t by_grid = 256 * bit_length(absolute(boot_ms - ((due(s) + 8) >> 4)))
+    cdef int64_t off_gap = boot_ms - record_ms - (s.gap >> 4)
+    cdef int64_t off_grid = boot_ms - ((due(s) + 8) >> 4)
+    cdef int64_t wrong = off_grid if is_on_grid(s) else off_gap
+    cdef int32_t by_gap = 256 * bit_length(absolute(off_gap))
+    cdef int32_t by_grid = 256 * bit_length(absolute(off_grid))
     if s.seen == 1:
         s.size = 16 * <int64_t>absolute(clip(wrong, 12))
     elif s.seen > 1:
