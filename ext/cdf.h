@@ -110,4 +110,18 @@ static inline int top_bits(uint64_t value, int count)
     return (int)(value << __builtin_clzll(value | 1) >> (64 - count));
 }
 
+/* Four bytes, most significant first. */
+static inline uint32_t load_big(const uint8_t *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+static inline void store_big(uint8_t *p, uint32_t value)
+{
+    p[0] = (uint8_t)(value >> 24);
+    p[1] = (uint8_t)(value >> 16);
+    p[2] = (uint8_t)(value >> 8);
+    p[3] = (uint8_t)value;
+}
+
 #endif
