@@ -57,6 +57,12 @@ static inline void cdf_expect(Cdf *cdf, int context)
     cdf->rate = 3;
 }
 
+/* The rate after so many symbols: one more from 2, 5, 13, 29 and 61 of them on. */
+static const uint8_t cdf_rates[62] = {
+    1, 1, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 5, 5,
+    5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 6,
+};
+
 static inline void cdf_learn(Cdf *cdf, int symbol)
 {
     static const cdf_lanes low = {0, 1, 2, 3, 4, 5, 6, 7}, high = {8, 9, 10, 11, 12, 13, 14, 15};
@@ -67,10 +73,8 @@ static inline void cdf_learn(Cdf *cdf, int symbol)
     c[0] += (goal - c[0]) >> cdf->rate;
     goal = high * CDF_FLOOR + ((cdf_lanes)(high > at) & mass);
     c[1] += (goal - c[1]) >> cdf->rate;
-    if (cdf->seen < 61) {
-        cdf->seen++;
-        cdf->rate = (uint8_t)(1 + (cdf->seen > 1) + (cdf->seen > 4) + (cdf->seen > 12) + (cdf->seen > 28) + (cdf->seen > 60));
-    }
+    cdf->seen += cdf->seen < 61;
+    cdf->rate = cdf_rates[cdf->seen];
 }
 
 /* The mean of two, each rounded down. */
