@@ -31,7 +31,7 @@ cdef enum:
     POWERS = 22  # powers of ten up to it are doubles
 
     DECIMALS_BITS = 11
-    DECIMALS = 2048  # decimals that are kept to be used again
+    DECIMALS = 1 << DECIMALS_BITS  # kept to be used again
 
     AS_NOTHING = 0  # ext.columns
     AS_INTEGER = 1
@@ -67,6 +67,7 @@ cdef int _SCALED_FLOAT = SCALED_FLOAT_WORK
 cdef int64_t _NUMBERS = MAX_SERIES_NUMBER
 cdef int64_t _SCALES = MAX_SCALES
 cdef int64_t BIGGEST = 9007199254740992  # 2**53: integers below it are doubles
+cdef uint64_t MIX = 0x9E3779B97F4A7C15  # 2**64 over the golden ratio: spreads neighbours (Knuth, TAOCP 3, 6.4)
 cdef int64_t SMALL = 1073741824  # the product of two integers below it is far from 2**63
 
 
@@ -605,7 +606,7 @@ cdef class _Reader:
         """The decimal of a raw integer, owned here until another takes its place."""
         cdef PyObject* before
         cdef uint64_t scale = 2 * <uint64_t>f.scale + (f.kind == KIND_UINT)
-        cdef Decimals* known = &self.decimals[(f.last + scale * <uint64_t>0x9E3779B1) * <uint64_t>0x9E3779B97F4A7C15 >> (64 - DECIMALS_BITS)]
+        cdef Decimals* known = &self.decimals[(f.last + scale * MIX) * MIX >> (64 - DECIMALS_BITS)]
         if known.value == NULL or known.raw != f.last or known.scale != scale:
             value = _multiply(self.scaled_number(f), self.units[f.scale])
             before = known.value
