@@ -57,6 +57,12 @@ static inline void cdf_expect(Cdf *cdf, int context)
     cdf->rate = 3;
 }
 
+/* The rate after so many symbols: one more from 2, 5, 13, 29 and 61 of them on. */
+static const uint8_t cdf_rates[62] = {
+    1, 1, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 5, 5,
+    5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 6,
+};
+
 static inline void cdf_learn(Cdf *cdf, int symbol)
 {
     static const cdf_lanes low = {0, 1, 2, 3, 4, 5, 6, 7}, high = {8, 9, 10, 11, 12, 13, 14, 15};
@@ -67,10 +73,8 @@ static inline void cdf_learn(Cdf *cdf, int symbol)
     c[0] += (goal - c[0]) >> cdf->rate;
     goal = high * CDF_FLOOR + ((cdf_lanes)(high > at) & mass);
     c[1] += (goal - c[1]) >> cdf->rate;
-    if (cdf->seen < 61) {
-        cdf->seen++;
-        cdf->rate = (uint8_t)(1 + (cdf->seen > 1) + (cdf->seen > 4) + (cdf->seen > 12) + (cdf->seen > 28) + (cdf->seen > 60));
-    }
+    cdf->seen += cdf->seen < 61;
+    cdf->rate = cdf_rates[cdf->seen];
 }
 
 /* The mean of two, each rounded down. */
@@ -98,9 +102,30 @@ static const double POWERS_OF_TEN[23] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7,
     1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
 static const int64_t WHOLE_POWERS[10] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000};
 
+/* Without a branch: what is learnt from is as likely zero as not. */
 static inline int bit_length(uint64_t value)
 {
-    return value ? 64 - __builtin_clzll(value) : 0;
+    return 64 - __builtin_clzll(value | 1) - (value == 0);
+}
+
+/* The value's first bits from its highest one on, with zeros below where it has fewer; 0 for 0. */
+static inline int top_bits(uint64_t value, int count)
+{
+    return (int)(value << __builtin_clzll(value | 1) >> (64 - count));
+}
+
+/* Four bytes, most significant first. */
+static inline uint32_t load_big(const uint8_t *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+static inline void store_big(uint8_t *p, uint32_t value)
+{
+    p[0] = (uint8_t)(value >> 24);
+    p[1] = (uint8_t)(value >> 16);
+    p[2] = (uint8_t)(value >> 8);
+    p[3] = (uint8_t)value;
 }
 
 #endif

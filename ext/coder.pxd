@@ -16,6 +16,9 @@ cdef extern from "cdf.h" nogil:
     void cdf_mean(const Cdf* a, const Cdf* b, int16_t* mean) noexcept
     int cdf_find(const int16_t* c, int value) noexcept
     int bit_length(uint64_t value) noexcept
+    int top_bits(uint64_t value, int count) noexcept
+    uint32_t load_big(const uint8_t* p) noexcept
+    void store_big(uint8_t* p, uint32_t value) noexcept
     const double POWERS_OF_TEN[23]
     const int64_t WHOLE_POWERS[10]
 
@@ -26,6 +29,7 @@ cdef enum:
     TRUSTED = 3  # symbols after which a field's own frequencies count beside the shared ones
     CHUNK = 16  # plain bits coded at once
     TAIL = 4  # bytes at most that end a block
+    WORD = 4  # bytes moved at once, as a loop over them is hard to foresee
 
 
 cdef struct Encoder:
@@ -60,16 +64,16 @@ cdef inline void carry(uint8_t* p) noexcept nogil:
 
 
 cdef inline void put_share(Encoder* e, uint32_t start, uint32_t width) noexcept nogil:
-    """Narrow the range to [start, start + width) of it, both already in its units."""
+    """Narrow the range to [start, start + width) of it, both already in its units; writes WORD bytes, of which it keeps some."""
+    cdef int done
     e.low += start
     if e.low < start:
         carry(e.p)
-    e.range = width
-    while e.range < 1 << 24:
-        e.p[0] = <uint8_t>(e.low >> 24)
-        e.p += 1
-        e.low <<= 8
-        e.range <<= 8
+    store_big(e.p, e.low)
+    done = (32 - bit_length(width)) & ~7
+    e.p += done >> 3
+    e.low <<= done
+    e.range = width << done
 
 
 cdef inline void put_by(Encoder* e, const int16_t* c, int symbol) noexcept nogil:
@@ -158,7 +162,14 @@ cdef inline void decoder_start(Decoder* d, const uint8_t* p, const uint8_t* end)
 
 
 cdef inline void take_share(Decoder* d, uint32_t start, uint32_t width) noexcept nogil:
+    cdef int done
     d.code -= start
+    done = (32 - bit_length(width)) & ~7
+    if d.end - d.p >= WORD:
+        d.code = <uint32_t>((<uint64_t>d.code << 32 | load_big(d.p)) >> (32 - done))
+        d.p += done >> 3
+        d.range = width << done
+        return
     d.range = width
     while d.range < 1 << 24:
         d.code = d.code << 8 | next_byte(d)

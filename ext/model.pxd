@@ -4,7 +4,7 @@
 from cpython.mem cimport PyMem_Realloc
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from ext.coder cimport Cdf, WHOLE_POWERS, bit_length, cdf_expect, cdf_reset
+from ext.coder cimport Cdf, WHOLE_POWERS, bit_length, cdf_expect, cdf_reset, top_bits
 from ext.wire cimport KIND_INT, KIND_MIXED, KIND_NONE, KIND_QUOTIENT, KIND_SINGLE
 
 cdef enum:
@@ -31,6 +31,8 @@ cdef enum:
     RANK_FRESH = 14  # a shape seen once
     RANK_FAR = 15
     RANKED_SHAPES = 256  # of a batch with more no order is sought: it takes a look at each
+    CLUSTER = 8  # shapes whose earliest is kept, so that most of them need no look
+    CLUSTERS = 32
 
     CONTEXTS = 17  # sizes of surprise, in half powers of two
     GUESSES = 4
@@ -144,10 +146,8 @@ cdef inline uint64_t absolute(int64_t value) noexcept nogil:
 cdef inline int context(int64_t size) noexcept nogil:
     """The frequencies to use for a surprise expected to be of that size."""
     cdef int bits = bit_length(<uint64_t>size)
-    cdef int half = <int>(size >> (bits - 2)) & 1 if bits > 1 else 0
-    if bits == 0:
-        return 0
-    return 1 + 2 * ((bits if bits < 8 else 8) - 1) + half
+    cdef int half = top_bits(<uint64_t>size, 2) & 1
+    return 2 * (bits if bits < 8 else 8) - 1 + half + (bits == 0)
 
 
 cdef inline int plain_bits(int64_t size) noexcept nogil:
@@ -158,10 +158,7 @@ cdef inline int plain_bits(int64_t size) noexcept nogil:
 
 cdef inline int32_t logarithm(uint64_t value) noexcept nogil:
     """Sixteenths of the binary logarithm, about; 0 for 0."""
-    cdef int bits = bit_length(value)
-    if bits == 0:
-        return 0
-    return 16 * bits + <int32_t>((value >> (bits - 5) if bits > 4 else value << (5 - bits)) & 15)
+    return 16 * bit_length(value) + (top_bits(value, 5) & 15)
 
 
 cdef inline int64_t surprise_size(int64_t size, int64_t surprise, int shift) noexcept nogil:
@@ -196,7 +193,7 @@ cdef inline int token(int64_t s, int* bits, uint64_t* rest) noexcept nogil:
 
 
 cdef inline int token_bits(int symbol) noexcept nogil:
-    return 0 if symbol < 11 else 2 if symbol < 13 else 4
+    return 2 * ((symbol >= 11) + (symbol >= 13))
 
 
 cdef inline int64_t from_token(int symbol, int64_t rest) noexcept nogil:
@@ -260,14 +257,16 @@ cdef inline void field_start(Field* f, uint32_t number) noexcept nogil:
 cdef inline void guess(const Field* f, int64_t beside, Guess* g) noexcept nogil:
     """Four guesses of the next difference; the best is the one that was least wrong lately."""
     cdef int i
+    cdef int32_t best, error
     g.values[0] = 0
     g.values[1] = f.difference
     g.values[2] = f.drift >> 8
     g.values[3] = beside * f.weight >> 12
-    g.best = 0
+    best = GUESSES * f.error[0]
     for i in range(1, GUESSES):
-        if f.error[i] < f.error[g.best]:
-            g.best = i
+        error = GUESSES * f.error[i] + i  # so that the least is the first one of equals
+        best = error if error < best else best
+    g.best = best & (GUESSES - 1)
 
 
 cdef inline void learn_weight(Field* f, int64_t difference, int64_t beside, int64_t guessed) noexcept nogil:
@@ -400,11 +399,16 @@ cdef inline int64_t due(const Shape* s) noexcept nogil:
     return s.phase + s.interval
 
 
+cdef inline bint is_on_grid(const Shape* s) noexcept nogil:
+    """Whether the shape's own grid says more of its next time than the usual interval since the record before."""
+    return ((s.seen > 1) & (s.error[1] < s.error[0])) | ((s.seen == 1) & (s.interval != 0))
+
+
 cdef inline int64_t expected(const Shape* s, int64_t record_ms) noexcept nogil:
     """The likeliest time of the shape's next record; `record_ms` is that of the record before, of whatever shape."""
-    if s.seen > 1 and s.error[1] < s.error[0] or s.seen == 1 and s.interval:
-        return (due(s) + 8) >> 4
-    return record_ms + (s.gap >> 4)
+    cdef int64_t by_grid = (due(s) + 8) >> 4
+    cdef int64_t by_gap = record_ms + (s.gap >> 4)
+    return by_grid if is_on_grid(s) else by_gap
 
 
 cdef inline void learn_gap(Shape* s, int64_t gap, bint first) noexcept nogil:
@@ -419,7 +423,7 @@ cdef inline void learn_gap(Shape* s, int64_t gap, bint first) noexcept nogil:
         s.missed = not s.missed
     else:
         s.missed = False
-        s.gap += wrong >> (1 if s.seen < 4 else 2 if s.seen < 12 else 3)
+        s.gap += wrong >> (1 + (s.seen >= 4) + (s.seen >= 12))
 
 
 cdef inline void learn_grid(Shape* s, int64_t now) noexcept nogil:
@@ -440,20 +444,21 @@ cdef inline void learn_grid(Shape* s, int64_t now) noexcept nogil:
         s.steady = 2
     else:
         wrong = PERIOD_CLIP if wrong > PERIOD_CLIP else -PERIOD_CLIP if wrong < -PERIOD_CLIP else wrong
-        shift = 0 if s.steady < 2 else 1 if s.steady < 4 else 2
+        shift = (s.steady >= 2) + (s.steady >= 4)
         s.phase += s.interval + (wrong >> shift)
-        s.interval += wrong >> (2 * (0 if s.steady < 2 else 1 if s.steady < 4 else 2 if s.steady < 10 else 3) + 1)
-        if s.steady < 255:
-            s.steady += 1
+        s.interval += wrong >> (2 * (shift + (s.steady >= 10)) + 1)
+        s.steady += s.steady < 255
     s.spread = spread
     s.before = now
 
 
 cdef inline void learn_time(Shape* s, int64_t boot_ms, int64_t record_ms, bint alone) noexcept nogil:
     """Take note of a record's time; `alone`: it is the first of the batch."""
-    cdef int64_t wrong = boot_ms - expected(s, record_ms)
-    cdef int32_t by_gap = 256 * bit_length(absolute(boot_ms - record_ms - (s.gap >> 4)))
-    cdef int32_t by_grid = 256 * bit_length(absolute(boot_ms - ((due(s) + 8) >> 4)))
+    cdef int64_t off_gap = boot_ms - record_ms - (s.gap >> 4)
+    cdef int64_t off_grid = boot_ms - ((due(s) + 8) >> 4)
+    cdef int64_t wrong = off_grid if is_on_grid(s) else off_gap
+    cdef int32_t by_gap = 256 * bit_length(absolute(off_gap))
+    cdef int32_t by_grid = 256 * bit_length(absolute(off_grid))
     if s.seen == 1:
         s.size = 16 * <int64_t>absolute(clip(wrong, 12))
     elif s.seen > 1:
@@ -473,7 +478,8 @@ cdef inline void learn_time(Shape* s, int64_t boot_ms, int64_t record_ms, bint a
 
 cdef struct Batch:
     Cdf[MODELS] models
-    int64_t[RANKED_SHAPES] when  # the first shapes are due; LATER for one seen once
+    int64_t[RANKED_SHAPES] when  # the first shapes are due; LATER for one seen once, or none
+    int64_t[CLUSTERS] soonest  # the least of each cluster
     Shape* shapes
     Field* fields
     Cdf* groups
@@ -498,6 +504,10 @@ cdef inline void batch_start(Batch* b) noexcept nogil:
     for i in range(CONTEXTS):
         cdf_expect(&b.models[M_VALUE + i], i)
         cdf_expect(&b.models[M_TIME + i], i)
+    for i in range(RANKED_SHAPES):
+        b.when[i] = LATER
+    for i in range(CLUSTERS):
+        b.soonest[i] = LATER
     b.shape_count = 0
     b.field_count = 0
     b.group_count = 0
@@ -510,39 +520,74 @@ cdef inline void batch_start(Batch* b) noexcept nogil:
 
 
 cdef inline int rank_of(const Batch* b, int shape) noexcept nogil:
-    """How many shapes seen twice or more are due before this one, without the expected one; of equals the first is."""
+    """How many shapes seen twice or more are due before this one, without the expected one; of equals the first is.
+
+    Beyond RANK_FRESH it is any number that is not below it.
+    """
     cdef int64_t due = b.when[shape]
     cdef int skip = b.shapes[b.last_shape].successor
     cdef int rank = 0
-    cdef int i
-    for i in range(shape):
-        rank += b.when[i] <= due
-    for i in range(shape + 1, b.shape_count):
-        rank += b.when[i] < due
-    if skip >= 0 and (b.when[skip] < due or b.when[skip] == due and skip < shape):
+    cdef int cluster, i
+    for cluster in range((b.shape_count + CLUSTER - 1) // CLUSTER):
+        if b.soonest[cluster] > due:
+            continue
+        for i in range(CLUSTER * cluster, CLUSTER * cluster + CLUSTER):
+            rank += b.when[i] < due + (i < shape)
+        if rank > RANK_FRESH:
+            return rank - 1
+    if skip >= 0 and b.when[skip] < due + (skip < shape):
         rank -= 1
     return rank
 
 
-cdef inline int ranked(Batch* b, int rank) noexcept nogil:
-    """The shape of that rank; -1 where there is none."""
-    cdef int skip = b.shapes[b.last_shape].successor
-    cdef int64_t after = -LATER
+cdef inline int64_t soonest_from(const Batch* b, int cluster, int64_t due, int shape) noexcept nogil:
+    """The earliest of a cluster that is not before `due`, nor at `due` up to that shape."""
+    cdef int64_t best = LATER
+    cdef int64_t at
+    cdef int i
+    for i in range(CLUSTER * cluster, CLUSTER * cluster + CLUSTER):
+        at = b.when[i] if b.when[i] >= due + (i <= shape) else LATER
+        best = at if at < best else best
+    return best
+
+
+cdef inline void set_due(Batch* b, int shape, int64_t due) noexcept nogil:
+    cdef int first = shape & ~(CLUSTER - 1)
     cdef int64_t best
+    cdef int i
+    b.when[shape] = due
+    best = b.when[first]
+    for i in range(1, CLUSTER):
+        best = b.when[first + i] if b.when[first + i] < best else best
+    b.soonest[shape // CLUSTER] = best
+
+
+cdef inline int ranked(const Batch* b, int rank) noexcept nogil:
+    """The shape of that rank; -1 where there is none."""
+    cdef int64_t[CLUSTERS] soonest
+    cdef int clusters = (b.shape_count + CLUSTER - 1) // CLUSTER
+    cdef int skip = b.shapes[b.last_shape].successor
+    cdef int64_t best
+    cdef int64_t after = -LATER
     cdef int found = -1
-    cdef int i, at
+    cdef int cluster, i
+    for i in range(clusters):
+        soonest[i] = b.soonest[i]
     while rank >= 0:
         best = LATER
-        at = -1
-        for i in range(b.shape_count):
-            if b.when[i] < best and i != skip and (b.when[i] > after or b.when[i] == after and i > found):
-                best = b.when[i]
-                at = i
-        if at < 0:
+        cluster = -1
+        for i in range(clusters):
+            cluster = i if soonest[i] < best else cluster
+            best = soonest[i] if soonest[i] < best else best
+        if cluster < 0:
             return -1
-        found = at
+        i = found + 1 if best == after and found // CLUSTER == cluster else CLUSTER * cluster
+        while b.when[i] != best:
+            i += 1
+        found = i
         after = best
-        rank -= 1
+        soonest[cluster] = soonest_from(b, cluster, best, found)
+        rank -= found != skip
     return found
 
 
@@ -577,7 +622,7 @@ cdef inline void settle_record(Batch* b, int32_t index, int64_t boot_ms) noexcep
         b.beside = 0
     learn_time(&b.shapes[index], boot_ms, b.last_ms, b.last_shape < 0)
     if index < RANKED_SHAPES:
-        b.when[index] = due(&b.shapes[index]) if b.shapes[index].seen > 1 else LATER
+        set_due(b, index, due(&b.shapes[index]) if b.shapes[index].seen > 1 else LATER)
     b.last_shape = index
     b.last_ms = boot_ms
 

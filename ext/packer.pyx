@@ -10,7 +10,7 @@ from cpython.object cimport PyObject
 from libc.math cimport isnan
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
-from ext.coder cimport TAIL, WHOLE_POWERS, Encoder, cdf_reset, encoder_end, encoder_start, put_mixed, put_number, put_symbol
+from ext.coder cimport TAIL, WHOLE_POWERS, WORD, Encoder, cdf_reset, encoder_end, encoder_start, put_mixed, put_number, put_symbol
 from ext.floats cimport Form, float_form, plain_form
 from ext.model cimport *
 from ext.plan cimport Field as PlanField, Judged, ScanPlan, fail_field, judge_field
@@ -220,7 +220,7 @@ cdef class Packer:
         if used + size <= room:
             return 0
         room = max(MORE_ROOM(room), used + size)
-        grown = PyMem_Realloc(self.out, room)
+        grown = PyMem_Realloc(self.out, room + WORD)
         if grown == NULL:
             raise MemoryError
         self.out = <uint8_t*>grown

@@ -3,6 +3,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.math cimport isnan
 
+from ext.coder cimport load_big
 from ext.series cimport FORM_NONE, Rule, State, judge, number, raw_number
 from ext.wire cimport KIND_FLOAT32, KIND_FLOAT64, unlikely
 
@@ -19,6 +20,7 @@ cdef struct Field:
     uint32_t offset
     uint8_t width
     uint8_t place[8]  # left shift of the byte at each position
+    uint8_t words  # of 16 bits where they stand in order, most significant byte first; else 0
     uint8_t kind
     uint8_t form  # the kind, with KIND_SCALED
     uint8_t shift
@@ -42,8 +44,15 @@ cdef inline uint64_t load(const Field* field, const uint8_t* payload) noexcept n
     cdef uint64_t raw = 0
     cdef int i
     payload += field.offset
-    for i in range(field.width):
-        raw |= <uint64_t>payload[i] << field.place[i]
+    if field.words == 1:
+        raw = <uint64_t>payload[0] << 8 | payload[1]
+    elif field.words == 2:
+        raw = load_big(payload)
+    elif field.words == 4:
+        raw = <uint64_t>load_big(payload) << 32 | load_big(payload + 4)
+    else:
+        for i in range(field.width):
+            raw |= <uint64_t>payload[i] << field.place[i]
     return (raw >> field.shift) & field.mask
 
 

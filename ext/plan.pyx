@@ -49,7 +49,10 @@ cdef class ScanPlan:
         cdef int width = layout.width
         field.offset = layout.offset
         field.width = width
-        for i, place in enumerate(layout.positions()):
+        positions = layout.positions()
+        if width in (2, 4, 8) and positions == tuple(range(width)):
+            field.words = width // 2
+        for i, place in enumerate(positions):
             field.place[i] = 8 * (width - 1 - place)
         bits = _kind(field, layout)
         field.form = field.kind

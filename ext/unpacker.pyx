@@ -7,6 +7,7 @@ from decimal import Context, Decimal
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF
 from libc.math cimport NAN
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
@@ -29,8 +30,8 @@ cdef enum:
     WIDEST = 2048  # ext.limits.MAX_SHAPE_FIELDS
     POWERS = 22  # powers of ten up to it are doubles
 
-    DECIMALS = 512  # values of a scale that are kept to be used again
-    ALL_DECIMALS = 8192  # ... and of all scales
+    DECIMALS_BITS = 11
+    DECIMALS = 1 << DECIMALS_BITS  # kept to be used again
 
     AS_NOTHING = 0  # ext.columns
     AS_INTEGER = 1
@@ -44,6 +45,7 @@ if MAX_SHAPE_FIELDS > WIDEST:
     raise ImportError(f"a reader holds {WIDEST} fields of a shape, not {MAX_SHAPE_FIELDS}")
 
 cdef extern from "Python.h":
+    void Py_XDECREF(PyObject* value)
     PyObject* PyList_GetItem(object items, Py_ssize_t place) except NULL
     int PyList_Append(object items, object item) except -1
     object PyTuple_Pack(Py_ssize_t count, PyObject* a, PyObject* b, PyObject* c, PyObject* d)
@@ -52,6 +54,7 @@ cdef extern from "Python.h":
 cdef list _QUALITIES = list(range(256))
 cdef object _Decimal = Decimal
 cdef object _EXACT = Context(prec=60, Emax=999_999, Emin=-999_999)
+cdef object _multiply = _EXACT.multiply
 cdef object _NUMBER = re.compile(rb"-?[0-9]{1,512}(?:E(-?[0-9]{1,4}))?").fullmatch
 cdef int64_t _TIME = MAX_TIME_MS
 cdef int64_t _SHAPE_FIELDS = MAX_SHAPE_FIELDS
@@ -64,6 +67,7 @@ cdef int _SCALED_FLOAT = SCALED_FLOAT_WORK
 cdef int64_t _NUMBERS = MAX_SERIES_NUMBER
 cdef int64_t _SCALES = MAX_SCALES
 cdef int64_t BIGGEST = 9007199254740992  # 2**53: integers below it are doubles
+cdef uint64_t MIX = 0x9E3779B97F4A7C15  # 2**64 over the golden ratio: spreads neighbours (Knuth, TAOCP 3, 6.4)
 cdef int64_t SMALL = 1073741824  # the product of two integers below it is far from 2**63
 
 
@@ -81,6 +85,12 @@ def unpack_columns(blocks):
     return reader.as_columns()
 
 
+cdef struct Decimals:
+    uint64_t raw
+    uint64_t scale  # doubled, + 1 for an unsigned raw value
+    PyObject* value
+
+
 cdef class _Reader:
     cdef Batch b
     cdef Decoder d
@@ -90,7 +100,7 @@ cdef class _Reader:
     cdef int64_t room
     cdef int64_t count
     cdef int64_t work
-    cdef int kept  # decimals
+    cdef Decimals[DECIMALS] decimals  # a place for each hash of scale and raw value
     cdef dict objects  # values of the columns that only an object holds
     cdef list rows
     cdef list units  # 10**exponent of each scale, as a decimal
@@ -98,7 +108,6 @@ cdef class _Reader:
     cdef Scale* scales
     cdef int32_t scale_room
     cdef list numbers  # each field's series number
-    cdef list decimals  # values of each scale, by raw value
     cdef dict texts
     cdef object time  # the record's, as an object
     cdef uint8_t[WIDEST] present
@@ -110,11 +119,13 @@ cdef class _Reader:
         self.units = [None]
         self.powers = [None]
         self.numbers = []
-        self.decimals = [None]
         self.texts = {}
         batch_start(&self.b)
 
     def __dealloc__(self):
+        cdef int i
+        for i in range(DECIMALS):
+            Py_XDECREF(self.decimals[i].value)
         PyMem_Free(self.b.shapes)
         PyMem_Free(self.b.fields)
         PyMem_Free(self.b.groups)
@@ -302,7 +313,6 @@ cdef class _Reader:
             raise FormatError(f"a scale of {multiplier} and 10 to the power {exponent}")
         self.units.append(_Decimal((0, (1,), exponent)))
         self.powers.append(10 ** abs(exponent))
-        self.decimals.append({})
         if not grown(<void**>&self.scales, &self.scale_room, self.b.scale_count + 2, sizeof(Scale)):
             raise MemoryError
         self.b.scale_count += 1
@@ -511,8 +521,11 @@ cdef class _Reader:
 
     cdef int row(self, int place, value) except -1:
         """One sample as a tuple."""
+        return self.row_of(place, <PyObject*>value)
+
+    cdef int row_of(self, int place, PyObject* value) except -1:
         cdef int quality = self.b.fields[place].code >> 1
-        PyList_Append(self.rows, PyTuple_Pack(4, PyList_GetItem(self.numbers, place), <PyObject*>self.time, <PyObject*>value,
+        PyList_Append(self.rows, PyTuple_Pack(4, PyList_GetItem(self.numbers, place), <PyObject*>self.time, value,
                                               PyList_GetItem(_QUALITIES, quality)))
         self.count += 1
         return 0
@@ -585,20 +598,34 @@ cdef class _Reader:
         if self.columns and f.kind == KIND_INT and is_small(scale, whole):
             self.put_decimal(place, boot_ms, whole * scale.multiplier + scale.addend, scale.exponent)
             return 0
-        multiplier, addend = scale.multiplier, scale.addend
-        raw = f.last if f.kind == KIND_UINT else None
-        if raw is None:
-            raw = whole
         if self.columns:
-            return self.put_large(place, boot_ms, raw * multiplier + addend, f.scale, scale.exponent)
-        known = <dict>self.decimals[f.scale]
-        value = known.get(raw)
-        if value is None:
-            value = _EXACT.multiply(raw * multiplier + addend, self.units[f.scale])
-            if len(known) < DECIMALS and self.kept < ALL_DECIMALS:
-                self.kept += 1
-                known[raw] = value
-        return self.row(place, value)
+            return self.put_large(place, boot_ms, self.scaled_number(f), f.scale, scale.exponent)
+        return self.row_of(place, self.decimal(f))
+
+    cdef PyObject* decimal(self, const Field* f) except NULL:
+        """The decimal of a raw integer, owned here until another takes its place."""
+        cdef PyObject* before
+        cdef uint64_t scale = 2 * <uint64_t>f.scale + (f.kind == KIND_UINT)
+        cdef Decimals* known = &self.decimals[(f.last + scale * MIX) * MIX >> (64 - DECIMALS_BITS)]
+        if known.value == NULL or known.raw != f.last or known.scale != scale:
+            value = _multiply(self.scaled_number(f), self.units[f.scale])
+            before = known.value
+            Py_INCREF(value)
+            known.value = <PyObject*>value
+            known.raw = f.last
+            known.scale = scale
+            Py_XDECREF(before)
+        return known.value
+
+    cdef object scaled_number(self, const Field* f):
+        """A raw integer with its scale but for the power of ten."""
+        cdef Scale* scale = &self.scales[f.scale]
+        if f.kind == KIND_INT and is_small(scale, <int64_t>f.last):
+            return <int64_t>f.last * scale.multiplier + scale.addend
+        multiplier, addend = scale.multiplier, scale.addend
+        if f.kind == KIND_UINT:
+            return f.last * multiplier + addend
+        return <int64_t>f.last * multiplier + addend
 
     cdef int put_large(self, int place, int64_t boot_ms, number, uint32_t scale, int exponent) except -1:
         """A decimal that only an object holds, and the double nearest to it."""
