@@ -12,7 +12,7 @@ from buffer.delivery import DAMAGED, KEPT_BLOCKS
 from buffer.errors import BatchFormatError, UnknownBatch
 from buffer.header import MAX_REASON, MAX_REPLACES, PRIORITY_CODES, Clock, Header, LedgerEntry, Priority, Replaced
 from buffer.memory import Memory, lowest_held
-from buffer.sealing import ACCOUNT, Replacement, Sealer
+from buffer.sealing import ACCOUNT, PIECE, Replacement, Sealer
 from buffer.stock import MadeRoom
 from buffer.summary import Summary, packed
 from buffer.thinning import WINDOWS_MS, Sample
@@ -99,8 +99,8 @@ class Retention:
     def split(self, memory: Memory, number: int, max_bytes: int) -> list[int]:
         """Put batches of at most `max_bytes` in the place of one, losing nothing; none when it cannot be done."""
         original = self._one(number)
-        if original.part == CATALOGUE_PART:
-            return []
+        if original.part == CATALOGUE_PART or (original.window > 0 and original.window % 10 == PIECE):
+            return []  # whose statistics a piece of a piece has, no claim could say
         try:
             samples = unpack(self._blocks(original))
         except FormatError:  # damaged; whoever sends it finds out
@@ -342,5 +342,5 @@ def _piece(original: Original, samples: list[Sample], start: int) -> Replacement
         priority=head.priority, clock=original.clock, replaces=claims.merged(replaces),
         ledger=() if start else head.ledger, block=packed(samples), samples=len(samples),
         first_ms=min(times, default=0), last_ms=max(times, default=0),
-        window_ms=head.window_ms, catalogue=original.catalogue,
+        window_ms=head.window_ms, piece=bool(head.window_ms), catalogue=original.catalogue,
     )  # fmt: skip

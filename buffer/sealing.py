@@ -30,6 +30,7 @@ from buffer.memory import Memory
 INSERT_BLOCK = "INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 INSERT_BATCH = "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 TAKEN_LEDGER = MAX_LEDGER - 1  # who takes this batch's place repeats them, and has one entry of its own
+PIECE = 1  # ms more in the `window` of pieces of a thinned batch
 ACCOUNT = -1  # the `window` of a batch that replaces others and has no samples
 
 
@@ -46,6 +47,8 @@ class Replacement:
     first_ms: int = 0
     last_ms: int = 0
     window_ms: int = 0
+    piece: bool = False
+    """Of a thinned batch that was split."""
     catalogue: int = 0
     """The number of the one that numbers its series."""
 
@@ -102,7 +105,7 @@ class Sealer:
             replaces=made.replaces,
             window_ms=made.window_ms,
         )
-        window = made.window_ms if made.samples else ACCOUNT
+        window = made.window_ms + PIECE * made.piece if made.samples else ACCOUNT
         return self._put(memory, header, (part, made.catalogue, number, number, window), [made.block][: made.samples])
 
     def _put_block(self, memory: Memory, part: int, clock: Clock, times: tuple[int, int, int], block: bytes) -> int:

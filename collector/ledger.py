@@ -120,20 +120,24 @@ def _settle(db: sqlite3.Connection, at: Stream, by: int, row: int, claim: Replac
     ).fetchall()
     if any(_covers(found, _row(claim)) for found in rows):
         return 0, False
-    inside = [found for found in rows if _covers(_row(claim), found)]
-    known = sum(samples for *_, samples in inside)
-    known += sum(
-        _own_samples(message)
-        for number, message in stored.items()
-        if not any(first <= number <= last for first, last, _, _ in inside)
-    )
+    entered = _row(claim)
+    if claim.start is not None:
+        entered, inside, known = _joined(entered, [found for found in rows if found[2] != WHOLE])
+    else:
+        inside = [found for found in rows if _covers(entered, found)]
+        known = sum(samples for *_, samples in inside)
+        known += sum(
+            _own_samples(message)
+            for number, message in stored.items()
+            if not any(first <= number <= last for first, last, _, _ in inside)
+        )
     db.executemany(
         "DELETE FROM replaced WHERE gateway = ? AND stream = ? AND last = ? AND start = ?",
         [(at.gateway, at.stream, last, start) for _, last, start, _ in inside],
     )
     db.execute(
         "INSERT INTO replaced VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (at.gateway, at.stream, *_row(claim), claim.hash.hex(), by),
+        (at.gateway, at.stream, *entered, claim.hash.hex(), by),
     )
     chain.fill_replaced(db, at, claim.first, claim.last, claim.hash.hex())
     return max(claim.samples - known, 0), False
@@ -157,6 +161,16 @@ def _covers(outer: _Claim, inner: _Claim) -> bool:
     if outer[2] == WHOLE:
         return outer[0] <= inner[0] and inner[1] <= outer[1]
     return outer[0] == inner[0] and outer[2] <= inner[2] and inner[2] + inner[3] <= outer[2] + outer[3]
+
+
+def _joined(piece: _Claim, others: list[_Claim]) -> tuple[_Claim, list[_Claim], int]:
+    """A claim on part of a batch joined with those that it overlaps; these, and how many samples are in both."""
+    first, last, start, samples = piece
+    end = start + samples
+    met = [other for other in others if other[2] < end and start < other[2] + other[3]]
+    shared = sum(min(end, at + count) - max(start, at) for _, _, at, count in met)
+    begin = min(start, *(at for _, _, at, _ in met), start)
+    return (first, last, begin, max(end, *(at + count for _, _, at, count in met), end) - begin), met, shared
 
 
 def _own_samples(message: bytes) -> int:

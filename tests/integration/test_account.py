@@ -379,7 +379,8 @@ class Account(RuleBasedStateMachine):
             for samples, reason in self.bench.rows("SELECT samples, reason FROM gaps WHERE state = 'ledgered'")
             if reason.startswith(RETENTION)
         )
-        assert lost == len(answered) - len(kept), "committed = stored + ledger, of what has arrived"
+        if not self.forked:  # two lives that claim the same numbers: the platform sees it when both of one arrive
+            assert lost == len(answered) - len(kept), "committed = stored + ledger, of what has arrived"
 
     @invariant()
     def every_sample_is_held_or_delivered(self) -> None:
@@ -390,7 +391,7 @@ class Account(RuleBasedStateMachine):
         assert held <= set(live)
         answered = self.answered(self.received())
         for number, sealed in live.items():
-            if number not in held:
+            if number not in held and not self.forked:
                 assert sealed.answers <= answered, f"batch {number} is neither held nor stored"
         unsealed = self.committed - set(total) - answered
         assert self.store.open_samples >= len(unsealed), "a sample is nowhere"
