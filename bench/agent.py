@@ -41,7 +41,7 @@ class Meters(Scene):
 
     count: int = 50
 
-    def configure(self, modbus: int, mast: str, link: int) -> None:
+    def configure(self, modbus: int, mast: str, p1: str, link: int) -> None:
         lines = [CONFIG.format(modbus=modbus, link=link)]
         for index in range(self.count):
             name = "meter" if index == 0 else f"meter{index + 1}"
@@ -50,7 +50,7 @@ class Meters(Scene):
         self.config.write_text("".join(lines))
 
     def simulators(self) -> list[str]:
-        return [*Scene(self.folder).simulators(), "--meters", str(self.count), "--lights", "0", "--no-mast"]
+        return [*Scene(self.folder).simulators(), "--meters", str(self.count), "--lights", "0", "--no-mast", "--no-p1"]
 
 
 @dataclass(frozen=True, slots=True)

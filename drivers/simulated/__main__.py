@@ -11,11 +11,12 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from drivers.simulated import mast, p1
 from drivers.simulated.lights import light
 from drivers.simulated.log import ServedLog
-from drivers.simulated.mast import Mast
 from drivers.simulated.meters import meter
 from drivers.simulated.modbus import SimulatedServer
+from drivers.simulated.speaker import Speaker
 from drivers.simulated.unit import Unit
 
 MAX_UNITS = 247  # addresses of one line: Modbus over Serial Line V1.02, 2.2
@@ -32,8 +33,14 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--log", type=Path, required=True, help="every value served, one line of JSON each")
     parser.add_argument("--meters", type=int, default=1, help="energy meters: units 1, 3, 5 ...")
     parser.add_argument("--lights", type=int, default=1, help="street lights: units 2, 4, 6 ...")
-    parser.add_argument("--interval", type=float, default=1.0, help="seconds from one round of the mast to the next")
+    parser.add_argument(
+        "--interval",
+        type=float,
+        default=1.0,
+        help="seconds from one round of the mast, and of the P1 meter, to the next",
+    )
     parser.add_argument("--no-mast", action="store_true", help="no weather mast")
+    parser.add_argument("--no-p1", action="store_true", help="no P1 meter")
     arguments = parser.parse_args()
     if not 0 <= max(2 * arguments.meters - 1, 2 * arguments.lights) <= MAX_UNITS:
         parser.error(f"the last unit is {MAX_UNITS}")
@@ -57,18 +64,30 @@ async def _serve(arguments: argparse.Namespace) -> None:
     host, port = arguments.listen
     server = SimulatedServer(host, port, units(arguments.meters, arguments.lights), log)
     await server.serve_forever(background=True)
-    mast = None if arguments.no_mast else Mast(log, arguments.interval)
-    speaking = asyncio.create_task(mast.run()) if mast else None
-    sys.stdout.write(json.dumps({"modbus": server.port, "mast": mast.path if mast else None}) + "\n")
+    speakers = _speakers(arguments, log)
+    speaking = [asyncio.create_task(speaker.run()) for speaker in speakers.values()]
+    paths = {name: speakers[name].path if name in speakers else None for name in ("mast", "p1")}
+    sys.stdout.write(json.dumps({"modbus": server.port, **paths}) + "\n")
     sys.stdout.flush()
     await stopped.wait()
     await server.shutdown()  # type: ignore[no-untyped-call]
-    if mast and speaking:
-        speaking.cancel()
+    for task in speaking:
+        task.cancel()
         with suppress(asyncio.CancelledError):
-            await speaking
-        mast.close()
+            await task
+    for speaker in speakers.values():
+        speaker.close()
     log.close()
+
+
+def _speakers(arguments: argparse.Namespace, log: ServedLog) -> dict[str, Speaker]:
+    """The devices on serial lines that are wanted, by the name of their path in the line on stdout."""
+    speakers = {}
+    if not arguments.no_mast:
+        speakers["mast"] = Speaker(log, arguments.interval, mast.BAUD, mast.SENTENCES)
+    if not arguments.no_p1:
+        speakers["p1"] = Speaker(log, arguments.interval, p1.BAUD, (p1.telegram,))
+    return speakers
 
 
 def _name(kind: str, index: int) -> str:

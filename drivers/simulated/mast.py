@@ -1,46 +1,24 @@
-"""A weather mast on a serial line: NMEA 0183 sentences on a pty, byte by byte as 4800 baud has it."""
+"""A weather mast on a serial line: NMEA 0183 sentences."""
 
-import asyncio
-import os
-import select
-import time
-import tty
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import reduce
 
-from drivers.simulated.log import Served, ServedLog
 from drivers.simulated.quantity import sweep, wave
+from drivers.simulated.speaker import Samples, Spoken
 
-BYTE_SECONDS = 10 / 4800  # a start bit, 8 data bits and a stop bit: IEC 61162-1, 5.2
+BAUD = 4800  # IEC 61162-1, 5.2
 
 # Positions move in steps of 0.006 minutes, which are 0.0001 degrees exactly.
 _LATITUDE, _LONGITUDE = 435890, 796440
-
-Samples = list[tuple[str, Served]]
-
-
-@dataclass(frozen=True, slots=True)
-class Spoken:
-    """One sentence and what it says."""
-
-    body: str
-    samples: Samples
-
-    @property
-    def data(self) -> bytes:
-        """The sentence as it goes over the line: IEC 61162-1, 7.2 and 7.3."""
-        checksum = reduce(lambda total, byte: total ^ byte, self.body.encode(), 0)
-        return f"${self.body}*{checksum:02X}\r\n".encode()
 
 
 def wind(n: int) -> Spoken:
     """MWV, relative, metres a second."""
     angle, speed = _decimal(wave(180, 170, 90)(n), 1), _decimal(wave(7, 6, 70)(n), 2)
     samples: Samples = [("wind/direction", angle), ("wind/speed", speed)]
-    return Spoken(f"WIMWV,{angle:05.1f},R,{speed:.2f},M,A", samples)
+    return _sentence(f"WIMWV,{angle:05.1f},R,{speed:.2f},M,A", samples)
 
 
 def weather(n: int) -> Spoken:
@@ -61,7 +39,7 @@ def weather(n: int) -> Spoken:
         ("weather/wind-direction", direction),
         ("weather/wind-speed", speed),
     ]
-    return Spoken(body, samples)
+    return _sentence(body, samples)
 
 
 def fix(n: int) -> Spoken:
@@ -80,7 +58,7 @@ def fix(n: int) -> Spoken:
         ("place/satellites", satellites),
         ("place/hdop", hdop),
     ]
-    return Spoken(body, samples)
+    return _sentence(body, samples)
 
 
 def course(n: int) -> Spoken:
@@ -88,61 +66,16 @@ def course(n: int) -> Spoken:
     latitude, longitude = _LATITUDE + n % 7, _LONGITUDE + n % 11
     speed, heading, now = _decimal(n % 50 / 100, 2), _decimal(sweep(0, 3599)(n) / 10, 1), _clock()
     body = f"GPRMC,{now:%H%M%S}.00,A,{_arc(latitude, 2)},N,{_arc(longitude, 3)},W,{speed},{heading},{now:%d%m%y},,,A"
-    return Spoken(body, [("place/speed", speed), ("place/course", heading)])
+    return _sentence(body, [("place/speed", speed), ("place/course", heading)])
 
 
 SENTENCES: tuple[Callable[[int], Spoken], ...] = (wind, weather, fix, course)
 
 
-class Mast:
-    """Speaks once in `interval` seconds while somebody has the line open; what was said whole goes to `log`."""
-
-    def __init__(self, log: ServedLog, interval: float) -> None:
-        self._log = log
-        self._interval = interval
-        self._line, other_end = os.openpty()
-        tty.setraw(other_end)
-        os.set_blocking(self._line, False)
-        self.path = os.ttyname(other_end)
-        os.close(other_end)
-
-    def close(self) -> None:
-        """Hang up."""
-        os.close(self._line)
-
-    async def run(self) -> None:
-        """Speak until cancelled."""
-        loop = asyncio.get_running_loop()
-        n, begin = 0, loop.time()
-        while True:
-            for sentence in SENTENCES:
-                spoken = sentence(n)
-                if await self._speak(spoken.data):
-                    self._log.write(spoken.samples)
-            n += 1
-            begin = max(begin + self._interval, loop.time())
-            await asyncio.sleep(begin - loop.time())
-
-    async def _speak(self, data: bytes) -> bool:
-        """Whether all of `data` went out to a listener who was there from the first byte to the last."""
-        begin = time.monotonic()
-        for i, byte in enumerate(data, start=1):
-            if not self._heard() or not self._put(byte):
-                return False
-            await asyncio.sleep(begin + i * BYTE_SECONDS - time.monotonic())
-        return self._heard()
-
-    def _put(self, byte: int) -> bool:
-        try:
-            return os.write(self._line, bytes([byte])) == 1
-        except BlockingIOError:
-            return False
-
-    def _heard(self) -> bool:
-        """Whether somebody has the other end open: a line that nobody holds hangs up."""
-        poll = select.poll()
-        poll.register(self._line, 0)
-        return not poll.poll(0)
+def _sentence(body: str, samples: Samples) -> Spoken:
+    """A sentence as it goes over the line: IEC 61162-1, 7.2 and 7.3."""
+    checksum = reduce(lambda total, byte: total ^ byte, body.encode(), 0)
+    return Spoken(f"${body}*{checksum:02X}\r\n".encode(), samples)
 
 
 def _decimal(value: float, digits: int) -> Decimal:

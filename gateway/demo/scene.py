@@ -27,12 +27,15 @@ commit = "{commit}ms"
 [buses]
 panel = {{ driver = "modbus", transport = "tcp", host = "127.0.0.1", port = {modbus} }}
 mast = {{ driver = "nmea", port = "{mast}", baud = 4800 }}
+house = {{ driver = "p1", port = "{p1}" }}
 
 [devices]
 light = {{ bus = "panel", address = 2, profile = "street-light", every = "1s", labels = {{ street = "Main" }} }}
 wind = {{ bus = "mast", profile = "nmea-mwv" }}
 weather = {{ bus = "mast", profile = "nmea-mda" }}
 place = {{ bus = "mast", profile = "nmea-gnss" }}
+power = {{ bus = "house", profile = "dsmr-three-phase" }}
+gas = {{ bus = "house", points.volume = {{ obis = "0-n:24.2.1", equipment = "gas", unit = "m3" }} }}
 
 [devices.meter]
 bus = "panel"
@@ -90,11 +93,10 @@ class Scene:
         self.public_key.write_text(batch.to_json() + "\n")
         (self.folder / "authority.json").write_text(platform.to_json() + "\n")
 
-    def configure(self, modbus: int, mast: str, link: int) -> None:
+    def configure(self, modbus: int, mast: str, p1: str, link: int) -> None:
         """Write the agent's configuration."""
-        self.config.write_text(
-            CONFIG.format(gateway=GATEWAY, site=SITE, commit=COMMIT_MS, modbus=modbus, mast=mast, link=link)
-        )
+        ports = {"modbus": modbus, "mast": mast, "p1": p1, "link": link}
+        self.config.write_text(CONFIG.format(gateway=GATEWAY, site=SITE, commit=COMMIT_MS, **ports))
 
     def simulators(self) -> list[str]:
         """The devices."""

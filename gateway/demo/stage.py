@@ -60,7 +60,7 @@ class Stage:
         await self._done("register", self.scene.add_gateway())
         await self.start_collector()
         ready = await self._first_line("devices", self.scene.simulators())
-        await asyncio.to_thread(self.scene.configure, ready["modbus"], ready["mast"], self.link.port)
+        await asyncio.to_thread(self.scene.configure, **ready, link=self.link.port)
         await self.start_agent()
 
     async def close(self) -> None:

@@ -62,7 +62,7 @@ class Lone:
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(self._make_keys)
-        words = ["--no-mast", "--log", str(self.device_log)]
+        words = ["--no-mast", "--no-p1", "--log", str(self.device_log)]
         devices = await self.children.start("devices", [sys.executable, "-m", "drivers.simulated", *words])
         assert devices.stdout is not None
         self._port = json.loads(await asyncio.wait_for(devices.stdout.readline(), WAIT_S))["modbus"]

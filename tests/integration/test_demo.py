@@ -66,6 +66,15 @@ def test_the_demo_balances(played: tuple[Path, "subprocess.CompletedProcess[str]
     assert {**again, "seconds": 0} == {**line, "seconds": 0}
 
 
+def test_every_device_is_in_the_account(played: tuple[Path, object]) -> None:
+    devices = {"meter", "light", "wind", "weather", "place", "power", "gas"}
+    said = [json.loads(line)["point"] for line in (played[0] / "devices.ndjson").read_text().splitlines()]
+    assert {point.partition("/")[0] for point in said} == devices
+    query = "SELECT DISTINCT device FROM samples JOIN series ON series.id = samples.series WHERE quality = 0"
+    with closing(sqlite3.connect(played[0] / "collector.db")) as db:
+        assert {device for (device,) in db.execute(query)} == devices
+
+
 def test_a_row_that_is_missing_is_found(copy: Callable[[str], Path]) -> None:
     code, line, told = account(copy("DELETE FROM samples WHERE rowid = (SELECT max(rowid) / 2 FROM samples)"))
     assert (code, line["lost"], line["duplicated"]) == (1, 1, 0)

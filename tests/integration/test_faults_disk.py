@@ -53,7 +53,7 @@ def fill(folder: Path) -> Path:
 
 async def start_devices(rig: Rig) -> str:
     """Simulated devices; the agent's configuration for them."""
-    words = ["-m", "drivers.simulated", "--no-mast", "--log", str(rig.folder / "devices.ndjson")]
+    words = ["-m", "drivers.simulated", "--no-mast", "--no-p1", "--log", str(rig.folder / "devices.ndjson")]
     process = await rig.children.start("devices", [sys.executable, *words])
     assert process.stdout is not None
     return DEVICES.format(port=json.loads(await process.stdout.readline())["modbus"])
