@@ -10,6 +10,7 @@ import pytest
 from drivers.base import AskingDriver, Driver
 from drivers.errors import NoAnswer
 from drivers.frame import FrameDriver
+from drivers.frame_query import FrameQueryDriver
 from drivers.iec62056 import Iec62056Driver
 from drivers.line import LineDriver
 from drivers.mbus import MbusDriver
@@ -30,6 +31,7 @@ DEFAULTS: list[tuple[type[Driver], int, int]] = [
     (LineDriver, EIGHT_NONE, termios.B9600),
     (QueryDriver, EIGHT_NONE, termios.B9600),
     (FrameDriver, EIGHT_NONE, termios.B9600),
+    (FrameQueryDriver, EIGHT_NONE, termios.B9600),
     (MbusDriver, EIGHT_EVEN, termios.B2400),
     (P1Driver, EIGHT_NONE, termios.B115200),
     (Iec62056Driver, SEVEN_EVEN, termios.B300),
@@ -45,7 +47,7 @@ def line() -> Iterator[Line]:
 
 
 def bus(kind: type[Driver], line: Line, options: str = "") -> str:
-    name = kind.__name__.removesuffix("Driver").lower()
+    name = kind.__module__.split(".")[1].replace("_", "-")
     return f'[buses]\nx = {{ driver = "{name}", port = "{line.path}"{options} }}\n'
 
 

@@ -81,6 +81,14 @@ DIALOGUES = [
         },
         400,
     ),
+    Dialogue(  # golden case of a carbon dioxide sensor
+        "frame-query",
+        'pole = { driver = "frame-query", port = "{port}", baud = 115200, timeout = "200ms" }\n[devices]\n'
+        'air = { bus = "pole", every = "20ms", profile = "winsen-mh-z14a" }\n',
+        [Reply(bytes.fromhex("ff0186000000000079"), bytes.fromhex("ff8602604700 0000d1"))],
+        {"air/co2": 608},
+        200,
+    ),
 ]
 
 
