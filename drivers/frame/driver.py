@@ -1,6 +1,7 @@
 """Listens on a serial port; each frame goes to the kernels as it is."""
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar, cast
 
@@ -28,7 +29,7 @@ class FrameDriver(ListeningDriver):
     def __init__(self, setup: BusSetup) -> None:
         super().__init__(setup)
         problems: Problems = []
-        self._devices = [_Listener(device, problems) for device in setup.devices]
+        self._devices = [Framed(device, problems) for device in setup.devices]
         if problems:
             raise SetupError(problems)
         self._port = Port(cast("SerialBus", setup.options))
@@ -65,13 +66,8 @@ class FrameDriver(ListeningDriver):
     def replay(self, recording: str, sink: Sink) -> None:
         """Bytes in hex, a piece a line; # begins a comment line."""
         framers = self._framers()
-        for line in recording.splitlines():
-            if line and not line.startswith("#"):
-                try:
-                    data = bytes.fromhex(line)
-                except ValueError as error:
-                    raise BadAnswer("a line is not hex") from error
-                self._take(framers, data, sink)
+        for data in hex_lines(recording):
+            self._take(framers, data, sink)
 
     def capture(self, data: bytes, sink: Sink) -> None:
         """Decode bytes."""
@@ -93,7 +89,7 @@ class FrameDriver(ListeningDriver):
                     sink.stranger("damaged frame")
 
 
-class _Listener:
+class Framed:
     """One device: its framing, and where its points lie."""
 
     def __init__(self, setup: DeviceSetup, problems: Problems) -> None:
@@ -107,14 +103,31 @@ class _Listener:
             path = f"devices.{setup.device.id}.points"
             problems.append((path, f"no frame is longer than {self.framing.longest} bytes", self._size))
 
+    def fits(self, frame: bytes) -> bool:
+        """Whether it is a frame of this device; raises `BadAnswer` for one that is too short for the points."""
+        if not all(_matches(frame, one) for one in self._match):
+            return False
+        if len(frame) < self._size:
+            raise BadAnswer("frame: too short for its points")
+        return True
+
     def take(self, frame: bytes, sink: Sink) -> None:
         """Give the sink a frame of this device; others are passed over."""
-        if not all(_matches(frame, one) for one in self._match):
-            return
-        if len(frame) < self._size:
-            sink.failed(self.read.device, BadAnswer("frame: too short for its points"))
-        else:
-            sink.scan(self.read, frame)
+        try:
+            if self.fits(frame):
+                sink.scan(self.read, frame)
+        except BadAnswer as error:
+            sink.failed(self.read.device, error)
+
+
+def hex_lines(recording: str) -> Iterator[bytes]:
+    """The bytes of each line of a recording; raises `BadAnswer`."""
+    for line in recording.splitlines():
+        if line and not line.startswith("#"):
+            try:
+                yield bytes.fromhex(line)
+            except ValueError as error:
+                raise BadAnswer("a line is not hex") from error
 
 
 def _matches(frame: bytes, match: Match) -> bool:

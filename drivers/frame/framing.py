@@ -9,6 +9,10 @@ from drivers.checksums import Checksum
 
 Order = Literal["big", "little"]
 
+# Bytes that may be judged for each byte that has come. Noise needs 4 at most: every 256th byte is a start of one byte,
+# and a frame has up to 1024. A stream of nothing but starts would need 1024, which a fast line makes all of a core.
+WORK = 32
+
 
 class Damage(StrEnum):
     """Why bytes that begin like a frame are none."""
@@ -17,6 +21,7 @@ class Damage(StrEnum):
     END = "no end where it should be"
     CHECKSUM = "wrong checksum"
     ESCAPE = "an escape that means nothing"
+    STARTS = "more starts than frames can have"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +73,14 @@ class Framing:
 class Framer:
     """Finds frames in a stream; holds at most three times the longest one.
 
-    Bytes that only looked like a frame are looked through again for a true one.
+    Bytes that only looked like a frame are looked through again for a true one, as long as that is not `WORK` times as
+    much work as the bytes that came; what is then dropped depends on the bytes alone, not on their split.
     """
 
     def __init__(self, framing: Framing) -> None:
         self._framing = framing
         self._held = bytearray()
+        self._work = WORK * framing.longest
 
     def forget(self) -> None:
         """Begin anew: what is held belongs to nothing that will come."""
@@ -86,7 +93,7 @@ class Framer:
             yield from self._search()
 
     def _search(self) -> Iterator[bytes | Damage]:
-        held, start = self._held, self._framing.start
+        start = self._framing.start
         while self._align():
             found = self._escaped() if self._framing.escape is not None else self._plain()
             if found is None:
@@ -94,18 +101,30 @@ class Framer:
             frame, size = found
             yield frame
             # of what was no frame only the start is known to be wrong: a true one may begin behind it
-            del held[: size if isinstance(frame, bytes) else len(start)]
+            self._drop(size if isinstance(frame, bytes) else len(start))
 
     def _align(self) -> bool:
         """Throw away what no frame can begin with; whether a whole start is held."""
         held, start = self._held, self._framing.start
         at = held.find(start)
         if at >= 0:
-            del held[:at]
+            self._drop(at)
             return True
         keep = next((size for size in range(len(start) - 1, 0, -1) if held.endswith(start[:size])), 0)
-        del held[: len(held) - keep]
+        self._drop(len(held) - keep)
         return False
+
+    def _drop(self, size: int) -> None:
+        """Be done with `size` bytes; they pay for the work on those behind them."""
+        del self._held[:size]
+        self._work = min(WORK * self._framing.longest, self._work + WORK * size)
+
+    def _affords(self, size: int) -> bool:
+        """Whether `size` more bytes may be judged; they are counted then."""
+        if size > self._work:
+            return False
+        self._work -= size
+        return True
 
     def _plain(self) -> tuple[bytes | Damage, int] | None:
         size = self._size(self._held)
@@ -115,6 +134,8 @@ class Framer:
             return Damage.LENGTH, 0
         if len(self._held) < size:
             return None
+        if not self._affords(size):
+            return Damage.STARTS, 0
         frame = bytes(self._held[:size])
         return self._judge(frame), size
 
@@ -127,6 +148,8 @@ class Framer:
         if at < 0:
             return (Damage.LENGTH, 0) if len(held) > 2 * framing.longest else None
         size = at + len(framing.end)
+        if not self._affords(size):
+            return Damage.STARTS, 0
         inside = self._unescaped(held[len(framing.start) : at])
         if inside is None:
             return Damage.ESCAPE, 0

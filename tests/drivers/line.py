@@ -5,6 +5,8 @@ import os
 import termios
 import tty
 
+import pytest
+
 
 class Line:
     """Bytes in any split, an end of the line, and the settings that the driver asked the port for."""
@@ -44,3 +46,19 @@ class Line:
         if self.master >= 0:
             os.close(self.master)
             self.master = -1
+
+
+def asked_settings(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """(control flags, output speed) of each tcsetattr: a pty takes eight bits and no parity, whatever is asked."""
+    asked: list[tuple[int, int]] = []
+    real = termios.tcsetattr
+
+    def record(descriptor: int, when: int, attributes: list[object]) -> None:
+        flags, speed = attributes[2], attributes[5]
+        assert isinstance(flags, int)
+        assert isinstance(speed, int)
+        asked.append((flags, speed))
+        real(descriptor, when, attributes)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(termios, "tcsetattr", record)
+    return asked

@@ -12,7 +12,7 @@ from drivers.errors import BadAnswer, BusError, NoAnswer
 from drivers.frame import FrameDriver
 from drivers.line import LineDriver
 from drivers.query import QueryDriver
-from tests.drivers.line import Line
+from tests.drivers.line import Line, asked_settings
 from tests.drivers.support import WAIT_SECONDS, Listener, make
 
 LINKY = b"\nEAST\t003519703\t+\r"  # a meter's group in the tests of hekmon/linkytic
@@ -76,22 +76,6 @@ async def test_what_silence_interrupts_does_not_go_on(
     task.cancel()
     await driver.close()
     assert sink.samples == read * 2
-
-
-def asked_settings(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
-    """(control flags, output speed) of each tcsetattr: a pty takes eight bits and no parity, whatever is asked."""
-    asked: list[tuple[int, int]] = []
-    real = termios.tcsetattr
-
-    def record(descriptor: int, when: int, attributes: list[object]) -> None:
-        flags, speed = attributes[2], attributes[5]
-        assert isinstance(flags, int)
-        assert isinstance(speed, int)
-        asked.append((flags, speed))
-        real(descriptor, when, attributes)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(termios, "tcsetattr", record)
-    return asked
 
 
 @pytest.mark.parametrize(

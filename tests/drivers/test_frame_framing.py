@@ -1,11 +1,14 @@
 """Bytes in any split, with noise anywhere: each whole frame comes out; with a checksum, nothing else does."""
 
+from dataclasses import dataclass, field
+from typing import cast
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from drivers.checksums import named
-from drivers.frame.framing import Check, Damage, Framer, Framing, Length
+from drivers.checksums import Checksum, named
+from drivers.frame.framing import WORK, Check, Damage, Framer, Framing, Length
 
 # avaldebe/PyPMS, tests/captured_data: frames of a PMS7003 and an SDS011
 PLANTOWER = bytes.fromhex("424d001c00000008000800000008000800d20046002d001e00000000970002c5")
@@ -92,3 +95,62 @@ def test_escapes() -> None:
 def test_a_length_that_no_frame_has() -> None:
     assert list(Framer(PMS_LENGTH).feed(bytes.fromhex("424dffff"))) == [Damage.LENGTH]
     assert list(Framer(PMS_LENGTH).feed(bytes.fromhex("424d0000"))) == [Damage.CHECKSUM]  # the shortest there can be
+
+
+@dataclass(frozen=True)
+class Counting:
+    """CRC-16/MODBUS that notes how many bytes it was asked for."""
+
+    width: int = 16
+    asked: list[int] = field(default_factory=list)
+
+    def __call__(self, data: bytes) -> int:
+        self.asked.append(len(data))
+        return named("CRC-16/MODBUS")(data)
+
+
+LONG = 1000
+
+
+@pytest.mark.parametrize("size", [LONG, Length(1, 2, "big", LONG - 0xAAAA)], ids=["size", "length"])
+def test_a_stream_of_starts_costs_bounded_work_and_the_frame_behind_it(size: int | Length) -> None:
+    count = Counting()
+    framer = Framer(Framing(b"\xaa", b"", size, LONG, Check(cast("Checksum", count), 0, -2, -2, "little")))
+    body = b"\xaa\xaa\xaa" + bytes(LONG - 5)
+    frame = body + named("CRC-16/MODBUS")(body).to_bytes(2, "little")
+    flood = b"\xaa" * 30 * LONG
+    found = list(framer.feed(flood))
+    assert Damage.STARTS in found
+    assert sum(count.asked) <= WORK * (len(flood) + LONG)
+    assert sum(count.asked) >= 0.9 * WORK * len(flood)  # it does what it may
+    found = list(framer.feed(frame * 3))
+    assert [one for one in found if isinstance(one, bytes)][-2:] == [frame, frame]
+    count.asked.clear()
+    assert list(framer.feed(frame * 30)) == [frame] * 30
+    assert sum(count.asked) <= 30 * LONG
+
+
+def test_a_stream_of_starts_is_dropped_alike_in_any_split() -> None:
+    framing = Framing(b"\xaa", b"", LONG, LONG, Check(named("CRC-16/MODBUS"), 0, -2, -2, "little"))
+    flood = b"\xaa" * 3 * LONG + bytes(LONG)
+    whole, pieces = Framer(framing), Framer(framing)
+    assert list(whole.feed(flood)) == [one for byte in flood for one in pieces.feed(bytes((byte,)))]
+
+
+class Unescaping(Framer):
+    """Notes how many bytes were looked through for escapes."""
+
+    looked = 0
+
+    def _unescaped(self, data: bytearray) -> bytes | None:
+        self.looked += len(data)
+        return super()._unescaped(data)
+
+
+def test_a_stream_of_starts_with_escapes_costs_bounded_work() -> None:
+    framing = Framing(b"\x7b", b"\x7e", LONG, LONG, None, 0x7D, 0x20)
+    framer = Unescaping(framing)
+    flood = (b"\x7b" * (LONG + LONG // 2) + b"\x7e") * 30  # too long for a frame, short enough to be looked through
+    found = list(framer.feed(flood))
+    assert Damage.STARTS in found
+    assert framer.looked <= WORK * (len(flood) + LONG)

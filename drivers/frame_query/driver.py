@@ -1,0 +1,107 @@
+"""Asks on a serial port; the frame that answers goes to the kernels as it is."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar, cast
+
+from config.units import MINUTE
+from drivers.base import BusSetup, DeviceSetup, Options, PolledDriver, Read, Sink
+from drivers.errors import BadAnswer, SetupError
+from drivers.frame.driver import Framed, Problems, hex_lines
+from drivers.frame.framing import Damage, Framer
+from drivers.frame.options import FramePoint
+from drivers.frame_query.options import FrameQueryBus, FrameQueryDevice
+from drivers.port import Port
+
+DEFAULT_EVERY = MINUTE  # ms, where the configuration does not say
+
+
+class _Device(Framed):
+    """One device: its question, and its points by what the agent asks for at once."""
+
+    def __init__(self, setup: DeviceSetup, problems: Problems) -> None:
+        super().__init__(setup, problems)
+        self.send = cast("FrameQueryDevice", setup.options).send
+        every = setup.device.every or DEFAULT_EVERY
+        self._every = {p.point.id: p.point.every or every for p in setup.points}
+
+    def reads(self) -> Iterator[Read]:
+        """A read a period: each gets a frame of its own."""
+        for every in sorted(set(self._every.values())):
+            points = tuple(point for point in self.read.points if self._every[point[0]] == every)
+            yield Read(self.read.device, points, every, every)
+
+    def answer(self, framer: Framer, data: bytes) -> bytes | None:
+        """The first frame of this device; raises `BadAnswer` for one that is damaged or too short."""
+        return next((cast("bytes", frame) for frame in framer.feed(data) if self._whole(frame)), None)
+
+    def heard(self, framer: Framer, data: bytes, sink: Sink) -> None:
+        """Give the sink every frame of this device and all damage."""
+        for frame in framer.feed(data):
+            try:
+                for read in self.reads() if self._whole(frame) else ():
+                    sink.scan(read, cast("bytes", frame))
+            except BadAnswer as error:
+                sink.failed(self.read.device, error)
+
+    def _whole(self, frame: bytes | Damage) -> bool:
+        """Whether it is a frame of this device; raises `BadAnswer` for one that is damaged or too short."""
+        if isinstance(frame, Damage):
+            raise BadAnswer(f"frame: {frame}")
+        return self.fits(frame)
+
+
+class FrameQueryDriver(PolledDriver):
+    """Questions in bytes and answers in frames of any binary protocol."""
+
+    BusOptions: ClassVar[type[Options]] = FrameQueryBus
+    DeviceOptions: ClassVar[type[Options]] = FrameQueryDevice
+    PointOptions: ClassVar[type[Options]] = FramePoint
+    profiles: ClassVar[Path | None] = Path(__file__).parent / "profiles"
+
+    def __init__(self, setup: BusSetup) -> None:
+        super().__init__(setup)
+        self._options = cast("FrameQueryBus", setup.options)
+        problems: Problems = []
+        self._devices = {device.device.id: _Device(device, problems) for device in setup.devices}
+        if problems:
+            raise SetupError(problems)
+        self._reads = [read for device in self._devices.values() for read in device.reads()]
+        self._port = Port(self._options)
+        self._late = False
+
+    def reads(self) -> list[Read]:
+        """One for each device and period."""
+        return self._reads
+
+    async def open(self) -> None:
+        """Open the port; raises `BusError`."""
+        await self._port.open()
+
+    async def close(self) -> None:
+        """Close the port."""
+        await self._port.close()
+
+    async def read(self, read: Read) -> bytes:
+        """The frame that answers; raises `NoAnswer`, `BadAnswer` or `BusError`."""
+        if self._late:  # what was not answered in time may be answered now: that is not the answer to this question
+            await asyncio.sleep(self._options.timeout / 1000)
+        self._late = True
+        device = self._devices[read.device]
+        framer = Framer(device.framing)
+        frame = await self._port.ask(device.send, lambda data: device.answer(framer, data), self._options.timeout)
+        self._late = False
+        return frame
+
+    def replay(self, recording: str, sink: Sink) -> None:
+        """Answers of the first device in hex, in pieces, one a line; # begins a comment line."""
+        for device in tuple(self._devices.values())[:1]:
+            framer = Framer(device.framing)
+            for data in hex_lines(recording):
+                device.heard(framer, data, sink)
+
+    def capture(self, data: bytes, sink: Sink) -> None:
+        """Decode bytes: answers one after the other."""
+        for device in self._devices.values():
+            device.heard(Framer(device.framing), data, sink)
