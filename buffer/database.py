@@ -9,7 +9,7 @@ from pathlib import Path
 
 from buffer.errors import StoreCorrupt, StoreError, StoreFull
 
-PAGE_BYTES = 512  # a commit rewrites few bytes: docs/decisions/0006-store.md
+PAGE_BYTES = 512  # a commit rewrites few bytes: docs/decisions/0007-store.md
 APPLICATION_ID = 0x4C616D70  # "Lamp": whose file this is (sqlite.org/pragma.html#pragma_application_id)
 BUSY_MS = 5000  # a reader may hold up a checkpoint, never longer than this
 PRIMARY = 0xFF  # the low byte of an extended result code (sqlite.org/rescode.html)
