@@ -87,6 +87,11 @@ class Sink(Protocol):
 class Vector(Options, ABC):
     """What a device said, in a test of a profile: a driver's own keys of `[[tests]]`."""
 
+    @classmethod
+    def keys_of(cls, data: bytes, where: dict[str, object]) -> dict[str, object]:  # noqa: ARG003 for those that can
+        """The keys that say: the captured `data` stood at `where`, which has some of the keys already."""
+        return where
+
     @abstractmethod
     def stand_in(self, kind: "type[Driver]") -> tuple[dict[str, Any], dict[str, Any]]:
         """Options of a bus, never opened, and of a device on it that said this."""

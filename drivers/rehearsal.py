@@ -8,10 +8,11 @@ from typing import Any
 from pydantic import Field
 
 from config import Point, Profile, ProfileTest
+from drivers import registry
 from drivers.base import Driver, Sink, Vector
 from drivers.conformance import exact_text
-from drivers.decoding import Reading
-from drivers.errors import DeviceError, SetupError
+from drivers.decoding import Decode, Reading
+from drivers.errors import BadAnswer, DeviceError, SetupError
 from drivers.profiled import NO_PORT, STAND_IN, Readings, stand_in
 from drivers.setup import Found, check_options
 from ext import BAD, GOOD, Value, describe, quality_class
@@ -79,6 +80,35 @@ def hear(kind: type[Driver], profile: Profile, vector: Vector, names: tuple[str,
     except DeviceError as error:
         sink.found.append(error)
     return sink.found
+
+
+def decoder(name: str, where: dict[str, object]) -> Decode:
+    """A decoder of bytes of a driver's devices that stood at `where` (in the keys of its tests), by a profile.
+
+    Raises `UnknownDriver`, and `SetupError` when the driver's bytes have no such place.
+    """
+    kind = registry.load(name)
+    options = kind.VectorOptions
+    if options is None:
+        raise SetupError([("decode", f"bytes of {name} say by themselves what they are", None)])
+
+    def decode(data: bytes, profile: Profile | None) -> Iterator[Reading | DeviceError]:
+        if profile is None or profile.driver != name:
+            raise SetupError([("--profile", f"is needed, one of the driver {name}", profile and profile.driver)])
+        problems: Found = []
+        vector = check_options(options, options.keys_of(data, where), "", frozenset(), problems)
+        if vector is None:
+            raise SetupError(problems)
+        names = _covered(kind, profile, vector)
+        yield from hear(kind, profile, vector, names) if names else [BadAnswer("no point of the profile lies there")]
+
+    return decode
+
+
+def _covered(kind: type[Driver], profile: Profile, vector: Vector) -> tuple[str, ...]:
+    """The points that the vector holds whole."""
+    alone = {name: hear(kind, profile, vector, (name,)) for name in profile.points}
+    return tuple(name for name, found in alone.items() if any(isinstance(one, Reading) for one in found))
 
 
 def _vector(kind: type[Driver], test: ProfileTest, path: str, problems: Found) -> Vector | None:

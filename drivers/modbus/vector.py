@@ -43,6 +43,13 @@ class RegisterVector(Vector):
             raise ValueError(f"what a {self.table} holds is given as {wanted}")
         return self
 
+    @classmethod
+    def keys_of(cls, data: bytes, where: dict[str, object]) -> dict[str, object]:
+        """Registers as they stand in an answer; coils and discrete inputs packed as there, eight a byte (APP 6.1)."""
+        if where.get("table") in [table.value for table in Table if table.single_bits]:
+            return {**where, "bits": "".join(f"{byte:08b}"[::-1] for byte in data)}
+        return {**where, "registers": data.hex()}
+
     def stand_in(self, kind: type[Driver]) -> tuple[dict[str, Any], dict[str, Any]]:  # noqa: ARG002 there is one
         """A unit behind a host."""
         return {"transport": "tcp", "host": "captured"}, {"address": 1}

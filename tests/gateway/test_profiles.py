@@ -1,6 +1,7 @@
 """`lamppost profile`: what there is, and what is told of it."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from drivers import modbus
 from gateway import installation
 from gateway.cli.profile import command
 
+GUIDE = Path(__file__).parents[2] / "docs" / "drivers.md"
 OURS = Path(modbus.__file__).parent / "profiles"
 TESTED = '[[tests]]\nsource = "my meter"\ntable = "input"\naddress = 0\nregisters = "4366 3334"\n'
 
@@ -83,3 +85,19 @@ def test_no_vectors_is_said(mine: Path) -> None:
 def test_an_unknown_profile_names_those_near(mine: Path) -> None:
     with pytest.raises(Exception, match='unknown profile; did you mean "abb-b23"'):
         run("show", "abb-b32")
+
+
+def test_the_guide_s_profiles_keep_what_they_say(mine: Path) -> None:
+    section = GUIDE.read_text("utf-8").partition("## A profile of your own")[2].partition("\n## ")[0]
+    acme, added, ruuvi = re.findall(r"```toml\n(.*?)```", section, re.DOTALL)
+    (mine / "acme-m1.toml").write_text(acme)
+    (mine / "eastron-sdm630.toml").write_text(added)
+    (mine / "tag.toml").write_text('base = "ruuvi-df5"\n' + ruuvi)
+    told = run("test", "acme-m1", "eastron-sdm630", "tag").stdout.splitlines()
+    assert told[0] == "acme-m1: ok: Acme M1 manual, revision 3, 8.1"
+    assert told[1:] == ["eastron-sdm630: no vectors", "tag: ok: Ruuvi data format 5, valid data"]
+
+
+def test_the_readme_names_every_profile() -> None:
+    readme = (OURS.parent / "README.md").read_text("utf-8")
+    assert not [file.stem for file in OURS.glob("*.toml") if f"`{file.stem}`" not in readme]
