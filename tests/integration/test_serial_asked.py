@@ -17,7 +17,7 @@ from tests.integration.harness import Rig, same
 
 GOOD = 0  # docs/format.md
 FLIPPED = 10_000  # one byte in as many has one bit flipped
-LATER_S = 0.03  # a service request comes some time after the answer; SDI-12 1.4, 4.4.6: up to as long as was told
+LATER_S = 0.03  # a service request comes some time after the answer; SDI-12 1.4: up to as long as was told
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ DIALOGUES = [
         {"power/import": Decimal("15882.6927"), "power/export": Decimal("219.4882"), "gas/volume": Decimal("1234.5")},
         120,
     ),
-    Dialogue(  # Vaisala WMT700 User Guide M211095EN-H, 5.26.1 (all steps); SDI-12 1.4, 4.4.12.3 d (one, with its CRC)
+    Dialogue(  # Vaisala WMT700 User Guide M211095EN-H, 5.26.1 (all steps); SDI-12 1.4, its example of a checksum
         "query",
         'line = { driver = "query", port = "{port}", baud = 115200, timeout = "200ms" }\n[devices]\n'
         'wind = { bus = "line", address = "1", every = "500ms", profile = "sdi12-vaisala-wmt700" }\n'
