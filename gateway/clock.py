@@ -96,6 +96,10 @@ class Origin(StrEnum):
     NONE = "none"
 
 
+FRESH = frozenset((Origin.PLATFORM, Origin.GNSS))
+"""What says the time again and again, so that its age tells whether it still does."""
+
+
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """An estimate of (wall clock - boot time), made at `made_at` (boot ms)."""
@@ -124,6 +128,7 @@ class AgentClock:
         self._platform: Estimate | None = None
         self._gnss: Estimate | None = None
         self._tellings = Tellings()
+        self._doubted = False
 
     def now(self) -> int:
         """Milliseconds since boot."""
@@ -173,6 +178,7 @@ class AgentClock:
         offset = self._tellings.take(utc_ms - now, accuracy_ms, now, floor)
         if offset is None or self._contradicted(offset, now):
             return
+        self._doubted = False
         trusted = _newest(self._platform, self._system)
         offset = _settled(offset, accuracy_ms, self._gnss or trusted or self._held, "a GNSS receiver")
         self._gnss = Estimate(offset, now, Origin.GNSS)
@@ -204,21 +210,23 @@ class AgentClock:
         return True
 
     def _contradicted(self, offset: int, now: int) -> bool:
-        """Whether what was trusted in this life says that `offset` cannot be."""
+        """Whether what was trusted in this life says that `offset` cannot be; told once."""
         trusted = _newest(self._platform, self._system)
         if trusted is None:
             return False
         drift = (now - trusted.made_at) * DRIFT_PPM // 1_000_000
-        return abs(offset - trusted.clock_ms) > CONTRADICTION_MS + drift
+        off = offset - trusted.clock_ms
+        if abs(off) <= CONTRADICTION_MS + drift:
+            return False
+        if not self._doubted:
+            log.warning("clock: a GNSS receiver is %.0f s off what %s said: not believed", off / 1000, trusted.origin)
+        self._doubted = True
+        return True
 
     def _utc_ms(self, clock: Clock) -> int:
         if clock.state is ClockState.UNSET:
             return max(self._source.utc_ms(), self.floor_ms)
         return self.now() + clock.clock_ms
-
-
-FRESH = frozenset((Origin.PLATFORM, Origin.GNSS))
-"""What says the time again and again, so that its age tells whether it still does."""
 
 
 def _newest(*estimates: Estimate | None) -> Estimate | None:

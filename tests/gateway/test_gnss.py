@@ -133,12 +133,17 @@ def test_when_the_platform_falls_silent_the_receiver_confirms_its_offset(box: Bo
     assert (box.clock.estimate(), box.clock.origin) == (Clock(BOOT, TRUTH, ClockState.SYNCHRONIZED), "gnss")
 
 
-def test_what_contradicts_the_platform_is_not_believed_even_when_that_is_silent(box: Box) -> None:
+def test_what_contradicts_the_platform_is_not_believed_even_when_that_is_silent(
+    box: Box, caplog: pytest.LogCaptureFixture
+) -> None:
     box.clock.signed_time(TRUTH + box.hand.boot, sent_at=box.hand.boot)
     box.hand.boot += 2 * HOLDOVER_AFTER_MS
     drift = 2 * HOLDOVER_AFTER_MS * DRIFT_PPM // 1_000_000
     box.hear(60, wrong_ms=CONTRADICTION_MS + drift + 1_000)
     assert box.clock.estimate() == Clock(BOOT, TRUTH, ClockState.HOLDOVER)
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
+        "clock: a GNSS receiver is 10 s off what platform said: not believed"
+    ]
 
 
 @given(st.lists(st.tuples(st.integers(0, 3_000), st.integers(-(10**14), 10**14), st.integers(-10, 5_000)), max_size=60))

@@ -66,21 +66,20 @@ async def hear(folder: Path, say: Callable[[int], bytes], tellings: int) -> dict
     return found
 
 
-async def test_the_receiver_dates_what_the_box_takes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = await hear(tmp_path, lambda _: rmc(time.time()), TELLINGS)
-    assert (found["clock"], found["clock_from"]) == ("synchronized", "gnss")
-    await asyncio.to_thread(_show, found)
+async def test_a_receiver_dates_what_the_box_takes_and_one_that_lies_dates_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    says = {"honest": lambda _: rmc(time.time())} | LIES
+    for name in says:
+        await asyncio.to_thread((tmp_path / name).mkdir)
+    heard = await asyncio.gather(*(hear(tmp_path / name, say, TELLINGS) for name, say in says.items()))
+    found = dict(zip(says, heard, strict=True))
+    assert {name: (one["clock"], one["clock_from"]) for name, one in found.items()} == {
+        "honest": ("synchronized", "gnss"), **dict.fromkeys(LIES, ("unset", "none"))
+    }  # fmt: skip
+    await asyncio.to_thread(_show, found["honest"])
     assert "clock synchronized (by a GNSS receiver)" in capsys.readouterr().out
-    header = (await asyncio.to_thread(decoded, tmp_path / "buffer.db"))[-1].header
+    header = (await asyncio.to_thread(decoded, tmp_path / "honest" / "buffer.db"))[-1].header
     assert header.clock_state is ClockState.SYNCHRONIZED
     offset = time.time_ns() // 1_000_000 - time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
     assert abs(header.clock_ms - offset) < 1_500
-
-
-async def test_receivers_that_lie_date_nothing(tmp_path: Path) -> None:
-    folders = [tmp_path / name for name in LIES]
-    for folder in folders:
-        await asyncio.to_thread(folder.mkdir)
-    said = zip(folders, LIES.values(), strict=True)
-    all_found = await asyncio.gather(*(hear(folder, say, TELLINGS) for folder, say in said))
-    assert [(found["clock"], found["clock_from"]) for found in all_found] == [("unset", "none")] * len(LIES)
