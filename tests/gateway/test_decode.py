@@ -45,7 +45,36 @@ def test_an_error_among_values_says_itself_and_the_exit_code() -> None:
 
 
 def test_raw_bytes_that_look_like_hex() -> None:
-    assert decoded("nmea", "--raw", given=b"3132") == []
+    assert decoded("nmea", "--raw", given=b"3132", code=65) == [{"error": "nothing of nmea in 4 bytes"}]
+
+
+@pytest.mark.parametrize("kind", ["nmea", "mbus", "p1", "iec62056", "sml"])
+@pytest.mark.parametrize("data", [b"", b"what is this?\n"])
+def test_bytes_that_say_nothing_are_an_error(kind: str, data: bytes) -> None:
+    (found,) = decoded(kind, "--raw", given=data, code=65)
+    assert list(found) == ["error"]
+
+
+def test_columns_of_digits_are_no_hex() -> None:
+    (found,) = decoded("nmea", given=b"12,34\n", code=65)
+    assert found == {"error": "nothing of nmea in 6 bytes"}
+
+
+@pytest.mark.parametrize("joint", [", 0x", ",0x", " ", "\n", " # what follows is the next byte\n"])
+def test_hex_as_people_write_it(joint: str) -> None:
+    text = "# a comment\n0x" + joint.join(f"{byte:02X}" for byte in WIND) + "\n"
+    assert decoded("nmea", given=text.encode()) == READ
+
+
+def test_hex_longer_than_a_name_of_a_file() -> None:
+    assert decoded("nmea", (WIND + b"\r\n").hex(" ") * 20) == READ * 20
+
+
+def test_neither_file_nor_hex_and_longer_than_a_name() -> None:
+    done = CliRunner().invoke(command, ["nmea", "zz" * 3000])
+    assert done.exit_code == 2
+    assert "neither a file nor hex" in done.output
+    assert len(done.output) < 1000
 
 
 def test_neither_file_nor_hex() -> None:
