@@ -50,6 +50,12 @@ class Framer:
             if found is not None:
                 yield found
 
+    def end(self) -> Iterator[BadAnswer]:
+        """The damage that it is when no more bytes come."""
+        if self._text is not None:
+            self._text = self._crc = None
+            yield _damage("ends too early")
+
     def _take(self, byte: int) -> str | BadAnswer | None:
         if byte == START:
             found = self._interrupted()
@@ -84,11 +90,16 @@ class Framer:
         assert self._crc is not None  # noqa: S101
         text, crc = bytes(self._text), bytes(self._crc)
         self._text = self._crc = None
-        if crc and (len(crc) != CRC_DIGITS or int(crc, 16) != crc16(text)):
+        if crc and (len(crc) != CRC_DIGITS or int(crc, 16) not in (crc16(text), crc16(_restored(text)))):
             return _damage("wrong checksum")
         if not crc and (self._checksum_required or any(mark in text for mark in _ALWAYS_SUMMED)):
             return _damage("no checksum")
         return text.decode("ascii")
+
+
+def _restored(text: bytes) -> bytes:
+    """The text with the <CR> of every line, where a gateway or a file has left all of them out."""
+    return text if b"\r" in text else text.replace(b"\n", b"\r\n")
 
 
 def _damage(what: str) -> BadAnswer:

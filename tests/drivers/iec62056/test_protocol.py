@@ -1,5 +1,9 @@
 """The messages of the standard, and answers in any split, with noise anywhere."""
 
+from decimal import Decimal
+from functools import reduce
+from operator import xor
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -128,3 +132,39 @@ def test_decode_says_all_of_a_readout(data: bytes) -> None:
     assert not [error for error in found if isinstance(error, DeviceError)]
     assert len(found) >= 18
     assert {reading.point for reading in found if isinstance(reading, Reading)} >= {"1-0:1.8.0", "1-0:2.8.0"}
+
+
+def test_decode_takes_readouts_as_people_keep_them() -> None:
+    readings, lines = list(decode(LOGAREX)), BLOCK[BLOCK.index(b"\x02") + 1 : BLOCK.index(b"\x03")]
+    text = IDENTIFICATION + b"\r\n" + lines
+    for kept in (text, text.replace(b"\r\n", b"\n"), text.rstrip(), lines, BLOCK):
+        assert list(decode(kept)) == readings
+    assert list(decode(LOGAREX + b"\xff\x00" + LOGAREX)) == readings * 2
+
+
+def test_decode_reads_a_block_whatever_its_check_is() -> None:
+    checks = set()
+    for number in range(256):
+        lines = b"C.1(%02X%02X)\r\n!\r\n\x03" % (number, number * 7 % 256)
+        checks.add(check := reduce(xor, lines))
+        assert list(decode(IDENTIFICATION + b"\x02" + lines + bytes([check]))) == [
+            Reading("C.1", f"{number:02X}{number * 7 % 256:02X}")
+        ]
+    assert 0x06 in checks  # which is also the acknowledgement
+
+
+def test_decode_says_every_value_of_an_object() -> None:
+    found = list(decode(b"1.6.0(0.12*kW)(1204120915)\r\n2.8.0(00012345)\r\nF.F(00000000)\r\n!\r\n"))
+    assert found == [
+        Reading("1.6.0", Decimal("0.12"), "kW"), Reading("1.6.0#2", "1204120915"),
+        Reading("2.8.0", Decimal(12345)), Reading("F.F", "00000000"),
+    ]  # fmt: skip
+
+
+def test_decode_tells_a_readout_that_is_cut() -> None:
+    for cut in range(1, len(BLOCK)):
+        (error,) = decode(IDENTIFICATION + BLOCK[:cut])
+        assert isinstance(error, BadAnswer)
+    for cut in range(BLOCK.index(b"\x02") + 1, len(BLOCK) - 1):
+        (error,) = decode(BLOCK[cut:])
+        assert isinstance(error, BadAnswer)
