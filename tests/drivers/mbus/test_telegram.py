@@ -125,6 +125,13 @@ def one(text: str) -> Record:
         ("0DFD3A D2 3412", -1234, ""),
         ("02FC 03 485225 74 D411", Decimal("45.64"), "%RH"),  # a unit in plain text before its VIFE
         ("02FC 74 03 485225 D411", Decimal("45.64"), "%RH"),  # and behind it
+        ("03FC 20 03 434241 153100", 12565, "ABC"),  # libmbus, test/test-frames/example_plain_text_placement.hex
+        # libmbus, test/test-frames/landis+gyr_ultraheat_t230.hex: when the maximum was, and that none was yet
+        ("9410DA6F 32147A18", "2011-08-26T20:50", ""),
+        ("9410DE6F 2B0B6918", "2011-08-09T11:43", ""),
+        ("9410AD6F 00000000", None, ""),
+        ("01DB41 03", 3, ""),  # how often, not how warm: EN 13757-3, table 15
+        ("02DB5D 0200", 120, "s"),  # how long: minutes of the last time above the upper limit
         ("0493 15 00000000", None, "m3"),  # EN 13757-3, table 17: no data available
     ],
 )
@@ -144,6 +151,8 @@ def test_whose_value_it_is() -> None:
     assert one("04 A9 FC01 00000000").modifier == "l1"
     assert one("04 83 3B 00000000").modifier == "positive"
     assert one("04 6F 00000000").quantity == "vif-6f"
+    assert one("94 10 DA6F 32147A18").name == "flow-temperature.last-end.maximum.t1"
+    assert one("02 DB5D 0200").name == "flow-temperature.upper-last-duration"
 
 
 def test_an_unknown_extension_is_never_left_out() -> None:
