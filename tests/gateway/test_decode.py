@@ -11,9 +11,10 @@ from gateway.cli.decode import command
 # Vaisala WMT700 User's Guide, E.3: an example of MWV
 WIND = b"$WIMWV,39,R,1.3,M,A*06"
 READ = [
-    {"point": "mwv.angle", "value": 39.0, "unit": "", "quality": "good"},
-    {"point": "mwv.speed", "value": 1.3, "unit": "", "quality": "good"},
+    {"point": "mwv.angle", "value": 39.0, "unit": "deg", "quality": "good"},
+    {"point": "mwv.speed", "value": 1.3, "unit": "m/s", "quality": "good"},
     {"point": "mwv.status", "value": "A", "unit": "", "quality": "good"},
+    {"point": "mwv.reference", "value": "R", "unit": "", "quality": "good"},
 ]
 
 
@@ -81,3 +82,17 @@ def test_neither_file_nor_hex() -> None:
     done = CliRunner().invoke(command, ["nmea", "no-such-file"])
     assert done.exit_code == 2  # of click; the process leaves with 64
     assert "neither a file nor hex" in done.output
+
+
+def test_comments_of_a_log_are_no_sentences() -> None:
+    assert decoded("nmea", given=b"# of $WIMWV and $WIMWD\r\n" + WIND + b"\r\n#$WIMWV,39\n") == READ
+
+
+def test_units_are_those_of_the_sentence() -> None:
+    # the letters of NMEA 0183 3.01, XDR and MWV
+    given = b"$WIXDR,C,+023.3,C,C,P,1.0095,B,P0,H,50,P,H0\r\n$IIMWV,39,T,2.5,N,A\r\n"
+    units = {str(one["point"]): one["unit"] for one in decoded("nmea", given=given)}
+    assert units == {
+        "xdr.C/C": "Cel", "xdr.P/P0": "bar", "xdr.H/H0": "%RH",
+        "mwv.angle": "deg", "mwv.speed": "kn", "mwv.status": "", "mwv.reference": "",
+    }  # fmt: skip
