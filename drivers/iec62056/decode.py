@@ -16,10 +16,10 @@ _BEGIN = re.compile(rb"(?:^|(?<=[^ -.0-~]))/(?=[A-Za-z]{3}[^!\r\n]*\r\n)", re.MU
 _ACKNOWLEDGEMENT = re.compile(rb"\x06[0-9A-Z]{3}\r\n")
 _NO_IDENTIFICATION = b"/XXX?\r\n"
 _NUMBER = re.compile(
-    r"\s*[+-]?[0-9]+(?:\.[0-9]+)?\*.+|\s*[+-]?[0-9]+\.[0-9]+\s*"
+    r"\s*[+-]?[0-9]+(?:[.,][0-9]*)?\*.+|\s*[+-]?[0-9]+\.[0-9]+\s*"
 )  # digits alone may be a number, or a name
+# The code of a measured quantity (IEC 62056-61, table 2): whatever stands there is a number, or wrong
 _COUNTER = re.compile(r"(?:[0-9]-[0-9]{1,2}:)?(?:[1-9]|[1-8][0-9])\.[0-9]{1,2}(?:\.[0-9]{1,3})?(?:\*[0-9]{1,3})?")
-_DIGITS = re.compile(r"[0-9]+")  # a number where the code is that of a measured quantity (IEC 62056-61, table 2)
 
 
 def decode(data: bytes, profile: Profile | None = None) -> Iterator[Reading | DeviceError]:  # noqa: ARG001 - `Decode`
@@ -53,7 +53,7 @@ def _readout(plain: bytes) -> Iterator[Reading | DeviceError]:
 def _readings(one: DataObject) -> Iterator[Reading]:
     """Each value of an object: the second of a code has `#2`, and so on."""
     for n, group in enumerate(one.groups, 1):
-        counted = n == 1 and _COUNTER.fullmatch(one.code) and _DIGITS.fullmatch(group)
+        counted = n == 1 and _COUNTER.fullmatch(one.code)
         read = READ["number" if counted or _NUMBER.fullmatch(group) else "text"]
         value, unit, quality = read(DataObject(one.code, (group,)))
         yield Reading(one.code if n == 1 else f"{one.code}#{n}", value, unit, GOOD if value == "" else quality)

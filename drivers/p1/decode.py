@@ -13,6 +13,7 @@ from drivers.p1.telegram import READ, parse
 
 _HEX = re.compile(r"0-[0-9]:96\.(?:1\.[0-9]+|13\.[0-9]+)")  # identifiers and messages, in pairs of hex digits
 _PLAIN = re.compile(r"1-3:0\.2\.8|0-0:96\.1\.4|[0-9]-[0-9]:0\.0\.[0-9]+")  # versions, and numbers that are names
+_STATE = re.compile(r"[0-9]-[0-9]{1,2}:96\.(?:[0-9]{1,2}|[0-9]{1,3}\.[0-9]{1,3})")  # such as ON of a breaker
 _TIME = ("0-0:1.0.0",)
 _CODE = re.compile(r"[0-9]-[0-9]{1,2}:[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}")
 
@@ -71,7 +72,7 @@ def _way(one: DataObject) -> str:
     if _PLAIN.fullmatch(one.code):
         return "plain"
     if not _HEX.fullmatch(one.code):
-        return "number"
+        return "plain" if _STATE.fullmatch(one.code) and not one.groups[0].isdigit() else "number"
     return "text" if _is_text(one.groups[0]) or not one.groups[0] else "plain"
 
 

@@ -13,7 +13,7 @@ from drivers.errors import BadAnswer, DeviceError
 from drivers.iec62056.decode import decode
 from drivers.iec62056.protocol import MAX_READOUT, Answer, Identification, acknowledgement, request
 from drivers.iec62056.readout import READ, parse
-from ext import GOOD
+from ext import BAD_ANSWER, GOOD
 from tests.drivers.iec62056.readouts import ENCODER, LOGAREX, MANUAL, parts
 
 IDENTIFICATION, BLOCK = parts(LOGAREX)
@@ -154,10 +154,15 @@ def test_decode_reads_a_block_whatever_its_check_is() -> None:
 
 
 def test_decode_says_every_value_of_an_object() -> None:
-    found = list(decode(b"1.6.0(0.12*kW)(1204120915)\r\n2.8.0(00012345)\r\nF.F(00000000)\r\n!\r\n"))
+    found = list(
+        decode(
+            b"1.6.0(0.12*kW)(1204120915)\r\n2.8.0(00012345)\r\n1.8.1(0.1..2*kWh)\r\n7-0:3.0.0(12,5*m3)\r\nF.F(00000000)\r\n!\r\n"
+        )
+    )
     assert found == [
         Reading("1.6.0", Decimal("0.12"), "kW"), Reading("1.6.0#2", "1204120915"),
-        Reading("2.8.0", Decimal(12345)), Reading("F.F", "00000000"),
+        Reading("2.8.0", Decimal(12345)), Reading("1.8.1", None, "", BAD_ANSWER),
+        Reading("7-0:3.0.0", Decimal("12.5"), "m3"), Reading("F.F", "00000000"),
     ]  # fmt: skip
 
 

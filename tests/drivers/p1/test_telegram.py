@@ -89,6 +89,12 @@ def test_a_line_that_is_no_object_spoils_the_telegram(line: str) -> None:
         parse(channels(line))
 
 
+@pytest.mark.parametrize("code", ["18.1", "1-0:.18.1", "-0:1.8.1", "1-0:1.8", "1-0:2.:2.7.0", "1-0:1.8.1*"])
+def test_a_code_that_is_none_spoils_the_telegram(code: str) -> None:
+    with pytest.raises(BadAnswer, match="without an OBIS code"):
+        parse(channels(f"{code}(1*kWh)"))
+
+
 @given(st.text(max_size=300))
 def test_any_text_is_objects_or_an_error(text: str) -> None:
     try:
@@ -150,3 +156,8 @@ def test_decode_tells_a_telegram_that_is_cut() -> None:
     for at in range(1, len(XS210) - 6):
         (error,) = decode(XS210[:at])
         assert isinstance(error, BadAnswer)
+
+
+def test_decode_says_the_state_of_a_breaker_as_it_is() -> None:
+    found = list(decode(b"/AUX59902759025\r\n\r\n0-0:96.50.68(ON)\r\n0-0:96.3.10(1)\r\n!\r\n"))
+    assert found == [Reading("0-0:96.50.68", "ON"), Reading("0-0:96.3.10", Decimal(1))]
