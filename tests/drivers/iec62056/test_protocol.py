@@ -3,6 +3,7 @@
 from decimal import Decimal
 from functools import reduce
 from operator import xor
+from time import process_time
 
 import pytest
 from hypothesis import given, settings
@@ -173,3 +174,11 @@ def test_decode_tells_a_readout_that_is_cut() -> None:
     for cut in range(BLOCK.index(b"\x02") + 1, len(BLOCK) - 1):
         (error,) = decode(BLOCK[cut:])
         assert isinstance(error, BadAnswer)
+
+
+@pytest.mark.parametrize("data", [b"(", b"!", b"1.8.0(1)\r\n", b"/XXX5\r\n", b"\x02", b"\x06050\r\n"])
+def test_decode_takes_no_longer_for_what_never_ends(data: bytes) -> None:
+    started = process_time()
+    for _ in decode(data * (500_000 // len(data))):
+        pass
+    assert process_time() - started < 20  # a second here; what is quadratic takes an hour
