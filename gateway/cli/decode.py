@@ -22,7 +22,7 @@ _NO_DIGITS = re.compile(rb"0[xX]|[\s:,]")
 @click.argument("kind")
 @click.argument("source", default="-", metavar="[FILE|HEX|-]")
 @click.option("--profile", "profile_name", metavar="ID|FILE",
-              help="The layout, for kinds whose bytes do not say it (line, frame, modbus); of lines and frames what fits.")  # fmt: skip
+              help="The layout, where bytes do not say it (modbus; line and frame if none fits).")  # fmt: skip
 @click.option("--table", help="modbus: what the bytes are of: holding, input, coil or discrete.")
 @click.option("--address", type=int, help="modbus: the first register or bit, counted from 0.")
 @click.option("--raw", is_flag=True, help="The input is the bytes themselves, even if it looks like hex.")
