@@ -90,16 +90,11 @@ class Framer:
         assert self._crc is not None  # noqa: S101
         text, crc = bytes(self._text), bytes(self._crc)
         self._text = self._crc = None
-        if crc and (len(crc) != CRC_DIGITS or int(crc, 16) not in (crc16(text), crc16(_restored(text)))):
+        if crc and (len(crc) != CRC_DIGITS or int(crc, 16) != crc16(text)):
             return _damage("wrong checksum")
         if not crc and (self._checksum_required or any(mark in text for mark in _ALWAYS_SUMMED)):
             return _damage("no checksum")
         return text.decode("ascii")
-
-
-def _restored(text: bytes) -> bytes:
-    """The text with the <CR> of every line, where a gateway or a file has left all of them out."""
-    return text if b"\r" in text else text.replace(b"\n", b"\r\n")
 
 
 def _damage(what: str) -> BadAnswer:
