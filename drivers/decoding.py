@@ -9,6 +9,7 @@ from drivers.errors import DeviceError, UnknownDriver
 from ext import GOOD, Value
 
 GROUP = "lamppost.decoders"
+STEP = 1 << 16  # bytes of a capture that are decoded before what they say is told: bounds what is held
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,12 @@ class Reading:
 Decode = Callable[[bytes, Profile | None], Iterator[Reading | DeviceError]]
 """Readings and errors in the order of the bytes; never raises for what they hold. The profile is the layout, where
 the bytes alone do not say it; a decoder that needs one and gets none raises `SetupError`."""
+
+
+def steps(data: bytes) -> Iterator[bytes]:
+    """`data` in pieces of at most `STEP` bytes."""
+    for at in range(0, len(data), STEP):
+        yield data[at : at + STEP]
 
 
 def installed() -> dict[str, EntryPoint]:

@@ -4,13 +4,13 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
-from config import Bus, Config, Device, Gateway, Profile
+from config import Bus, Config, Device, Gateway, Profile, load_profile
 from drivers.base import Driver, Sink
 from drivers.conformance import Heard
-from drivers.decoding import Reading
+from drivers.decoding import STEP, Reading
 from drivers.errors import BadAnswer, DeviceError, SetupError
 from drivers.setup import prepare
-from ext import unpack
+from ext import quality_class, unpack
 
 STAND_IN = "captured"
 """The name of the bus and of the device."""
@@ -22,8 +22,8 @@ NO_PORT = {"port": "/dev/null"}
 class Capturing(Protocol):
     """A driver that takes captured bytes."""
 
-    def capture(self, data: bytes, sink: Sink) -> None:
-        """Decode `data`, which begins where a device began to speak, as the live path would."""
+    def capture(self, data: bytes, sink: Sink) -> Iterator[None]:
+        """Decode `data`, which begins where a device began to speak, as the live path would; a part of it a step."""
 
 
 @dataclass
@@ -52,15 +52,39 @@ class Readings(Heard):
 
 
 def by_profile(name: str, kind: type[Driver], data: bytes, profile: Profile | None) -> Iterator[Reading | DeviceError]:
-    """What `data` says to the points of `profile`; raises `SetupError` without one, or when it is another driver's."""
+    """What `data` says to the points of `profile`; raises `SetupError` when that is another driver's.
+
+    Without one it is that of the driver's own, with a checksum, which understands the most; raises where none does.
+    """
     if profile is None:
-        raise SetupError([("--profile", "these bytes say nothing by themselves: name the profile's file", None)])
+        profile = _fitting(name, kind, data)
     if profile.driver != name:
         raise SetupError([("--profile", f"is not of the driver {name}", profile.driver)])
     driver = stand_in(kind, profile, NO_PORT, {}, profile.points)
     sink = Readings(driver.setup)
-    cast("Capturing", driver).capture(data, sink)
-    yield from sink.found
+    for _ in cast("Capturing", driver).capture(data, sink):
+        yield from sink.found
+        sink.found.clear()
+
+
+def _fitting(name: str, kind: type[Driver], data: bytes) -> Profile:
+    files = sorted(kind.profiles.glob("*.toml")) if kind.profiles is not None else []
+    known = [profile for profile in map(load_profile, files) if "checksum" in profile.options]
+    scores = [_understood(name, kind, data[:STEP], profile) for profile in known]
+    if max(scores, default=0) <= 0:
+        names = ", ".join(profile.name for profile in known)
+        told = f"the bytes fit no profile that is known by its checksum ({names}): name the profile's file"
+        raise SetupError([("--profile", told, None)])
+    return known[scores.index(max(scores))]
+
+
+def _understood(name: str, kind: type[Driver], data: bytes, profile: Profile) -> int:
+    """How many values the profile reads, less what it cannot read."""
+    try:
+        found = list(by_profile(name, kind, data, profile))
+    except SetupError:  # it asks for more than a capture says
+        return 0
+    return sum(1 if isinstance(one, Reading) and quality_class(one.quality) == 0 else -1 for one in found)
 
 
 def stand_in(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import ClassVar, cast
 
 from drivers.base import BusSetup, DeviceSetup, ListeningDriver, Options, Read, Sink
+from drivers.decoding import steps
 from drivers.errors import BadAnswer, SetupError
 from drivers.frame.framing import Damage, Framer
 from drivers.frame.options import FrameDevice, FramePoint, Match
@@ -69,9 +70,12 @@ class FrameDriver(ListeningDriver):
         for data in hex_lines(recording):
             self._take(framers, data, sink)
 
-    def capture(self, data: bytes, sink: Sink) -> None:
-        """Decode bytes."""
-        self._take(self._framers(), data, sink)
+    def capture(self, data: bytes, sink: Sink) -> Iterator[None]:
+        """Decode bytes, a piece a step."""
+        framers = self._framers()
+        for piece in steps(data):
+            self._take(framers, piece, sink)
+            yield
 
     def _framers(self) -> list[Framer]:
         return [Framer(device.framing) for device in self._devices]

@@ -7,6 +7,7 @@ from typing import ClassVar, cast
 
 from config.units import MINUTE
 from drivers.base import BusSetup, DeviceSetup, Options, PolledDriver, Read, Sink
+from drivers.decoding import steps
 from drivers.errors import BadAnswer, SetupError
 from drivers.frame.driver import Framed, Problems, hex_lines
 from drivers.frame.framing import Damage, Framer
@@ -101,7 +102,10 @@ class FrameQueryDriver(PolledDriver):
             for data in hex_lines(recording):
                 device.heard(framer, data, sink)
 
-    def capture(self, data: bytes, sink: Sink) -> None:
-        """Decode bytes: answers one after the other."""
+    def capture(self, data: bytes, sink: Sink) -> Iterator[None]:
+        """Decode bytes: answers one after the other, a piece a step."""
         for device in self._devices.values():
-            device.heard(Framer(device.framing), data, sink)
+            framer = Framer(device.framing)
+            for piece in steps(data):
+                device.heard(framer, piece, sink)
+                yield

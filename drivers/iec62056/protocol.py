@@ -17,7 +17,9 @@ BAUD_RATES = {"0": 300, "1": 600, "2": 1200, "3": 2400, "4": 4800, "5": 9600, "6
 _MODE_B = "ABCDEFGHI"  # 6.3.14, item 13: the meter goes on at another rate without being asked
 
 _IDENTIFICATION = re.compile(rb"/([A-Za-z]{3})([ -~])((?:\\[ -~])*)([^\r\n/!]{0,32})\r\n")
-_PLAIN = re.compile(rb"\x02?([\r\n -~]*?)!\r?\n")
+_PLAIN = re.compile(rb"([\r\n -~]*?)!\r?\n")
+_END = re.compile(rb"!\r?\n")
+_NO_TEXT = re.compile(rb"[^\r\n -~]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +93,9 @@ class Answer:
         end = self._data.find(ETX, begin + 1) if begin >= 0 else -1
         if 0 <= end < len(self._data) - 1:
             return self._judge(bytes(self._data[begin + 1 : end + 1]), self._data[end + 1])
-        if not self._checksum_required and begin < 0 and (match := _PLAIN.search(self._data)):
-            return match[1].decode("ascii")
+        if not self._checksum_required and begin < 0 and (match := _END.search(self._data, 0, MAX_READOUT)):
+            noise = max((one.end() for one in _NO_TEXT.finditer(self._data, 0, match.start())), default=0)
+            return self._data[noise : match.start()].decode("ascii")
         if len(self._data) > MAX_READOUT:
             raise _wrong(f"longer than {MAX_READOUT} bytes")
         return None

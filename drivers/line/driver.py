@@ -1,10 +1,12 @@
 """Listens on a serial port and gives the fields of each line to the points that want them."""
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar, cast
 
 from drivers.base import BusSetup, DeviceSetup, ListeningDriver, Options, Read, Sink
+from drivers.decoding import steps
 from drivers.errors import BadAnswer, SetupError
 from drivers.line.fields import LinePoint, Problems, taken, wanted
 from drivers.line.formats import first
@@ -68,9 +70,12 @@ class LineDriver(ListeningDriver):
         for data in recorded(recording, self._end):
             self._take(framers, data, sink)
 
-    def capture(self, data: bytes, sink: Sink) -> None:
-        """Decode bytes that begin and end with a line."""
-        self._take(self._framers(whole=True), data + self._end, sink)
+    def capture(self, data: bytes, sink: Sink) -> Iterator[None]:
+        """Decode bytes that begin and end with a line, a piece a step."""
+        framers = self._framers(whole=True)
+        for piece in steps(data + self._end):
+            self._take(framers, piece, sink)
+            yield
 
     @property
     def _end(self) -> bytes:

@@ -1,6 +1,7 @@
 """`lamppost decode mbus`: every record of every telegram in frames of the wired link layer."""
 
 from collections.abc import Iterator
+from itertools import chain
 
 from config import Profile
 from drivers.decoding import Reading
@@ -13,7 +14,7 @@ from drivers.mbus.telegram import about, parse
 def decode(data: bytes, profile: Profile | None = None) -> Iterator[Reading | DeviceError]:  # noqa: ARG001 - `Decode`
     """Readings of the answers in `data`; what a master says in between is passed over."""
     framer = Framer()
-    for found in (*framer.feed(data), *framer.end()):
+    for found in chain(framer.feed(data), framer.end()):
         if isinstance(found, Damage):
             yield BadAnswer(f"M-Bus: {found}")
         elif isinstance(found, Frame) and found.answer:

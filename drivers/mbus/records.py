@@ -1,10 +1,10 @@
 """The records of a variable data structure (EN 13757-3:2018, 6.3): what each measures, of when, and the value."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from drivers.mbus import values
-from drivers.mbus.units import CORRECTIONS, FB, FD, MODIFIERS, PHASES, PRIMARY, RECORD_ERRORS, Kind, Meaning
+from drivers.mbus.units import ABOUT, CORRECTIONS, FB, FD, MODIFIERS, PHASES, PRIMARY, RECORD_ERRORS, Kind, Meaning
 from drivers.mbus.values import BCDS, LENGTHS, REAL, SELECTION, SPECIAL, VARIABLE, Malformed, NoValue
 from ext import GOOD, SENSOR_FAULT, UNCERTAIN, Value
 
@@ -72,9 +72,10 @@ class Bytes:
         """The next one."""
         return self.take(1, what)[0]
 
-    def next(self) -> int:
-        """The byte that `byte` will give; 0 at the end."""
-        return self._data[self._at] if self else 0
+    def text_follows(self) -> bool:
+        """Whether a length comes and then as many characters that can be read."""
+        length, *text = self._data[self._at : self._at + 1 + MAX_PLAIN_TEXT] or b"\0"
+        return 1 <= length <= len(text) and all(_is_character(byte) for byte in text[:length])
 
     def rest(self) -> bytes:
         """All that is left."""
@@ -88,6 +89,10 @@ class Bytes:
                 raise Malformed(f"more than {MAX_EXTENSIONS} {what}s")
             found.append(self.byte(f"a {what}"))
         return found
+
+
+def _is_character(byte: int) -> bool:
+    return byte & 0x7F >= 0x20 and byte != 0x7F
 
 
 def records(data: bytes, *, backwards: bool = False) -> Records:
@@ -150,8 +155,8 @@ def _information(rest: Bytes) -> tuple[Meaning, str, bool]:
 
 
 def _plain_text(vif: int, rest: Bytes) -> tuple[Meaning, str, bool]:
-    """A unit in plain text: before the VIFEs in the editions up to 2004, behind them since; its length tells which."""
-    late = bool(vif & EXTENSION) and rest.next() > MAX_PLAIN_TEXT
+    """A unit in plain text: before the VIFEs in the editions up to 2004, behind them since; the bytes tell which."""
+    late = bool(vif & EXTENSION) and not rest.text_follows()
     extensions = rest.extensions(vif, "VIFE") if late else []
     length = rest.byte("a unit in plain text")
     if not 1 <= length <= MAX_PLAIN_TEXT:
@@ -173,6 +178,10 @@ def _modified(meaning: Meaning, extensions: list[int]) -> tuple[Meaning, str, bo
             meaning = meaning.times(CORRECTIONS[code])
         elif code in RECORD_ERRORS:
             refused = True
+        elif code in ABOUT:
+            modifier, meant = ABOUT[code]
+            meaning = replace(meant, quantity=meaning.quantity)
+            modifiers.append(modifier)
         elif code:
             modifiers.append(MODIFIERS.get(code, f"vife-{code:02x}"))
     return meaning, ".".join(modifiers), refused

@@ -129,15 +129,32 @@ FB: dict[int, Meaning] = {
 # Combinable extensions that change what a value means (EN 13757-3:2018, table 15); a point names those it wants.
 MODIFIERS: dict[int, str] = {
     0x12: "average", 0x13: "inverse-compact-profile", 0x14: "relative-deviation", 0x1D: "standard-conform",
-    0x1E: "compact-profile-with-registers", 0x1F: "compact-profile", 0x20: "per-second", 0x21: "per-minute",
-    0x22: "per-hour", 0x23: "per-day", 0x24: "per-week", 0x25: "per-month", 0x26: "per-year", 0x27: "per-revolution",
-    0x28: "per-input-pulse-0", 0x29: "per-input-pulse-1", 0x2A: "per-output-pulse-0", 0x2B: "per-output-pulse-1",
-    0x2C: "per-litre", 0x2D: "per-cubic-metre", 0x2E: "per-kilogram", 0x2F: "per-kelvin", 0x30: "per-kilowatt-hour",
-    0x31: "per-gigajoule", 0x32: "per-kilowatt", 0x33: "per-kelvin-litre", 0x34: "per-volt", 0x35: "per-ampere",
-    0x36: "times-second", 0x37: "times-second-per-volt", 0x38: "times-second-per-ampere", 0x39: "start",
-    0x3A: "uncorrected", 0x3B: "positive", 0x3C: "negative", 0x40: "lower-limit", 0x41: "exceeds-lower",
-    0x48: "upper-limit", 0x49: "exceeds-upper", 0x7E: "future",
+    0x1E: "compact-profile-with-registers", 0x1F: "compact-profile",
+    0x20: "per-second", 0x21: "per-minute", 0x22: "per-hour", 0x23: "per-day", 0x24: "per-week", 0x25: "per-month",
+    0x26: "per-year", 0x27: "per-revolution", 0x28: "per-input-pulse-0", 0x29: "per-input-pulse-1",
+    0x2A: "per-output-pulse-0", 0x2B: "per-output-pulse-1", 0x2C: "per-litre", 0x2D: "per-cubic-metre",
+    0x2E: "per-kilogram", 0x2F: "per-kelvin", 0x30: "per-kilowatt-hour", 0x31: "per-gigajoule", 0x32: "per-kilowatt",
+    0x33: "per-kelvin-litre", 0x34: "per-volt", 0x35: "per-ampere", 0x36: "times-second",
+    0x37: "times-second-per-volt", 0x38: "times-second-per-ampere", 0x39: "start", 0x3A: "uncorrected",
+    0x3B: "positive", 0x3C: "negative", 0x40: "lower-limit", 0x48: "upper-limit", 0x68: "during-lower",
+    0x6C: "during-upper", 0x7E: "future",
 }  # fmt: skip
+
+
+def _about() -> dict[int, tuple[str, Meaning]]:
+    """E100 u001 counts; E100 uf1b and E110 1f1b date; E101 ufnn and E110 0fnn last."""
+    found = {0x41: ("exceeds-lower", Meaning("")), 0x49: ("exceeds-upper", Meaning(""))}
+    for which, (dates, lengths) in {"lower-": (0x42, 0x50), "upper-": (0x4A, 0x58), "": (0x6A, 0x60)}.items():
+        for f, turn in enumerate(("first", "last")):
+            for b, edge in enumerate(("begin", "end")):
+                found[dates + 4 * f + b] = f"{which}{turn}-{edge}", Meaning("", kind=Kind.TIME)
+            for n, (unit, factor) in enumerate(_DURATIONS):
+                found[lengths + 4 * f + n] = f"{which}{turn}-duration", Meaning("", unit, 0, factor)
+    return found
+
+
+ABOUT: dict[int, tuple[str, Meaning]] = _about()
+"""Extensions by which a record says how often, when or how long, and not how much (EN 13757-3:2018, table 15)."""
 
 # Combinable extensions after FC (EN 13757-3:2018, table 16)
 PHASES: dict[int, str] = {0x01: "l1", 0x02: "l2", 0x03: "l3", 0x04: "n", 0x05: "l1-l2", 0x06: "l2-l3", 0x07: "l3-l1"}

@@ -53,7 +53,7 @@ class NmeaDevice(Options):
 class NmeaPoint(Options):
     """`[devices.x.points.y]`: a field of a sentence, by name; MWV needs the reference too, XDR has transducers."""
 
-    sentence: Literal["GGA", "RMC", "GSA", "GSV", "VTG", "ZDA", "MWV", "MWD", "MDA", "XDR"]
+    sentence: Literal["GGA", "GLL", "GNS", "RMC", "GSA", "GSV", "VTG", "ZDA", "MWV", "MWD", "MDA", "XDR"]
     field: str = ""
     reference: Literal["R", "T"] | None = None
     transducer: str = Bounds(default="", max_length=32, pattern="^([A-Z]/[!-~]*)?$")

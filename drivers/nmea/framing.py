@@ -13,7 +13,7 @@ MAX_SENTENCE = 164
 
 START, CR, LF = 0x24, 0x0D, 0x0A
 _PRINTABLE = range(0x20, 0x7F)  # IEC 61162-1, clause 7: the characters that a sentence may hold
-_LINE = re.compile(rb"([^*]+)(?:\*([0-9A-Fa-f]{2}))?")
+_LINE = re.compile(rb"([^*]+)(?:\*([0-9A-Fa-f]{2}))? *")  # blanks at the end are what people or loggers left there
 # IEC 61162-1, clause 7: talker and formatter. An address that begins with P is a maker's own: $PGRMC is no RMC.
 _ADDRESS = re.compile(r"([A-OQ-Z0-9][A-Z0-9])([A-Z]{3})")
 
@@ -36,13 +36,18 @@ class Sentence:
     talker: str
     formatter: str
     fields: tuple[str, ...]
+    summed: bool = True
 
 
 class Framer:
-    """Finds sentences in a stream; holds at most `MAX_SENTENCE` bytes. What is broken costs itself only."""
+    """Finds sentences in a stream; holds at most `MAX_SENTENCE` bytes. What is broken costs itself only.
+
+    A talker that has sent a checksum once sends it always: what has none then was cut, even if none is required.
+    """
 
     def __init__(self, *, checksum_required: bool = True) -> None:
         self._checksum_required = checksum_required
+        self._summing: set[str] = set()  # talkers have two characters: there are no more than 1296
         self._line: bytearray | None = None
 
     def feed(self, data: bytes) -> Iterator[Sentence | Damage]:
@@ -84,4 +89,11 @@ class Framer:
             return Damage.CHECKSUM
         address, *fields = body.decode("ascii").split(",")
         known = _ADDRESS.fullmatch(address)
-        return None if known is None else Sentence(known[1], known[2], tuple(fields))
+        if known is None:
+            return None
+        talker = known[1]
+        if checksum is not None:
+            self._summing.add(talker)
+        elif talker in self._summing:
+            return Damage.NO_CHECKSUM
+        return Sentence(talker, known[2], tuple(fields), summed=checksum is not None)

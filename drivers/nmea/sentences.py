@@ -144,6 +144,20 @@ def _navigation(sentence: Sentence) -> int:
     return status if status != GOOD or not mode else _MODES.get(mode, BAD_ANSWER)
 
 
+def _position(sentence: Sentence) -> int:
+    """GLL: status, and the mode where there is one (since NMEA 2.3)."""
+    status, mode = _status(sentence, 6), _field(sentence, 7)
+    return status if status != GOOD or not mode else _MODES.get(mode, BAD_ANSWER)
+
+
+def _modes(sentence: Sentence) -> int:
+    """GNS field 6: a mode for each system of satellites; the position is as good as the best of them."""
+    found = [_MODES.get(mode, BAD_ANSWER) for mode in _field(sentence, 6)]
+    if not found or BAD_ANSWER in found:
+        return BAD_ANSWER
+    return next(quality for quality in (GOOD, UNCERTAIN, SENSOR_FAULT) if quality in found)
+
+
 def _mode(sentence: Sentence) -> int:
     """VTG: the mode where there is one (since NMEA 2.3)."""
     mode = _field(sentence, 9)
@@ -192,6 +206,19 @@ FIELDS: Mapping[str, Mapping[str, Field]] = {
         "hdop": Field(8, magnitude, valid=_fix),
         "altitude": Field(9, exact, 10, "M", _fix),
         "geoid-separation": Field(11, exact, 12, "M", _fix),
+    },
+    "GLL": {
+        "latitude": Field(1, latitude, 2, "NS", _position),
+        "longitude": Field(3, longitude, 4, "EW", _position),
+        "status": Field(6, letter),
+    },
+    "GNS": {
+        "latitude": Field(2, latitude, 3, "NS", _modes),
+        "longitude": Field(4, longitude, 5, "EW", _modes),
+        "satellites": Field(7, count),
+        "hdop": Field(8, magnitude, valid=_modes),
+        "altitude": Field(9, exact, valid=_modes),
+        "geoid-separation": Field(10, exact, valid=_modes),
     },
     "RMC": {
         "status": Field(2, letter),

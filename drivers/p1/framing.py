@@ -50,6 +50,12 @@ class Framer:
             if found is not None:
                 yield found
 
+    def end(self) -> Iterator[BadAnswer]:
+        """The damage that it is when no more bytes come."""
+        if self._text is not None:
+            self._text = self._crc = None
+            yield _damage("ends too early")
+
     def _take(self, byte: int) -> str | BadAnswer | None:
         if byte == START:
             found = self._interrupted()

@@ -12,6 +12,8 @@ EQUIPMENT = {"electricity": 2, "gas": 3, "heat": 4, "warm-water": 6, "water": 7}
 _CHANNEL = re.compile(r"0-([1-9]):(.+)")
 _TIME = re.compile(r"[0-9]{10}(?:[0-9]{2})?[SW]?")  # YYMMDDhhmmss, with S in summer time, W else; DSMR 3 has no letter
 _CODE = re.compile(r"[0-9]-[0-9]{1,2}:[0-9.]+")
+# A-B:C.D.E*F of IEC 62056-61, whose groups are numbers, or letters in IEC 62056-21
+_OBIS = re.compile(r"[0-9]-[0-9]{1,2}:(?:[0-9A-Z]{1,3}\.){2}[0-9]{1,3}(?:\*[0-9]{1,3})?")
 _DATA_NOT_VALID = 0x04  # of the status of a DSMR 3 reading: its meter says that it is none
 
 
@@ -57,6 +59,8 @@ def parse(text: str) -> Telegram:
         found = objects([line.strip() for line in lines if line.strip()])
     except BadAnswer as error:
         raise BadAnswer(f"P1 telegram: {error}") from None
+    if not all(_OBIS.fullmatch(one.code) for one in found):
+        raise BadAnswer("P1 telegram: an object without an OBIS code")
     return Telegram(identification[1:], tuple(_channel_value(one) for one in found))
 
 

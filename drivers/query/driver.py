@@ -159,11 +159,12 @@ class QueryDriver(AskingDriver):
             device = self._devices[read.device]
             self._replay(device, recorded(recording, device.steps[0].framing.ends[-1:]), sink)
 
-    def capture(self, data: bytes, sink: Sink) -> None:
-        """Decode answers, each to the first step whose shape it has."""
+    def capture(self, data: bytes, sink: Sink) -> Iterator[None]:
+        """Decode answers, each to the first step whose shape it has: a device a step."""
         for device in self._devices.values():
             end = device.steps[0].framing.ends[-1:]
             self._replay(device, [line + end for line in data.split(end)], sink)
+            yield
 
     def _replay(self, device: _Device, pieces: list[bytes], sink: Sink) -> None:
         fields: dict[str, str] = {}

@@ -11,8 +11,8 @@ from ext import GOOD
 
 
 def decode(data: bytes, profile: Profile | None = None) -> Iterator[Reading | DeviceError]:  # noqa: ARG001 - `Decode`
-    """Readings of all files; a status is `code.status`. A file cut at the start or the end is passed over."""
-    for found in Framer().feed(data):
+    """Readings of all files; a status is `code.status`. A capture may begin and end in the middle of a file."""
+    for found in _files(data):
         if isinstance(found, DeviceError):
             yield found
             continue
@@ -26,3 +26,13 @@ def decode(data: bytes, profile: Profile | None = None) -> Iterator[Reading | De
             yield Reading(entry.code, value, unit, quality)
             if entry.status is not None:
                 yield Reading(f"{entry.code}.status", entry.status, "", GOOD)
+
+
+def _files(data: bytes) -> Iterator[bytes | DeviceError]:
+    """What the framer finds; that the file at the end was cut is told where it is all that there was."""
+    framer, heard = Framer(), False
+    for found in framer.feed(data):
+        heard = True
+        yield found
+    if not heard:
+        yield from framer.end()

@@ -58,6 +58,11 @@ class Framer:
             if found is not None:
                 yield found
 
+    def end(self) -> Iterator[BadAnswer]:
+        """The damage that it is when no more bytes come."""
+        if self._open:
+            yield self._drop("ends too early")
+
     def _take(self, byte: int) -> bytes | BadAnswer | None:
         self._tail = (self._tail + bytes((byte,)))[-len(START) :]
         if self._tail == START:

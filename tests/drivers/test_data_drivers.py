@@ -1,5 +1,6 @@
 """The drivers line, query and frame: no bytes make a value that was not sent; a wrong configuration is told."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -48,7 +49,7 @@ one = { bus = "x", profile = "nova-sds011" }
 class Capturing(Protocol):
     setup: BusSetup
 
-    def capture(self, data: bytes, sink: Sink) -> None: ...
+    def capture(self, data: bytes, sink: Sink) -> Iterator[None]: ...
 
 
 noise = st.binary(max_size=60)
@@ -78,7 +79,7 @@ def test_no_bytes_make_a_value_that_was_not_sent(
 ) -> None:
     stream = b"".join(data.draw(st.lists(noise | st.sampled_from(sent), max_size=8)))
     heard = Heard(drivers[name].setup)
-    drivers[name].capture(stream, heard)
+    list(drivers[name].capture(stream, heard))
     for point, value, quality in heard.samples:
         assert quality == "good"
         assert value in values[str(point)]
@@ -90,7 +91,7 @@ def test_a_frame_is_never_made_of_other_bytes(drivers: dict[str, Capturing], dat
     """A sum of eight bits holds for one in 256 by chance: every value stands in the bytes, beside what frames it."""
     stream = b"".join(data)
     heard = Heard(drivers["frame"].setup)
-    drivers["frame"].capture(stream, heard)
+    list(drivers["frame"].capture(stream, heard))
     said = [heard.samples[at : at + 2] for at in range(0, len(heard.samples), 2)]
     for fine, coarse in said:
         raw = [round(float(str(value[1])) * 10).to_bytes(2, "little") for value in (fine, coarse)]

@@ -75,6 +75,7 @@ def test_the_split_never_matters(parts: list[bytes], case: tuple[Framing, bytes]
 @given(st.lists(st.binary(max_size=500), max_size=10), st.sampled_from([PMS, PMS_LENGTH, SDS, HDLC]))
 @example([b"\x42\x4d\xff\xff" * 100] * 5, PMS_LENGTH)
 @example([b"\x7e\x7d\x7d" * 100] * 5, HDLC)
+@example([b"\x7e" + b"\x01" * 400] + [b"\x01" * 400] * 3, HDLC)  # one that never ends
 def test_memory_is_bounded_and_whatever_comes_out_has_its_checksum(parts: list[bytes], framing: Framing) -> None:
     framer = Framer(framing)
     for part in parts:

@@ -1,6 +1,7 @@
 """`lamppost decode line|query|frame --profile`: what a profile says of captured bytes."""
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -54,8 +55,26 @@ def test_the_profile_of_another_driver_is_told() -> None:
         list(decoding.load("frame")(NOVA, load_profile(DRIVERS / "line" / "profiles" / "linky-standard.toml")))
 
 
-@pytest.mark.parametrize("kind", ["line", "query", "frame"])
-def test_without_a_profile_nothing_is_said(kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "profile", "given"), [("line", "linky-standard", LINKY), ("frame", "nova-sds011", NOVA)]
+)
+def test_without_a_profile_that_counts_whose_checksums_hold(kind: str, profile: str, given: bytes) -> None:
+    named = load_profile(DRIVERS / kind / "profiles" / f"{profile}.toml")
+    decode = decoding.load(kind)
+    assert [str(one) for one in decode(given, None)] == [str(one) for one in decode(given, named)] != []
+
+
+def test_what_is_told_is_not_kept() -> None:
+    found = decoding.load("frame")(NOVA * (3 * decoding.STEP // len(NOVA)), None)
+    tracemalloc.start()
+    assert sum(1 for _ in found) == 2 * (3 * decoding.STEP // len(NOVA))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 200 * decoding.STEP
+
+
+@pytest.mark.parametrize("kind", ["line", "query", "frame", "frame-query"])
+def test_without_a_profile_that_fits_nothing_is_said(kind: str) -> None:
     with pytest.raises(SetupError, match="name the profile's file"):
         list(decoding.load(kind)(b"", None))
 

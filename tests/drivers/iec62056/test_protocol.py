@@ -1,5 +1,10 @@
 """The messages of the standard, and answers in any split, with noise anywhere."""
 
+from decimal import Decimal
+from functools import reduce
+from operator import xor
+from time import process_time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,7 +16,7 @@ from drivers.iec62056.decode import decode
 from drivers.iec62056.driver import Iec62056Device
 from drivers.iec62056.protocol import MAX_READOUT, Answer, Identification, acknowledgement, request
 from drivers.iec62056.readout import READ, parse
-from ext import GOOD
+from ext import BAD_ANSWER, GOOD
 from tests.drivers.iec62056.readouts import ENCODER, LOGAREX, MANUAL, parts
 
 IDENTIFICATION, BLOCK = parts(LOGAREX)
@@ -136,3 +141,52 @@ def test_decode_says_all_of_a_readout(data: bytes) -> None:
 def test_a_mode_that_is_not_read_is_refused_with_a_reason(mode: str) -> None:
     with pytest.raises(ValidationError, match=f"mode {mode} is not read: A and C are"):
         Iec62056Device.model_validate({"mode": mode})
+
+
+def test_decode_takes_readouts_as_people_keep_them() -> None:
+    readings, lines = list(decode(LOGAREX)), BLOCK[BLOCK.index(b"\x02") + 1 : BLOCK.index(b"\x03")]
+    text = IDENTIFICATION + b"\r\n" + lines
+    for kept in (text, text.replace(b"\r\n", b"\n"), text.rstrip(), lines, BLOCK):
+        assert list(decode(kept)) == readings
+    assert list(decode(LOGAREX + b"\xff\x00" + LOGAREX)) == readings * 2
+
+
+def test_decode_reads_a_block_whatever_its_check_is() -> None:
+    checks = set()
+    for number in range(256):
+        lines = b"C.1(%02X%02X)\r\n!\r\n\x03" % (number, number * 7 % 256)
+        checks.add(check := reduce(xor, lines))
+        assert list(decode(IDENTIFICATION + b"\x02" + lines + bytes([check]))) == [
+            Reading("C.1", f"{number:02X}{number * 7 % 256:02X}")
+        ]
+    assert 0x06 in checks  # which is also the acknowledgement
+
+
+def test_decode_says_every_value_of_an_object() -> None:
+    found = list(
+        decode(
+            b"1.6.0(0.12*kW)(1204120915)\r\n2.8.0(00012345)\r\n1.8.1(0.1..2*kWh)\r\n7-0:3.0.0(12,5*m3)\r\nF.F(00000000)\r\n!\r\n"
+        )
+    )
+    assert found == [
+        Reading("1.6.0", Decimal("0.12"), "kW"), Reading("1.6.0#2", "1204120915"),
+        Reading("2.8.0", Decimal(12345)), Reading("1.8.1", None, "", BAD_ANSWER),
+        Reading("7-0:3.0.0", Decimal("12.5"), "m3"), Reading("F.F", "00000000"),
+    ]  # fmt: skip
+
+
+def test_decode_tells_a_readout_that_is_cut() -> None:
+    for cut in range(1, len(BLOCK)):
+        (error,) = decode(IDENTIFICATION + BLOCK[:cut])
+        assert isinstance(error, BadAnswer)
+    for cut in range(BLOCK.index(b"\x02") + 1, len(BLOCK) - 1):
+        (error,) = decode(BLOCK[cut:])
+        assert isinstance(error, BadAnswer)
+
+
+@pytest.mark.parametrize("data", [b"(", b"!", b"1.8.0(1)\r\n", b"/XXX5\r\n", b"\x02", b"\x06050\r\n"])
+def test_decode_takes_no_longer_for_what_never_ends(data: bytes) -> None:
+    started = process_time()
+    for _ in decode(data * (500_000 // len(data))):
+        pass
+    assert process_time() - started < 20  # a second here; what is quadratic takes an hour

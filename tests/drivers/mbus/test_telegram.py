@@ -134,6 +134,13 @@ def one(text: str) -> Record:
         ("0259 0080", None, "Cel"),  # annex A, type B: the least number of its size stands for none
         ("0459 00000080", None, "Cel"),
         ("0259 0180", Decimal("-327.67"), "Cel"),
+        ("03FC 20 03 434241 153100", 12565, "ABC"),  # libmbus, test/test-frames/example_plain_text_placement.hex
+        # libmbus, test/test-frames/landis+gyr_ultraheat_t230.hex: when the maximum was, and that none was yet
+        ("9410DA6F 32147A18", "2011-08-26T20:50", ""),
+        ("9410DE6F 2B0B6918", "2011-08-09T11:43", ""),
+        ("9410AD6F 00000000", None, ""),
+        ("01DB41 03", 3, ""),  # how often, not how warm: EN 13757-3:2018, table 15
+        ("02DB5D 0200", 120, "s"),  # how long: minutes of the last time above the upper limit
     ],
 )
 def test_values(text: str, value: Value, unit: str) -> None:
@@ -152,6 +159,8 @@ def test_whose_value_it_is() -> None:
     assert one("04 A9 FC01 00000000").modifier == "l1"
     assert one("04 83 3B 00000000").modifier == "positive"
     assert one("04 6F 00000000").quantity == "vif-6f"
+    assert one("94 10 DA6F 32147A18").name == "flow-temperature.last-end.maximum.t1"
+    assert one("02 DB5D 0200").name == "flow-temperature.upper-last-duration"
 
 
 def test_an_unknown_extension_is_never_left_out() -> None:

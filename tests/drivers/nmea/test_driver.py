@@ -104,7 +104,7 @@ def test_a_recording_of_bytes_must_be_hex(tmp_path: Path) -> None:
         (ONE.replace('"/dev/null"', '"/dev/null", bits = 7'), "buses.mast.bits"),
         (ONE.replace('"nmea-mwv"', '"nmea-mwv", talker = "wi"'), "devices.wind.talker"),
         (ONE.replace('"nmea-mwv"', '"nmea-mwv", address = 1'), "devices.wind.address"),
-        (ONE.replace('"nmea-mwv"', '"nmea-mwv", points.x = { sentence = "GLL", field = "a" }'), "points.x.sentence"),
+        (ONE.replace('"nmea-mwv"', '"nmea-mwv", points.x = { sentence = "DPT", field = "a" }'), "points.x.sentence"),
         (ONE.replace('"nmea-mwv"', '"nmea-mwv", points.x = { sentence = "GGA" }'), "points.x: say which field of GGA"),
         (ONE.replace('"nmea-mwv"', '"nmea-mwv", points.x = { sentence = "XDR", field = "a" }'), "transducer"),
         (ONE.replace('"nmea-mwv"', '"nmea-mwv", points.x = { sentence = "GGA", transducer = "C/0" }'), "transducer"),

@@ -1,10 +1,15 @@
 """Bytes in any split, with noise anywhere: each whole sentence comes out once, nothing else does."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drivers.decoding import Reading
+from drivers.nmea.decode import decode
 from drivers.nmea.framing import MAX_SENTENCE, Damage, Framer, Sentence
+from ext import GOOD
 
 # The examples of their makers: Vaisala WMT700 (MWV), u-blox 6 protocol specification (RMC)
 WIND = b"$WIMWV,045,R,011.63,N,A*09\r\n"
@@ -125,5 +130,26 @@ def test_an_endless_line_holds_no_memory() -> None:
 
 def test_checksums_may_be_waived_but_not_be_wrong() -> None:
     framer = Framer(checksum_required=False)
-    assert list(framer.feed(b"$WIMWV,045,R,011.63,N,A\r\n")) == [WIND_READ]
+    assert list(framer.feed(b"$WIMWV,045,R,011.63,N,A\r\n")) == [replace(WIND_READ, summed=False)]
     assert list(framer.feed(b"$WIMWV,045,R,011.63,N,A*08\r\n")) == [Damage.CHECKSUM]
+
+
+def test_a_talker_that_sends_checksums_sends_them_always() -> None:
+    framer = Framer(checksum_required=False)
+    assert list(framer.feed(WIND)) == [WIND_READ]
+    assert list(framer.feed(b"$WIMWV,045,R,011.6\r\n")) == [Damage.NO_CHECKSUM]
+    assert list(framer.feed(b"$IIMWV,045,R,011.63,N,A\r\n")) == [replace(WIND_READ, talker="II", summed=False)]
+
+
+def test_blanks_behind_a_checksum_do_not_count() -> None:
+    assert found(WIND.rstrip() + b"  \r\n") == [WIND_READ]
+
+
+@pytest.mark.parametrize("sentence", [WIND, PLACE])
+def test_a_cut_sentence_of_a_capture_is_never_good(sentence: bytes) -> None:
+    sent = [one for one in decode(sentence) if isinstance(one, Reading)]
+    for size in range(len(sentence.rstrip())):
+        alone = [one for one in decode(sentence[:size]) if isinstance(one, Reading)]
+        assert all(one.quality != GOOD for one in alone)
+        after = [one for one in decode(sentence + sentence[:size]) if isinstance(one, Reading)]
+        assert after == sent

@@ -16,7 +16,7 @@ FOLDER = Path(__file__).parents[4] / "shared" / "vectors" / "nmea"
 LOGS = sorted(FOLDER.glob("*.log")) or [FOLDER / "none.log"]
 
 TOLERANCE = Decimal("2e-9")  # gpsd reckons in doubles and prints nine decimals
-OTHER_POSITIONS = ("GLL", "GNS")  # sentences that gpsd takes positions from and this driver does not read
+POSITIONS = ("GGA", "RMC", "GLL", "GNS")
 DAMAGED = ("com-1289", "garmin-geko201", "gp-320fw", "isync")  # these receivers, or their lines, lost bytes
 UNSUMMED = ("hp58534a", "skytraq-err")  # what these receivers send is no sentence: no checksum
 
@@ -51,7 +51,7 @@ def near(one: Position, report: dict[str, Decimal]) -> bool:
 
 
 def reports(log: Path) -> Iterator[tuple[list[Position], dict[str, Decimal]]]:
-    """Each report of gpsd with a position, and the positions read just before it; none when it took another's."""
+    """Each report of gpsd with a position, and the positions read just before it."""
     recent: list[Position] = []
     for line in log.with_suffix(".log.chk").read_bytes().splitlines():
         if line.startswith(b"{"):
@@ -61,9 +61,7 @@ def reports(log: Path) -> Iterator[tuple[list[Position], dict[str, Decimal]]]:
         for one in sentences(line + b"\r\n"):
             if isinstance(one, Damage):
                 continue
-            if one.formatter in OTHER_POSITIONS:
-                recent = []
-            elif one.formatter in ("GGA", "RMC") and (found := position(one)) is not None:
+            if one.formatter in POSITIONS and (found := position(one)) is not None:
                 recent.append(found)
 
 
@@ -94,7 +92,7 @@ def test_no_position_while_gpsd_has_no_fix(log: Path) -> None:
     if any(True for _ in reports(log)):
         return
     for one in sentences(log.read_bytes()):
-        if isinstance(one, Sentence) and one.formatter in ("GGA", "RMC"):
+        if isinstance(one, Sentence) and one.formatter in POSITIONS:
             assert position(one) is None
 
 

@@ -89,6 +89,12 @@ def test_a_line_that_is_no_object_spoils_the_telegram(line: str) -> None:
         parse(channels(line))
 
 
+@pytest.mark.parametrize("code", ["18.1", "1-0:.18.1", "-0:1.8.1", "1-0:1.8", "1-0:2.:2.7.0", "1-0:1.8.1*"])
+def test_a_code_that_is_none_spoils_the_telegram(code: str) -> None:
+    with pytest.raises(BadAnswer, match="without an OBIS code"):
+        parse(channels(f"{code}(1*kWh)"))
+
+
 @given(st.text(max_size=300))
 def test_any_text_is_objects_or_an_error(text: str) -> None:
     try:
@@ -122,3 +128,36 @@ def test_decode_names_units_and_texts() -> None:
     assert found["0-0:96.1.1"] == Reading("0-0:96.1.1", "E0047000007630817", "", GOOD)
     assert found["0-0:1.0.0"] == Reading("0-0:1.0.0", "171105201324W", "", GOOD)
     assert found["0-1:24.2.1"] == Reading("0-1:24.2.1", Decimal("16.713"), "m3", GOOD)
+
+
+def test_decode_says_what_a_log_holds() -> None:
+    found = {reading.point: reading for reading in decode(telegram("dsmr-4-2-kaifa")) if isinstance(reading, Reading)}
+    log = [(name[len("1-0:99.97.0") :], one.value, one.unit) for name, one in found.items() if "99.97" in name]
+    assert log == [
+        ("", 3, ""),
+        ("#1.time", "000104180320W", ""), ("#1", Decimal(237126), "s"),
+        ("#2.time", "000101000001W", ""), ("#2", Decimal(2147583646), "s"),
+        ("#3.time", "000102000003W", ""), ("#3", Decimal(2317482647), "s"),
+    ]  # fmt: skip
+
+
+def test_decode_says_digits_that_are_no_characters_as_they_are() -> None:
+    found = {reading.point: reading for reading in decode(telegram("dsmr-4-2-kaifa")) if isinstance(reading, Reading)}
+    assert found["0-0:96.1.1"].value == "3960221976967177082151037881335713"
+
+
+@pytest.mark.parametrize("case", GOOD_CASES)
+def test_decode_reads_what_a_file_has_left_of_the_line_ends(case: str) -> None:
+    sent = telegram(case)
+    assert list(decode(sent.replace(b"\r\n", b"\n"))) == list(decode(sent))
+
+
+def test_decode_tells_a_telegram_that_is_cut() -> None:
+    for at in range(1, len(XS210) - 6):
+        (error,) = decode(XS210[:at])
+        assert isinstance(error, BadAnswer)
+
+
+def test_decode_says_the_state_of_a_breaker_as_it_is() -> None:
+    found = list(decode(b"/AUX59902759025\r\n\r\n0-0:96.50.68(ON)\r\n0-0:96.3.10(1)\r\n!\r\n"))
+    assert found == [Reading("0-0:96.50.68", "ON"), Reading("0-0:96.3.10", Decimal(1))]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from drivers.decoding import Reading
 from drivers.errors import BadAnswer, DeviceError
 from drivers.sml.decode import decode
-from drivers.sml.framing import Framer
+from drivers.sml.framing import START, Framer
 from drivers.sml.messages import obis, parse
 from drivers.sml.tlv import Reader
 from tests.drivers.sml.files import CASES, HOLLEY, ISKRA, file
@@ -165,3 +165,10 @@ def test_an_altered_byte_in_a_file_is_told_by_its_messages(at: int, flip: int) -
 def test_decode_never_raises(data: bytes) -> None:
     for found in decode(data + ISKRA[:100] + data):
         assert isinstance(found, Reading | DeviceError)
+
+
+def test_decode_tells_a_file_that_is_cut_unless_another_came_whole() -> None:
+    for at in range(len(START), len(HOLLEY)):
+        (error,) = decode(HOLLEY[:at])
+        assert isinstance(error, DeviceError)
+    assert list(decode(HOLLEY + HOLLEY[:-1])) == list(decode(HOLLEY))
