@@ -8,7 +8,7 @@ from typing import ClassVar, cast
 from drivers.base import BusSetup, DeviceSetup, PointSetup, PolledDriver, Read, Sink, points_of
 from drivers.errors import BadAnswer, DeviceError, ExceptionAnswer, NoAnswer, SetupError
 from drivers.modbus.client import Client
-from drivers.modbus.options import BusOptions, DeviceOptions, PointOptions
+from drivers.modbus.options import BusOptions, DeviceOptions
 from drivers.modbus.pdu import (
     ILLEGAL_ADDRESS,
     ILLEGAL_VALUE,
@@ -20,6 +20,7 @@ from drivers.modbus.pdu import (
     payload,
 )
 from drivers.modbus.planner import Span, divide, extent, plan
+from drivers.modbus.point import PointOptions
 from drivers.modbus.recording import lines
 
 DEFAULT_EVERY = 10_000  # ms, for points that no table gives a period

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.errors import SetupError
-from drivers.modbus.options import PointOptions
+from drivers.modbus.point import PointOptions
 from tests.drivers.modbus.support import GATEWAY, device, from_file, make
 
 
