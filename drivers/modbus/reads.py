@@ -234,6 +234,16 @@ def span_of(name: str, where: PointOptions) -> Span:
     return own if holds(own.range, [scale.range]) else Span(*extent((own, scale)), name, (own, scale))
 
 
+def describe(learned: object) -> Iterator[str]:
+    """What was learned, a line each, in words; raises `ValueError` for what `Memory` was never given."""
+    for table, quirks in _tables(learned).items():
+        for (first, count), code in sorted(quirks.refused.items()):
+            places = str(first) if count == 1 else f"{first} to {first + count - 1}"
+            yield f"{table} {places}: " + (f"exception {code}" if code else "not read in one go with its neighbours")
+        if quirks.cap:
+            yield f"{table}: at most {quirks.cap} in one answer"
+
+
 def _unknown() -> Tables:
     return {table: Quirks() for table in Table}
 

@@ -77,7 +77,7 @@ def test_a_sign_above_a_magnitude(bits: int, negative: bool, data: st.DataObject
         ("m10k64", "CDAB", [4567, 123, 0, 0], 1_234_567),
         # The most that its formula gives
         ("m10k64", "CDAB", [9999, 9999, 9999, 9999], 9_999_999_999_999_999),
-        # Schneider Electric, PowerLogic: 48-bit signed, each register from -9,999 to 9,999, R3*10,000^2 + R2*10,000 + R1
+        # Schneider Electric, PowerLogic: 48-bit signed, registers of -9,999 to 9,999, R3*10,000^2 + R2*10,000 + R1
         ("sm10k48", "CDAB", [0xFFFF, 0xD8F1, 0], -99_990_001),
     ],
 )
