@@ -1,17 +1,18 @@
 """Modbus TCP: points become the fewest reads, each one request and one answer."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, cast
 
-from drivers.base import BusSetup, DeviceSetup, Memory, PolledDriver, Read, Sink
+from drivers.base import BusSetup, Memory, PolledDriver, Read, Sink
 from drivers.errors import BadAnswer, DeviceError, NoAnswer, SetupError
 from drivers.modbus.answers import Answers
 from drivers.modbus.client import Client
 from drivers.modbus.options import BusOptions, DeviceOptions
 from drivers.modbus.pdu import Frame, Request, parse_frame, parse_request, payload
 from drivers.modbus.point import PointOptions
-from drivers.modbus.reads import Reads, options_of, where_of
+from drivers.modbus.problems import problems_of
+from drivers.modbus.reads import Reads
 from drivers.modbus.recording import lines
 from ext import EXCEPTION
 
@@ -26,7 +27,7 @@ class ModbusDriver(PolledDriver):
 
     def __init__(self, setup: BusSetup) -> None:
         super().__init__(setup)
-        problems = [problem for device in setup.devices for problem in _problems(device)]
+        problems = [problem for device in setup.devices for problem in problems_of(device)]
         if problems:
             raise SetupError(problems)
         options = cast("BusOptions", setup.options)
@@ -110,19 +111,3 @@ def _note(waiting: dict[int, tuple[Request, Read]], frame: Frame, reads: dict[ob
         sink.stranger(f"a request that is not one of ours: unit {frame.unit}, {frame.pdu.hex(' ')}")
     else:
         waiting[frame.transaction] = request, read
-
-
-def _problems(device: DeviceSetup) -> Iterable[tuple[str, str, object]]:
-    """What is wrong with the points of a device that no single table shows."""
-    options = options_of(device)
-    for point in device.points:
-        where = where_of(point)
-        path = f"devices.{device.device.id}.points.{point.point.name}"
-        if where.beyond:
-            yield f"{path}.register", where.beyond, where.address
-        elif where.old_notation and not options.high_registers:
-            message = f"{where.old_notation}; if it is meant as it stands, the device has high_registers = true"
-            yield f"{path}.register", message, where.address
-        if where.count > options.cap(where.table):
-            message = f"{where.kind} takes {where.count} registers, but max_registers is {options.max_registers}"
-            yield f"{path}.type", message, where.kind

@@ -104,6 +104,11 @@ class PointOptions(Options):
         return self.kind != "string" and self.values is None and self.scale_register is None
 
     @property
+    def is_text(self) -> bool:
+        """Whether its values are texts."""
+        return self.kind == "string" or self.values is not None
+
+    @property
     def count(self) -> int:
         """How many addresses the point takes."""
         if self.kind == "string":
@@ -127,12 +132,11 @@ class PointOptions(Options):
     def beyond(self) -> str:
         """What is wrong with a point that lies beyond its table; "" when it does not."""
         fits = self.address + self.count <= ADDRESSES
-        return "" if fits else self.old_notation or f"the last address of a table is {ADDRESSES - 1}"
+        return "" if fits else self.old_notation(self.address) or f"the last address of a table is {ADDRESSES - 1}"
 
-    @property
-    def old_notation(self) -> str:
+    def old_notation(self, address: int) -> str:
         """What a 1xxxx, 3xxxx or 4xxxx number, which counts from 1 and names its table, seems to mean; else ""."""
-        text = str(self.address)
+        text = str(address)
         meant = _DIGITS.get(text[0])
         number = int(text[1:] or 0)
         if meant is None or len(text) not in (5, 6) or not 1 <= number <= ADDRESSES:
