@@ -17,6 +17,7 @@ def problems_of(device: DeviceSetup) -> Iterator[Problem]:
     for point in device.points:
         path = f"devices.{device.device.id}.points.{point.point.name}"
         yield from _place(path, where_of(point), options_of(device))
+        yield from _sentinels(path, point.point, where_of(point))
         if where_of(point).is_text:
             yield from _text(path, point.point)
 
@@ -31,6 +32,17 @@ def _place(path: str, where: PointOptions, options: DeviceOptions) -> Iterator[P
     if where.count > options.cap(where.table):
         message = f"{where.kind} takes {where.count} registers, but max_registers is {options.max_registers}"
         yield f"{path}.{'length' if where.kind == 'string' else 'type'}", message, where.length or where.kind
+
+
+def _sentinels(path: str, point: Point, where: PointOptions) -> Iterator[Problem]:
+    """Those beyond the type, where no scan plan says so."""
+    if where.fixed:
+        return
+    layout = None if where.kind == "string" else where.layout(where.address)
+    bits = 0 if layout is None else layout.bits or (1 if layout.type == "bool" else 8 * layout.width)
+    for value in point.sentinel:
+        if layout is None or not -(1 << bits - 1) <= value < 1 << bits:
+            yield f"{path}.sentinel", f"{value} is never read as {where.kind}", value
 
 
 def _text(path: str, point: Point) -> Iterator[Problem]:

@@ -22,6 +22,16 @@ class Quirks:
         self._open: list[Group] = []
         self._answered: list[Range] = []
 
+    def clear(self) -> None:
+        """Nothing is known any more."""
+        self.refused, self.cap = {}, 0
+        self._open, self._answered = [], []
+
+    @property
+    def odd(self) -> bool:
+        """Whether there is anything that an answer could tell more of."""
+        return bool(self.refused or self.cap or self._open)
+
     def refuse(self, group: Group) -> None:
         """A request for more than one place was refused: why, the answers to come say."""
         self._open.append(group)
@@ -36,8 +46,6 @@ class Quirks:
 
     def answer(self, place: Range) -> bool:
         """A request was answered; whether something is learned from it."""
-        if not (self.refused or self.cap or self._open):
-            return False
         wrong = [one for one in self.refused if within(one, place)]
         for one in wrong:
             del self.refused[one]

@@ -11,7 +11,7 @@ from drivers.base import DeviceSetup, Memory, PointSetup, Read
 from drivers.errors import DeviceError, ExceptionAnswer, NoAnswer
 from drivers.modbus.options import DeviceOptions
 from drivers.modbus.pdu import DEVICE_FAILURE, ILLEGAL_ADDRESS, ILLEGAL_VALUE, Request, Table
-from drivers.modbus.planner import Group, Range, Span, divide, extent, holds, plan, within
+from drivers.modbus.planner import Group, Span, divide, extent, holds, plan, within
 from drivers.modbus.point import PointOptions
 from drivers.modbus.quirks import Quirks
 
@@ -35,16 +35,13 @@ class _Asked:
 
     read: Read
     group: Group
+    quirks: Quirks
     planned: bool = True
     """It is no part of one that was divided."""
     strikes: int = 0
     answers: int = 0
     """Of the device, before the first of these strikes."""
     retry_at: float | None = None
-
-    @property
-    def table(self) -> Table:
-        return cast("Request", self.read.request).table
 
 
 class Reads:
@@ -79,7 +76,8 @@ class Reads:
 
     def forget(self, device: str) -> None:
         """Ask everything again at its next turn."""
-        self._quirks[device] = _unknown()
+        for quirks in self._quirks[device].values():
+            quirks.clear()
         for one in self._asked.values():
             if one.read.device == device:
                 one.retry_at, one.strikes = None, 0
@@ -103,7 +101,7 @@ class Reads:
         if one is None:
             return
         one.strikes, one.retry_at = 0, None
-        if self._quirks[read.device][one.table].answer(extent_of(read)):
+        if one.quirks.odd and one.quirks.answer(extent(one.group)):
             self._keep(read.device)
 
     def failed(self, read: Read, error: DeviceError) -> None:
@@ -126,12 +124,11 @@ class Reads:
             error.code == DEVICE_FAILURE and self._tried(one) and (one.planned or self._lives(one))
         ):
             return ()
-        quirks = self._quirks[read.device][one.table]
-        groups = divide(one.group, tuple(quirks.refused))
+        groups = divide(one.group, tuple(one.quirks.refused))
         if len(groups) == 1:
             return ()
         if refused:
-            quirks.refuse(one.group)
+            one.quirks.refuse(one.group)
         return self._replace(one, groups)
 
     # Planning -------------------------------------------------------------------------------------------------------
@@ -156,7 +153,7 @@ class Reads:
         if quirks.cap:  # but whatever was learned, each point must fit
             cap = min(cap, max(quirks.cap, *(part.count for span in spans for part in span.apart or (span,))))
         for group in plan(spans, cap, options.gap(table), tuple(quirks.refused)):
-            one = _Asked(self._read(device, table, group, every), group)
+            one = _Asked(self._read(device, table, group, every), group, quirks)
             codes = [code for place, code in quirks.refused.items() if within(place, extent(group))]
             if codes:
                 one.strikes, one.retry_at = STRIKES, self._now() + min(RETRY_S.get(code, DAY_S) for code in codes)
@@ -171,7 +168,8 @@ class Reads:
 
     def _replace(self, one: _Asked, groups: Sequence[Group]) -> list[Read]:
         device = self._devices[one.read.device]
-        parts = [_Asked(self._read(device, one.table, g, one.read.every), g, planned=False) for g in groups]
+        table = cast("Request", one.read.request).table
+        parts = [_Asked(self._read(device, table, g, one.read.every), g, one.quirks, planned=False) for g in groups]
         known = [part for old in self._asked.values() for part in (parts if old is one else [old])]
         self._asked = {id(part.read): part for part in known}
         return [part.read for part in parts]
@@ -192,7 +190,7 @@ class Reads:
                 device,
                 ", ".join(one.read.names) or "a scale register",
             )
-        if self._quirks[device][one.table].give_up(place, code):
+        if one.quirks.give_up(place, code):
             self._keep(device)
 
     @staticmethod
@@ -207,12 +205,6 @@ class Reads:
         if self._memory is not None:
             tables = {table.value: quirks.json() for table, quirks in self._quirks[device].items() if quirks.json()}
             self._memory.keep(device, tables or None)
-
-
-def extent_of(read: Read) -> Range:
-    """The addresses that a read asks for."""
-    request = cast("Request", read.request)
-    return request.address, request.count
 
 
 def options_of(device: DeviceSetup) -> DeviceOptions:

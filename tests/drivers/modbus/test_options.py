@@ -170,6 +170,8 @@ def test_a_point_that_is_taken_lies_within_its_registers(
         ('p holding 0 type="string" length=2 report={on="change",deadband=1}', "report.deadband"),
         ('p holding 0 type="string" length=2 report={on="window",window="1m"}', "report.window"),
         ("p holding 0 scale_register=40013", "scale_register"),
+        ("p holding 0 scale_register=1 sentinel=65536", "sentinel"),
+        ('p holding 0 type="string" length=2 sentinel=0', "sentinel"),
         ('p holding 65535 type="string" length=2', "register"),
     ],
 )

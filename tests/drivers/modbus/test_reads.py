@@ -13,10 +13,18 @@ from drivers.base import DeviceSetup, PointSetup, Read
 from drivers.errors import ExceptionAnswer, NoAnswer
 from drivers.modbus import ModbusDriver
 from drivers.modbus.options import DeviceOptions
+from drivers.modbus.pdu import Request
 from drivers.modbus.point import PointOptions
-from drivers.modbus.reads import DAY_S, STRIKES, Reads, extent_of
+from drivers.modbus.reads import DAY_S, STRIKES, Reads
 from ext import EXCEPTION
 from tests.drivers.modbus.support import Values, device, make
+
+
+def extent_of(read: Read) -> tuple[int, int]:
+    """The addresses that a read asks for."""
+    assert isinstance(read.request, Request)
+    return read.request.address, read.request.count
+
 
 Spans = dict[str, tuple[int, int]]
 
