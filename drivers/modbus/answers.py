@@ -53,7 +53,7 @@ class Answers:
     def _value(self, name: str, read: Read, payload: bytes) -> values.Said:
         where, scaling = self._beside[name]
         first = cast("Request", read.request).address
-        if where.kind == "string":
+        if where.stored == "string":
             at = 2 * (where.address - first)
             return values.text(where, payload[at : at + 2 * where.count]), GOOD
         if where.values is not None:

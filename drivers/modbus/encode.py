@@ -19,6 +19,8 @@ WRITE_COIL, WRITE_REGISTER = 5, 6  # APP 6.5, 6.6
 WRITE_COILS, WRITE_REGISTERS = 15, 16  # APP 6.11, 6.12
 MASK_WRITE = 22  # APP 6.16
 
+MAX_WRITTEN = 123  # registers of one request: APP 6.12
+
 _WHOLE = 0xFFFF
 _MAX_POWER = 400  # of two and ten: beyond every double, and far below what takes long to compute
 
@@ -53,7 +55,7 @@ def encode(
     """
     if point.table not in (Table.COIL, Table.HOLDING):
         raise ValueRefused(f"a {point.table} cannot be written")
-    if point.kind == "string":
+    if point.stored == "string":
         return _registers(point, _words(point, value), multiple=multiple)
     layout = point.layout(point.address)
     bits = _bits(layout, _raw(point, scaling, value, exponent))
@@ -67,6 +69,8 @@ def encode(
 
 
 def _registers(point: PointOptions, words: tuple[int, ...], *, multiple: bool) -> Writing:
+    if len(words) > MAX_WRITTEN:
+        raise ValueRefused(f"{len(words)} registers cannot be written in one go, {MAX_WRITTEN} can")
     function = WRITE_REGISTERS if multiple or len(words) > 1 else WRITE_REGISTER
     return Writing(function, point.table, point.address, words)
 
@@ -98,12 +102,12 @@ def _raw(point: PointOptions, scaling: Scaling, value: Value, exponent: int | No
     """The raw value that says `value`."""
     if point.values is not None:
         return _number_of_name(point.values, value)
-    if point.kind == "bool":
+    if point.stored == "bool":
         if isinstance(value, bool) or (isinstance(value, int) and value in (0, 1)):
             return bool(value)
         raise ValueRefused(f"{value!r} is neither true nor false")
     raw = (_exact(value) - Fraction(scaling.offset)) / Fraction(scaling.scale)
-    if point.kind.startswith("float"):
+    if point.stored.startswith("float"):
         return _float(raw)
     if point.scale_register is not None:
         raw /= _power(exponent)

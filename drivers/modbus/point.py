@@ -58,22 +58,22 @@ class PointOptions(Options):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if self.kind == "string" or self.length or self.wide_chars:
+        if self.stored == "string" or self.length or self.wide_chars:
             self._check_string()
         elif self.table.single_bits:
-            if self.kind != "bool" or self.order or self.bit is not None or self.bits:
+            if self.stored != "bool" or self.order or self.bit is not None or self.bits:
                 raise ValueError(f"a {self.table} is one bit: only type bool, and no order, bit or bits")
-        elif self.kind == "bool" and (self.bit is None or self.bit > 15 or self.bits or self.order):
+        elif self.stored == "bool" and (self.bit is None or self.bit > 15 or self.bits or self.order):
             raise ValueError("a bool in a register is one bit: give `bit` from 0 (lowest) to 15, no bits, no order")
         elif self.half and (self.bit not in (None, 0, 8) or self.bits or self.order):
-            raise ValueError(f"an {self.kind} is half a register: bit = 0 (the lower) or 8, no bits, no order")
+            raise ValueError(f"an {self.stored} is half a register: bit = 0 (the lower) or 8, no bits, no order")
         self._check_values()
-        if self.kind != "string":
+        if self.stored != "string":
             self.layout(self.address)
         return self
 
     def _check_string(self) -> None:
-        if self.kind != "string" or self.table.single_bits:
+        if self.stored != "string" or self.table.single_bits:
             raise ValueError('length and wide_chars are for type = "string" in registers')
         if self.length is None:
             raise ValueError("a string needs its length in registers")
@@ -81,14 +81,19 @@ class PointOptions(Options):
             raise ValueError("a string has no bit or bits, and its order is ABCD or BADC")
 
     def _check_values(self) -> None:
-        whole_number = self.kind not in ("string", "float32", "float64")
+        whole_number = self.stored not in ("string", "float32", "float64")
         if self.values is not None and (not whole_number or self.scale_register is not None):
-            raise ValueError(f"values are names of whole numbers, not of {self.kind}, nor of what a register scales")
-        if self.scale_register is not None and (not whole_number or self.kind == "bool"):
-            raise ValueError(f"scale_register scales whole numbers, not {self.kind}")
+            raise ValueError(f"values are names of whole numbers, not of {self.stored}, nor of what a register scales")
+        if self.scale_register is not None and (not whole_number or self.stored == "bool"):
+            raise ValueError(f"scale_register scales whole numbers, not {self.stored}")
 
     @property
     def kind(self) -> str:
+        """What the catalogue says of its values: the type, a string where they have names."""
+        return "string" if self.is_text else self.stored
+
+    @property
+    def stored(self) -> str:
         """The type, or what it is when none is given: bool for one bit, uint16 for a register."""
         one_bit = self.table.single_bits or (self.bit is not None and self.bits is None)
         return self.type or ("bool" if one_bit else "uint16")
@@ -96,24 +101,24 @@ class PointOptions(Options):
     @property
     def half(self) -> bool:
         """Whether it is half a register."""
-        return self.kind in ("int8", "uint8")
+        return self.stored in ("int8", "uint8")
 
     @property
     def fixed(self) -> bool:
         """Whether its bytes alone say its value, which is a number or a bool: what a scan plan reads."""
-        return self.kind != "string" and self.values is None and self.scale_register is None
+        return self.stored != "string" and self.values is None and self.scale_register is None
 
     @property
     def is_text(self) -> bool:
         """Whether its values are texts."""
-        return self.kind == "string" or self.values is not None
+        return self.stored == "string" or self.values is not None
 
     @property
     def count(self) -> int:
         """How many addresses the point takes."""
-        if self.kind == "string":
+        if self.stored == "string":
             return self.length or 1
-        return 1 if self.kind == "bool" or self.half else Layout(0, self.kind).width // 2
+        return 1 if self.stored == "bool" or self.half else Layout(0, self.stored).width // 2
 
     def layout(self, first: int) -> Layout:
         """Where the point lies in the payload of a read that starts at address `first`; a string has none."""
@@ -121,12 +126,12 @@ class PointOptions(Options):
             return Layout(self.address - first, "bool")
         offset = 2 * (self.address - first)
         shift = self.bit or 0
-        if self.kind == "bool":
+        if self.stored == "bool":
             return Layout(offset + (shift < 8), "bool", shift=shift % 8)
         if self.half:
-            return Layout(offset + (shift < 8), self.kind)
+            return Layout(offset + (shift < 8), self.stored)
         bits = self.bits or (1 if self.bit is not None else 0)
-        return Layout(offset, self.kind, self.order or "", shift, bits)
+        return Layout(offset, self.stored, self.order or "", shift, bits)
 
     @property
     def beyond(self) -> str:

@@ -30,19 +30,19 @@ def _place(path: str, where: PointOptions, options: DeviceOptions) -> Iterator[P
         if meant and not options.high_registers and not (key == "register" and where.beyond):
             yield f"{path}.{key}", f"{meant}; if it is meant as it stands, the device has high_registers = true", number
     if where.count > options.cap(where.table):
-        message = f"{where.kind} takes {where.count} registers, but max_registers is {options.max_registers}"
-        yield f"{path}.{'length' if where.kind == 'string' else 'type'}", message, where.length or where.kind
+        message = f"{where.stored} takes {where.count} registers, but max_registers is {options.max_registers}"
+        yield f"{path}.{'length' if where.stored == 'string' else 'type'}", message, where.length or where.stored
 
 
 def _sentinels(path: str, point: Point, where: PointOptions) -> Iterator[Problem]:
     """Those beyond the type, where no scan plan says so."""
     if where.fixed:
         return
-    layout = None if where.kind == "string" else where.layout(where.address)
+    layout = None if where.stored == "string" else where.layout(where.address)
     bits = 0 if layout is None else layout.bits or (1 if layout.type == "bool" else 8 * layout.width)
     for value in point.sentinel:
         if layout is None or not -(1 << bits - 1) <= value < 1 << bits:
-            yield f"{path}.sentinel", f"{value} is never read as {where.kind}", value
+            yield f"{path}.sentinel", f"{value} is never read as {where.stored}", value
 
 
 def _text(path: str, point: Point) -> Iterator[Problem]:

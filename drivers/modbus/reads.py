@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from drivers.base import DeviceSetup, Memory, PointSetup, Read
-from drivers.errors import DeviceError, ExceptionAnswer, NoAnswer
+from drivers.errors import DeviceError, ExceptionAnswer
 from drivers.modbus.options import DeviceOptions
 from drivers.modbus.pdu import DEVICE_FAILURE, ILLEGAL_ADDRESS, ILLEGAL_VALUE, Request, Table
 from drivers.modbus.planner import Group, Span, divide, extent, holds, plan, within
@@ -53,7 +53,7 @@ class Reads:
         self._where = {p.point.id: where_of(p) for device in devices for p in device.points}
         self._quirks: dict[str, Tables] = {device: _unknown() for device in self._devices}
         self._answers = dict.fromkeys(self._devices, 0)
-        self._silent: set[str] = set()
+        self._doubted: set[str] = set()
         self._memory: Memory | None = None
         self._asked: dict[int, _Asked] = {}  # by id of the read: hashing a hundred layouts at each poll is too dear
         self._plan_all()
@@ -85,18 +85,18 @@ class Reads:
     def spared(self, read: Read) -> bool:
         """Whether the device is not asked, for it is known to refuse this and its day is not over.
 
-        One that is silent is asked: this may be the probe that finds it back.
+        One that did not answer last is asked: nothing else may stand for a sign of life.
         """
         one = self._asked.get(id(read))
-        if one is None or one.retry_at is None or read.device in self._silent:
+        if one is None or one.retry_at is None or read.device in self._doubted:
             return False
         return self._now() < one.retry_at
 
     def answered(self, read: Read) -> None:
         """Take note that the device gave what was asked for."""
         self._answers[read.device] += 1
-        if self._silent:
-            self._silent.discard(read.device)
+        if self._doubted:
+            self._doubted.discard(read.device)
         one = self._asked.get(id(read))
         if one is None:
             return
@@ -106,13 +106,13 @@ class Reads:
 
     def failed(self, read: Read, error: DeviceError) -> None:
         """Take note of what came in place of an answer."""
+        if not isinstance(error, ExceptionAnswer):
+            self._doubted.add(read.device)
+            return
+        self._doubted.discard(read.device)
         one = self._asked.get(id(read))
-        if isinstance(error, NoAnswer):
-            self._silent.add(read.device)
-        elif one is not None and isinstance(error, ExceptionAnswer):
-            self._silent.discard(read.device)
-            if error.code in (*_TOO_WIDE, DEVICE_FAILURE):
-                self._strike(one, error.code)
+        if one is not None and error.code in (*_TOO_WIDE, DEVICE_FAILURE):
+            self._strike(one, error.code)
 
     def narrower(self, read: Read, error: DeviceError) -> Sequence[Read]:
         """The reads that take the place of one that was refused; nothing where it stays."""

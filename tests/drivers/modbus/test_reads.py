@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from config import Device, Point
 from drivers.base import DeviceSetup, PointSetup, Read
-from drivers.errors import ExceptionAnswer, NoAnswer
+from drivers.errors import BadAnswer, DeviceError, ExceptionAnswer, NoAnswer
 from drivers.modbus import ModbusDriver
 from drivers.modbus.options import DeviceOptions
 from drivers.modbus.pdu import Request
@@ -49,7 +49,8 @@ class Rig:
         self, spans: Spans, illegal: set[int], cap: int = 125, code: int = 2, memory: Notes | None = None
     ) -> None:
         self.illegal, self.cap, self.code = illegal, cap, code
-        self.seconds, self.requests, self.silent = 0.0, 0, False
+        self.seconds, self.requests = 0.0, 0
+        self.error: DeviceError | None = None
         self.memory = memory or Notes()
         self.reads = Reads([setup(spans)], lambda: self.seconds)
         self.reads.remember(self.memory)
@@ -60,8 +61,8 @@ class Rig:
             return set()
         self.requests += 1
         first, count = extent_of(read)
-        if self.silent:
-            self.reads.failed(read, NoAnswer(""))
+        if self.error is not None:
+            self.reads.failed(read, self.error)
         elif count > self.cap or self.illegal.intersection(range(first, first + count)):
             error = ExceptionAnswer(self.code, "")
             self.reads.failed(read, error)
@@ -185,14 +186,15 @@ def test_a_device_that_refuses_everything_is_ill_and_nothing_is_remembered() -> 
     assert rig.memory.text == {}
 
 
-def test_a_silent_device_is_asked_also_for_what_it_refuses() -> None:
+@pytest.mark.parametrize("error", [NoAnswer(""), BadAnswer("")])
+def test_a_device_that_does_not_answer_is_asked_also_for_what_it_refuses(error: DeviceError) -> None:
     rig = Rig({"a": (0, 1), "b": (1, 1)}, {1})
     for _ in range(STRIKES + 1):
         rig.round()
-    rig.silent = True
+    rig.error = error
     rig.round()
     assert rig.requests == 2
-    rig.silent = False
+    rig.error = None
     rig.round()
     rig.round()
     assert rig.requests == 1

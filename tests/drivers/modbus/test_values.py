@@ -88,6 +88,11 @@ def test_names_of_values() -> None:
     assert named(point(type="bcd16", values={"1": "one"}), PLAIN, words(0xA), 100) == (None, SENSOR_FAULT)
 
 
+def test_the_catalogue_says_what_the_values_are() -> None:
+    kinds = [point(values={"0": "off"}), point(type="string", length=1), point(), point(bit=1), point(scale_register=1)]
+    assert [one.kind for one in kinds] == ["string", "string", "uint16", "bool", "uint16"]
+
+
 # Scale registers --------------------------------------------------------------------------------------------------
 
 
@@ -302,6 +307,7 @@ def test_one_register_or_coil_by_the_function_for_many() -> None:
         ({"values": {"0": "off"}}, "on"),
         ({"type": "string", "length": 1}, "abc"),
         ({"type": "string", "length": 1}, 12),
+        ({"type": "string", "length": 124}, "a"),
         ({"scale_register": 7}, Decimal("23.15")),
     ],
 )
