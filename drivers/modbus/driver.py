@@ -8,12 +8,14 @@ from drivers.base import BusSetup, Memory, PolledDriver, Read, Sink
 from drivers.errors import BadAnswer, DeviceError, NoAnswer, SetupError
 from drivers.modbus.answers import Answers
 from drivers.modbus.client import Client
+from drivers.modbus.identity import Identity
 from drivers.modbus.options import BusOptions, DeviceOptions
 from drivers.modbus.pdu import Frame, Request, parse_frame, parse_request, payload
 from drivers.modbus.point import PointOptions
 from drivers.modbus.problems import problems_of
 from drivers.modbus.reads import Reads
 from drivers.modbus.recording import lines
+from drivers.modbus.vector import RegisterVector
 from ext import EXCEPTION
 
 
@@ -23,6 +25,8 @@ class ModbusDriver(PolledDriver):
     BusOptions = BusOptions
     DeviceOptions = DeviceOptions
     PointOptions = PointOptions
+    VectorOptions = RegisterVector
+    IdentifyOptions = Identity
     profiles: ClassVar[Path | None] = Path(__file__).parent / "profiles"
 
     def __init__(self, setup: BusSetup) -> None:
@@ -70,6 +74,10 @@ class ModbusDriver(PolledDriver):
             self._reads.failed(read, error)
             raise
         self._reads.answered(read)
+        self.give(read, data, sink)
+
+    def give(self, read: Read, data: bytes, sink: Sink) -> None:
+        """Give `sink` all that the answer to `read` says."""
         self._answers.give(read, data, sink)
 
     def narrower(self, read: Read, error: DeviceError) -> Sequence[Read]:
@@ -101,7 +109,7 @@ class ModbusDriver(PolledDriver):
         except DeviceError as error:
             sink.failed(read.device, error)
         else:
-            self._answers.give(read, data, sink)
+            self.give(read, data, sink)
 
 
 def _note(waiting: dict[int, tuple[Request, Read]], frame: Frame, reads: dict[object, Read], sink: Sink) -> None:

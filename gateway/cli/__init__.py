@@ -14,6 +14,7 @@ VERBS = {
     "tail": "Show samples as they arrive.",
     "device": "Look at single devices.",
     "queue": "Show what waits to be delivered.",
+    "profile": "List, show and test device models.",
     "decode": "Decode captured bytes without a device.",
     "export": "Write out the samples that the buffer has.",
     "scan": "Look for devices on a line, and write their configuration.",

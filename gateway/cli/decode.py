@@ -17,23 +17,34 @@ _HEX = re.compile(rb"(?:0[xX])?[0-9A-Fa-f]{2}(?:[\s:]*[0-9A-Fa-f]{2})*")
 @click.command("decode")
 @click.argument("kind")
 @click.argument("source", default="-", metavar="[FILE|HEX|-]")
-@click.option("--profile", "profile_file", type=click.Path(path_type=Path, dir_okay=False, exists=True),
-              help="The layout, for kinds whose bytes do not say it (line, frame).")  # fmt: skip
+@click.option("--profile", "profile_name", metavar="ID|FILE",
+              help="The layout, for kinds whose bytes do not say it (line, frame, modbus).")  # fmt: skip
+@click.option("--table", help="modbus: what the bytes are of: holding, input, coil or discrete.")
+@click.option("--address", type=int, help="modbus: the first register or bit, counted from 0.")
 @click.option("--raw", is_flag=True, help="The input is the bytes themselves, even if it looks like hex.")
-def command(kind: str, source: str, profile_file: Path | None, raw: bool) -> None:
+def command(
+    kind: str, source: str, profile_name: str | None, table: str | None, address: int | None, raw: bool
+) -> None:
     """Decode captured bytes without any device: a line of JSON a value (point, value, unit, quality) or error.
 
-    KIND is what speaks: nmea, mbus ... The bytes are a file, hex, or standard input (-). Exit code 65 when anything
-    was wrong with them.
+    KIND is what speaks: nmea, mbus, modbus ... The bytes are a file, hex, or standard input (-). Exit code 65 when
+    anything was wrong with them.
     """
     from config import load_profile
-    from drivers.decoding import Reading, load
+    from drivers import registry
+    from drivers.decoding import Reading, installed, load
+    from drivers.rehearsal import decoder
     from ext import describe
+    from gateway.installation import profile_folders
+    from gateway.profiles import found as found_profile
     from gateway.status import value_json
 
     faults = 0
-    decode = load(kind)
-    profile = None if profile_file is None else load_profile(profile_file)
+    where: dict[str, object] = {"table": table, "address": address}
+    where = {key: value for key, value in where.items() if value is not None}
+    alone = kind in installed() or kind not in registry.installed()
+    decode = load(kind) if alone and not where else decoder(kind, where)
+    profile = None if profile_name is None else load_profile(found_profile(profile_name), profile_folders())
     for found in decode(_bytes(source, raw=raw), profile):
         if isinstance(found, Reading):
             value = value_json(found.value)
