@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import ClassVar, cast
 
 from drivers.base import BusSetup, Memory, PolledDriver, Read, Sink
-from drivers.errors import BadAnswer, DeviceError, NoAnswer, SetupError
+from drivers.errors import BadAnswer, DeviceError, ExceptionAnswer, NoAnswer, SetupError
 from drivers.modbus.answers import Answers
 from drivers.modbus.client import Client
 from drivers.modbus.identity import Identity
@@ -75,6 +75,17 @@ class ModbusDriver(PolledDriver):
             raise
         self._reads.answered(read)
         self.give(read, data, sink)
+        if (again := self._reads.unproved(read)) is not None:
+            await self._prove(again)
+
+    async def _prove(self, read: Read) -> None:
+        """See whether a refusal was for good; what else goes wrong shows at the next read."""
+        try:
+            await self.read(read)
+        except DeviceError as error:
+            self._reads.prove(read, refused=isinstance(error, ExceptionAnswer))
+        else:
+            self._reads.prove(read, refused=False)
 
     def give(self, read: Read, data: bytes, sink: Sink) -> None:
         """Give `sink` all that the answer to `read` says."""

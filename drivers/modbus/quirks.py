@@ -1,6 +1,7 @@
 """What one table of a device turned out to refuse, learned from its answers; JSON for the next life."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Self
 
 from drivers.modbus.pdu import ADDRESSES, MAX_BITS
@@ -11,6 +12,16 @@ MAX_REFUSED = 256
 _SHORT = 255  # the largest exception code
 
 
+@dataclass(frozen=True, slots=True)
+class Unproved:
+    """Why a request seems to have been refused, if that was for good: `unknown` holds an illegal address; None: it was
+    too long, `cap` is the longest that was answered."""
+
+    whole: Range
+    unknown: Range | None
+    cap: int
+
+
 class Quirks:
     """Ranges that were refused alone, and the most addresses of one request; nothing to begin with."""
 
@@ -19,12 +30,14 @@ class Quirks:
         """By range, the exception code; none holds another."""
         self.cap = 0
         """0: as configured."""
+        self.unproved: Unproved | None = None
+        """Worth asking for once more."""
         self._open: list[Group] = []
         self._answered: list[Range] = []
 
     def clear(self) -> None:
         """Nothing is known any more."""
-        self.refused, self.cap = {}, 0
+        self.refused, self.cap, self.unproved = {}, 0, None
         self._open, self._answered = [], []
 
     @property
@@ -45,32 +58,39 @@ class Quirks:
         return True
 
     def answer(self, place: Range) -> bool:
-        """A request was answered; whether something is learned from it."""
+        """A request was answered; whether that disproves something. What it may prove is in `unproved`."""
         wrong = [one for one in self.refused if within(one, place)]
         for one in wrong:
             del self.refused[one]
-        before = self.cap
-        if self.cap and place[1] > self.cap:
+        short = 0 < self.cap < place[1]
+        if short:
             self.cap = place[1]
-        if not self._open:
-            return bool(wrong) or self.cap != before
-        self._answered = [one for one in self._answered if not within(one, place)] + [place]
-        settled = [self._settle(group) for group in tuple(self._open) if group in self._open]
+        if self._open:
+            self._answered = [one for one in self._answered if not within(one, place)] + [place]
+            self._settle()
+        return bool(wrong) or short
+
+    def _settle(self) -> None:
+        """When all that a refused request wanted was answered by others: it was too long, or a gap is not there."""
+        for group in sorted(self._open, key=lambda group: extent(group)[1]):
+            if self.unproved is None and not any(rest(span.range, self._answered) for span in group):
+                self._open.remove(group)
+                whole = extent(group)
+                shorter = [count for _, count in self._answered if count < whole[1]]
+                self.unproved = Unproved(whole, rest(whole, self._answered), max(shorter, default=0))
         if not self._open:
             self._answered = []
-        return bool(wrong) or any(settled)
 
-    def _settle(self, group: Group) -> bool:
-        """When all that a refused request wanted was answered by others: it was too long, or a gap is not there."""
-        if any(rest(span.range, self._answered) for span in group):
+    def prove(self, one: "Unproved", *, refused: bool) -> bool:
+        """The request was made again: refused again, it says what it seemed to say; whether that is news."""
+        self.unproved = None
+        if not refused:
             return False
-        whole = extent(group)
-        unknown = rest(whole, self._answered)
-        if unknown is None:
-            self.cap = max(count for _, count in self._answered if count < whole[1])
-            self._open = [one for one in self._open if extent(one)[1] < whole[1]]
-            return True
-        return self.give_up(unknown, 0)
+        if one.unknown is not None:
+            return self.give_up(one.unknown, 0)
+        self.cap = one.cap
+        self._open = [group for group in self._open if extent(group)[1] < one.whole[1]]
+        return self.cap > 0
 
     @classmethod
     def of_json(cls, data: object) -> Self:

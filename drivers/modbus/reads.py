@@ -4,7 +4,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from drivers.base import DeviceSetup, Memory, PointSetup, Read
@@ -102,6 +102,22 @@ class Reads:
             return
         one.strikes, one.retry_at = 0, None
         if one.quirks.odd and one.quirks.answer(extent(one.group)):
+            self._keep(read.device)
+
+    def unproved(self, read: Read) -> Read | None:
+        """What should be asked once more, now that `read` was answered: its refusal may have passed."""
+        one = self._asked.get(id(read))
+        if one is None or one.quirks.unproved is None:
+            return None
+        request = cast("Request", read.request)
+        return Read(
+            read.device, (), replace(request, address=one.quirks.unproved.whole[0], count=one.quirks.unproved.whole[1])
+        )
+
+    def prove(self, read: Read, *, refused: bool) -> None:
+        """What `unproved` gave was asked."""
+        quirks = self._quirks[read.device][cast("Request", read.request).table]
+        if quirks.unproved is not None and quirks.prove(quirks.unproved, refused=refused):
             self._keep(read.device)
 
     def failed(self, read: Read, error: DeviceError) -> None:

@@ -69,6 +69,11 @@ class Rig:
             return {name for part in self.reads.narrower(read, error) for name in self.poll(part)}
         else:
             self.reads.answered(read)
+            if (again := self.reads.unproved(read)) is not None:
+                self.requests += 1
+                first, count = extent_of(again)
+                refused = count > self.cap or self.illegal.intersection(range(first, first + count))
+                self.reads.prove(again, refused=bool(refused))
             return set(read.names)
         return set()
 
@@ -137,6 +142,16 @@ def test_a_lower_cap_is_learned(code: int) -> None:
     assert len(again.round()) == 120
     assert again.requests == len(again.reads.all) <= 4
     assert json.loads(rig.memory.text["d"]) == {"holding": {"cap": 30}}
+
+
+def test_a_refusal_that_passes_is_not_remembered() -> None:
+    rig = Rig({f"p{at}": (at, 1) for at in range(0, 120, 2)}, set(range(125)))
+    rig.round()
+    rig.illegal = set()
+    for _ in range(5):
+        assert len(rig.round()) == 60
+    assert rig.memory.text == {}
+    assert rig.reads.all[0].names != ()
 
 
 def test_a_gap_that_is_not_there_is_remembered() -> None:
