@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 DEFAULT_EVERY = 10_000  # ms, for points that no table gives a period
 STRIKES = 3
 """Times in a row that a place is refused before it counts as refused: some devices refuse while they start."""
+BLIND_LEVELS = 3
+"""Times that a read is halved while its device answers nothing: down to 16 registers, the least that devices give."""
 DAY_S = 86_400.0
 RETRY_S = {DEVICE_FAILURE: DAY_S / 24}
 """How long what is refused is left alone, by exception code, else a day: a failure may pass."""
@@ -36,8 +38,10 @@ class _Asked:
     read: Read
     group: Group
     quirks: Quirks
-    planned: bool = True
-    """It is no part of one that was divided."""
+    level: int = 0
+    """How often what it is a part of was divided."""
+    before: int = 0
+    """Answers of the device before the first of these times."""
     strikes: int = 0
     answers: int = 0
     """Of the device, before the first of these strikes."""
@@ -136,9 +140,7 @@ class Reads:
         if one is None or not isinstance(error, ExceptionAnswer):
             return ()
         refused = error.code in _TOO_WIDE
-        if not refused and not (
-            error.code == DEVICE_FAILURE and self._tried(one) and (one.planned or self._lives(one))
-        ):
+        if not (self._divisible(one) if refused else error.code == DEVICE_FAILURE and self._fails(one)):
             return ()
         groups = divide(one.group, tuple(one.quirks.refused))
         if len(groups) == 1:
@@ -185,7 +187,9 @@ class Reads:
     def _replace(self, one: _Asked, groups: Sequence[Group]) -> list[Read]:
         device = self._devices[one.read.device]
         table = cast("Request", one.read.request).table
-        parts = [_Asked(self._read(device, table, g, one.read.every), g, one.quirks, planned=False) for g in groups]
+        before = one.before if one.level else self._answers[one.read.device]
+        reads = [(self._read(device, table, group, one.read.every), group) for group in groups]
+        parts = [_Asked(read, group, one.quirks, one.level + 1, before) for read, group in reads]
         known = [part for old in self._asked.values() for part in (parts if old is one else [old])]
         self._asked = {id(part.read): part for part in known}
         return [part.read for part in parts]
@@ -208,6 +212,14 @@ class Reads:
             )
         if one.quirks.give_up(place, code):
             self._keep(device)
+
+    def _divisible(self, one: _Asked) -> bool:
+        """Whether to divide now: not on and on while the device gives nothing at all, for it may refuse everything."""
+        return one.level < BLIND_LEVELS or self._answers[one.read.device] > one.before or self._tried(one)
+
+    def _fails(self, one: _Asked) -> bool:
+        """Whether a failure of the device stays, and is one of this read."""
+        return self._tried(one) and (one.level == 0 or self._lives(one))
 
     @staticmethod
     def _tried(one: _Asked) -> bool:
