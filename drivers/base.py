@@ -87,6 +87,16 @@ class Sink(Protocol):
         """A source of time says that it is `utc_ms` just now, or up to `accuracy_ms` later. Never from a recording."""
 
 
+class Memory(Protocol):
+    """What drivers learned of devices, kept over restarts. Never blocks, never raises."""
+
+    def recall(self, device: str) -> object:
+        """What `keep` was given last, in any life; None for nothing. A file held it: to be checked like any input."""
+
+    def keep(self, device: str, learned: object) -> None:
+        """Keep what can be JSON of a device, in place of what was kept; None forgets it."""
+
+
 class Vector(Options, ABC):
     """What a device said, in a test of a profile: a driver's own keys of `[[tests]]`."""
 
@@ -126,6 +136,12 @@ class Driver(ABC):
     @abstractmethod
     def reads(self) -> Sequence[Read]:
         """The requests (or self-arriving payloads of a fixed layout) that carry the configured points."""
+
+    def remember(self, memory: Memory) -> None:  # noqa: B027 - a driver that learns nothing has nothing to do
+        """Use what earlier lives learned, and keep what this one learns; called at most once, before `open`."""
+
+    def forget(self, device: str) -> None:  # noqa: B027 - as above
+        """What was learned of `device` counts no more; `Memory` is told by who calls this."""
 
     @abstractmethod
     async def open(self) -> None:

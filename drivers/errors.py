@@ -43,6 +43,12 @@ class BadAnswer(DeviceError, ValueError):
     quality = BAD_ANSWER
 
 
+class ValueRefused(DriverError, ValueError):
+    """A value cannot be written to a point: none of its type, out of its range, or between the steps of its scale."""
+
+    exit_code = 65  # EX_DATAERR
+
+
 class SetupError(DriverError, ValueError):
     """A driver refuses its configuration; `problems` holds (key path, message, value found) triples."""
 

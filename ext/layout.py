@@ -13,11 +13,30 @@ WIDTHS: Final = {
     "uint24": 3,
     "int32": 4,
     "uint32": 4,
+    "int48": 6,
+    "uint48": 6,
     "int64": 8,
     "uint64": 8,
     "float32": 4,
     "float64": 8,
+    "bcd16": 2,
+    "bcd32": 4,
+    "bcd48": 6,
+    "bcd64": 8,
+    "m10k32": 4,
+    "m10k48": 6,
+    "m10k64": 8,
+    "sm10k32": 4,
+    "sm10k48": 6,
+    "sm10k64": 8,
+    "sm16": 2,
+    "sm32": 4,
 }
+
+CODINGS: Final = ("bcd", "m10k", "sm10k", "sm")
+"""How integers are written that are no binary numbers: a decimal digit in each four bits; words of 0..9999, or of
+-9999..9999 in two's complement, each worth 10000 of the next; a sign bit above a magnitude. Bits that no such number
+has are a sensor fault, and sentinels mean the bits as they are."""
 
 # The largest payload a plan reads: the limit of a BLE attribute (512) and a Modbus PDU (253) lie far below.
 MAX_PAYLOAD: Final = 65_536
@@ -53,6 +72,12 @@ class Layout:
         """How many bytes are read."""
         return WIDTHS[self.type]
 
+    @property
+    def coding(self) -> str:
+        """One of `CODINGS`; "" for what is binary."""
+        name = self.type.rstrip("0123456789")
+        return name if name in CODINGS else ""
+
     def positions(self) -> tuple[int, ...]:
         """For each byte in the payload, its place in the big-endian number."""
         letters = _expand(self.order, self.width)
@@ -62,7 +87,7 @@ class Layout:
 
     def _check_bits(self) -> None:
         size = 8 * self.width
-        if self.type.startswith("float"):
+        if self.type.startswith("float") or self.coding:
             if self.shift or self.bits:
                 raise ValueError(f"{self.type} has no bit field")
         elif self.type == "bool":

@@ -14,6 +14,11 @@ cdef enum:
     QUALITY_SENTINEL = 2 | 3 << 2
     QUALITY_FAULT = 2 | 4 << 2
     SENTINELS = 16  # ext.limits.MAX_SENTINELS
+    CODING_NONE = 0  # the others in the order of ext.layout.CODINGS
+    CODING_BCD = 1
+    CODING_M10K = 2
+    CODING_SM10K = 3
+    CODING_SM = 4
 
 
 cdef struct Field:
@@ -26,6 +31,7 @@ cdef struct Field:
     uint8_t shift
     uint8_t sign  # bits to shift up and down again for a signed integer; 0 for none
     uint8_t sentinels
+    uint8_t coding  # how an integer is written that is no binary number
     uint64_t mask
     uint64_t sentinel[SENTINELS]
     Rule* rule
@@ -56,6 +62,37 @@ cdef inline uint64_t load(const Field* field, const uint8_t* payload) noexcept n
     return (raw >> field.shift) & field.mask
 
 
+cdef inline bint decoded(const Field* field, uint64_t* bits) noexcept nogil:
+    """Turn the bits of a coded integer into the integer; False where they are none."""
+    cdef uint64_t raw = bits[0]
+    cdef uint64_t top
+    cdef int64_t value = 0
+    cdef int64_t word
+    cdef int shift = 8 * field.width
+    if field.coding == CODING_SM:
+        top = <uint64_t>1 << (shift - 1)
+        bits[0] = top - raw if raw & top else raw  # modulo 2**64: the negative of the magnitude
+        return True
+    if field.coding == CODING_BCD:
+        while shift:
+            shift -= 4
+            word = raw >> shift & 0xF
+            if word > 9:
+                return False
+            value = 10 * value + word
+    else:
+        while shift:
+            shift -= 16
+            word = raw >> shift & 0xFFFF
+            if field.coding == CODING_SM10K and word > 0x7FFF:
+                word -= 0x10000
+            if not -9999 <= word <= 9999:
+                return False
+            value = 10000 * value + word
+    bits[0] = <uint64_t>value
+    return True
+
+
 cdef inline bint is_sentinel(const Field* field, uint64_t raw) noexcept nogil:
     cdef int i
     for i in range(field.sentinels):
@@ -84,6 +121,10 @@ cdef inline void judge_field(const Field* field, const uint8_t* payload, int64_t
         form = FORM_NONE
         if (quality & 3) != BAD:
             quality = QUALITY_SENTINEL
+    elif unlikely(field.coding != CODING_NONE) and not decoded(field, &raw):
+        form = FORM_NONE
+        if (quality & 3) != BAD:
+            quality = QUALITY_FAULT
     if field.sign:
         raw = <uint64_t>(<int64_t>(raw << field.sign) >> field.sign)
     if form != FORM_NONE:

@@ -7,7 +7,7 @@ from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from ext.series cimport Series
 from ext.wire cimport KIND_BOOL, KIND_FLOAT32, KIND_FLOAT64, KIND_INT, KIND_SCALED, KIND_UINT
 
-from ext.layout import Layout
+from ext.layout import CODINGS, Layout
 from ext.limits import MAX_SENTINELS, MAX_SHAPE_FIELDS, MAX_TIME_MS
 
 if MAX_SENTINELS > SENTINELS:
@@ -55,6 +55,7 @@ cdef class ScanPlan:
         for i, place in enumerate(positions):
             field.place[i] = 8 * (width - 1 - place)
         bits = _kind(field, layout)
+        field.coding = CODINGS.index(layout.coding) + 1 if layout.coding else CODING_NONE
         field.form = field.kind
         if series.rule.scaled and field.kind != KIND_BOOL:
             field.form |= KIND_SCALED

@@ -24,6 +24,7 @@ from gateway.mender import Mender
 from gateway.notify import notify, watchdog_interval
 from gateway.outbox import StoreOutbox
 from gateway.poller import ListeningTask, bus_task
+from gateway.quirks import Quirks, beside
 from gateway.recorder import Recorder
 from gateway.sockets import control_socket, status_socket
 from gateway.stored import StoreView
@@ -91,6 +92,10 @@ class Agent:
         self.points = {p.point.id: p.point for d in self.drivers for dev in d.setup.devices for p in dev.points}
         self.series = series.compile_series(self.points, dict(zip(wanted, numbers, strict=True)))
         self.recorder = Recorder(self.clock.now, self.series, self.points)
+        self.quirks = Quirks(beside(self.config.buffer.path), self.drivers)
+        await asyncio.to_thread(self.quirks.load)
+        for driver in self.drivers:
+            driver.remember(self.quirks)
         self.buses = [bus_task(driver, self.recorder, self.clock.now) for driver in self.drivers]
         self.keeper = self._keeper()
         self.mender = self._mender()
@@ -175,7 +180,7 @@ class Agent:
 
     def _work(self) -> list[asyncio.Future[object]]:
         work = [bus.run() for bus in self.buses]
-        work += [self.keeper.run(), self.mender.run()]
+        work += [self.keeper.run(), self.mender.run(), self.quirks.run()]
         if self.uplink is not None:
             work.append(self.uplink.run())
         if (seconds := watchdog_interval()) is not None:

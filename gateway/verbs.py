@@ -30,7 +30,7 @@ class Verbs:
     def __init__(self, agent: "Agent") -> None:
         self._agent = agent
         self.view: dict[str, Verb] = {"status": self.status, "tail": self.tail, "queue": self.queue}
-        self.operate: dict[str, Verb] = {"flush": self.flush}
+        self.operate: dict[str, Verb] = {"flush": self.flush, "forget": self.forget}
 
     async def status(self, _: Args) -> dict[str, Any]:
         """The state of everything, now."""
@@ -55,6 +55,13 @@ class Verbs:
         """Commit and seal everything now."""
         await self._agent.keeper.flush()
         return {"committed": self._agent.keeper.counts.committed}
+
+    async def forget(self, args: Args) -> list[str]:
+        """Forget what was learned of `device`, or of all: it is asked again. The devices of which something was."""
+        device, quirks = args.get("device"), self._agent.quirks
+        if device is not None and not (isinstance(device, str) and quirks.knows(device)):
+            raise BadRequest("device: no such device")
+        return await quirks.forget(device)
 
     def tail(self, args: Args) -> AsyncGenerator[dict[str, Any], None]:
         """Each sample as it is judged; `points` are shell patterns of full point ids."""

@@ -20,12 +20,13 @@ MAX_FRAME = 6 + MAX_LENGTH
 ERROR_BIT = 0x80  # of the function code in an exception answer: APP 7
 ILLEGAL_ADDRESS = 2
 ILLEGAL_VALUE = 3
+DEVICE_FAILURE = 4
 TARGET_SILENT = 11
 EXCEPTIONS = {  # APP 7
     1: "illegal function",
     ILLEGAL_ADDRESS: "illegal data address",
     ILLEGAL_VALUE: "illegal data value",
-    4: "server device failure",
+    DEVICE_FAILURE: "server device failure",
     5: "acknowledge",
     6: "server device busy",
     8: "memory parity error",

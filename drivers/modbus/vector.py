@@ -1,13 +1,16 @@
 """Registers as a document or capture shows them, for the tests of profiles and for decoding by hand."""
 
 import re
-from typing import Annotated, Any, Self, cast
+from typing import TYPE_CHECKING, Annotated, Any, Self, cast
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from drivers.base import Driver, Sink, Vector
 from drivers.errors import BadAnswer
 from drivers.modbus.pdu import ADDRESSES, Request, Table
+
+if TYPE_CHECKING:
+    from drivers.modbus.driver import ModbusDriver
 
 MAX_WORDS = ADDRESSES  # a table has no more
 
@@ -65,7 +68,7 @@ class RegisterVector(Vector):
                 text = f"{request.table} {request.address} to {last} are not given, but wanted for {names}"
                 sink.failed(read.device, BadAnswer(text))
             else:
-                sink.scan(read, data)
+                cast("ModbusDriver", driver).give(read, data, sink)
 
     def _answer(self, request: Request) -> bytes | None:
         """The data that answers `request`; None when these registers do not hold all of it."""

@@ -12,6 +12,7 @@ VERBS = {
     "check": "Check the configuration; tells every error at once.",
     "status": "Show the state of the running agent.",
     "tail": "Show samples as they arrive.",
+    "device": "Look at single devices.",
     "queue": "Show what waits to be delivered.",
     "profile": "List, show and test device models.",
     "decode": "Decode captured bytes without a device.",

@@ -35,11 +35,27 @@ VALUES: st.SearchStrategy[Value] = st.one_of(
     st.none(), st.booleans(), INTEGERS, DOUBLES, DECIMALS, st.text(max_size=20), st.binary(max_size=20)
 )
 
-# (type, struct code) of every layout whose raw value struct reads as well
+# (type, struct code) of every layout whose raw value struct reads as well; others have their own name for a code
 TYPES = [
     ("int8", "b"), ("uint8", "B"), ("int16", "h"), ("uint16", "H"), ("int32", "i"), ("uint32", "I"),
     ("int64", "q"), ("uint64", "Q"), ("float32", "f"), ("float64", "d"), ("bool", "?"),
+    ("bcd16", "bcd16"), ("bcd48", "bcd48"), ("m10k32", "m10k32"), ("sm10k64", "sm10k64"), ("sm16", "sm16"),
 ]  # fmt: skip
+
+
+def size_of(code: str) -> int:
+    """Bytes of a value of this code."""
+    return int(code[-2:]) // 8 if len(code) > 1 else struct.calcsize(">" + code)
+
+
+def coded(code: str, raw: bytes) -> int | None:
+    """The number that big-endian bytes spell in one of the codings; None where they spell none."""
+    if code.startswith("bcd"):
+        return int(raw.hex()) if raw.hex().isdigit() else None
+    words: tuple[int, ...] = struct.unpack(f">{len(raw) // 2}{'h' if code.startswith('sm10k') else 'H'}", raw)
+    if code == "sm16":
+        return words[0] if words[0] < 0x8000 else 0x8000 - words[0]
+    return None if any(abs(word) > 9999 for word in words) else sum(w * 10_000**n for n, w in enumerate(words[::-1]))
 
 
 @dataclass
@@ -79,6 +95,8 @@ class Point:
 
     def expected(self, raw: bytes, quality: int) -> tuple[Value, int]:
         """Value and quality of the point's bytes, big-endian, by struct and Decimal."""
+        if len(self.code) > 1:
+            return self._expected_coded(raw, quality)
         value: int | float | bool = struct.unpack(">" + self.code, raw)[0]
         if self.code == "?":
             return bool(raw[0] & 1), quality
@@ -87,11 +105,21 @@ class Point:
         if self.sentinel is not None and value == self.sentinel:
             return None, quality if quality_class(quality) == BAD else SENTINEL
         assert isinstance(value, int)
+        return self._scaled(value), quality
+
+    def _expected_coded(self, raw: bytes, quality: int) -> tuple[Value, int]:
+        found = coded(self.code, raw)
+        sentinel = self.sentinel is not None and int.from_bytes(raw, "big") == self.sentinel
+        if found is None or sentinel:
+            return None, quality if quality_class(quality) == BAD else SENTINEL if sentinel else SENSOR_FAULT
+        return self._scaled(found), quality
+
+    def _scaled(self, value: int) -> Value:
         multiplier, addend, exponent = self.scale
         if self.scale == (1, 0, 0):
-            return value, quality
+            return value
         number = value * multiplier + addend
-        return Decimal((int(number < 0), tuple(map(int, str(abs(number)))), exponent)), quality
+        return Decimal((int(number < 0), tuple(map(int, str(abs(number)))), exponent))
 
     @staticmethod
     def _expected_float(raw: bytes, value: float, quality: int) -> tuple[Value, int]:
@@ -160,6 +188,6 @@ def _scan(draw: st.DrawFn, story: Story, plan: ScanPlan, points: list[Point], pa
     quality, payload, offset = draw(QUALITIES), draw(st.sampled_from(payloads)), 0
     assert story.packer.append_scan(plan, payload, time, quality) == len(points)
     for point in points:
-        width = struct.calcsize(">" + point.code)
-        story.due.append((point.series.number, time, *point.expected(payload[offset : offset + width], quality)))
-        offset += width
+        end = offset + size_of(point.code)
+        story.due.append((point.series.number, time, *point.expected(payload[offset:end], quality)))
+        offset = end

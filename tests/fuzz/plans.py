@@ -1,12 +1,11 @@
 """Plans out of a script's bytes, up to the widest there are, and what their scans must come out as."""
 
-import struct
 from dataclasses import dataclass, field
 from typing import Final
 
 from ext import Layout, ScanPlan, Series, Value
 from ext.limits import MAX_SHAPE_FIELDS
-from tests.ext.strategies import TYPES, Point
+from tests.ext.strategies import TYPES, Point, size_of
 from tests.fuzz.bytes import Script
 from tests.reference_decoder import scaled_float
 
@@ -47,7 +46,7 @@ class Drawn:
 
     def _raw(self, index: int) -> bytes:
         start = self.places[index]
-        return bytes(self.payload[start : start + struct.calcsize(">" + self.points[index].code)])
+        return bytes(self.payload[start : start + size_of(self.points[index].code)])
 
     def _reported(self, found: list[tuple[Value, int]]) -> list[Due]:
         due = []

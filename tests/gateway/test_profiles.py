@@ -101,3 +101,16 @@ def test_the_guide_s_profiles_keep_what_they_say(mine: Path) -> None:
 def test_the_readme_names_every_profile() -> None:
     readme = (OURS.parent / "README.md").read_text("utf-8")
     assert not [file.stem for file in OURS.glob("*.toml") if f"`{file.stem}`" not in readme]
+
+
+def test_texts_and_numbers_that_a_register_scales_are_tested_as_they_are_read(mine: Path) -> None:
+    (mine / "meter.toml").write_text(
+        'driver = "modbus"\n[points]\n'
+        'maker = { table = "holding", register = 0, type = "string", length = 2 }\n'
+        'energy = { table = "holding", register = 2, type = "uint32", scale_register = 4 }\n'
+        'state = { table = "holding", register = 5, values = { 0 = "off", 3 = "on" } }\n'
+        '[[tests]]\nsource = "SunSpec 1.1; Schneider Electric FA132170"\ntable = "holding"\naddress = 0\n'
+        'registers = "5375 6E53 0012 ABCD 0002 0003"\n'
+        'values = { maker = "SunS", energy = 122362900, state = "on" }\n'
+    )
+    assert run("test", "meter").stdout == "meter: ok: SunSpec 1.1; Schneider Electric FA132170\n"

@@ -51,6 +51,8 @@ class Values:
         self._points: list[str] = []
         self._plans: dict[Read, ScanPlan] = {}
         self._scales = {p.point.id: p.point for d in driver.setup.devices for p in d.points}
+        self.beside: dict[str, tuple[Value, int]] = {}
+        """What came beside scans: value and quality."""
         self.errors: list[tuple[str, DeviceError]] = []
         self.strangers: list[str] = []
 
@@ -63,7 +65,8 @@ class Values:
         raise AssertionError(f"a polled driver gives scans, not {point} = {value!r} ({quality})")
 
     def values(self, device: str, values: Sequence[tuple[str, Value, int]]) -> None:
-        raise AssertionError(f"a polled driver gives scans, not {values} of {device}")
+        assert all(name.startswith(f"{device}/") for name, _, _ in values)
+        self.beside.update({name: (value, quality) for name, value, quality in values})
 
     def failed(self, device: str, error: DeviceError) -> None:
         self.errors.append((device, error))

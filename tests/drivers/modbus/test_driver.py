@@ -126,6 +126,7 @@ def test_a_refused_read_is_replaced_by_parts_until_the_bad_point_stands_alone(tm
         parts = driver.narrower(bad, refused)
         if not parts:
             break
+        driver._reads.answered(parts[-1])  # the device lives
         assert bad not in driver.reads()
         assert set(parts) <= set(driver.reads())
     assert [point for point, _ in bad.points] == ["d/p5"]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.errors import SetupError
-from drivers.modbus.options import PointOptions
+from drivers.modbus.point import PointOptions
 from tests.drivers.modbus.support import GATEWAY, device, from_file, make
 
 
@@ -158,3 +158,29 @@ def test_a_point_that_is_taken_lies_within_its_registers(
     layout = point.layout(register)
     assert layout.offset >= 0
     assert layout.offset + layout.width <= 2 * point.count
+
+
+@pytest.mark.parametrize(
+    ("point", "key"),
+    [
+        ('p holding 0 values={0="off"} scale=0.1', "scale"),
+        ('p holding 0 values={0="off"} limits={min=0}', "limits"),
+        ('p holding 0 type="string" length=2 offset=1', "offset"),
+        ('p holding 0 type="string" length=2 counter={max_step=1}', "counter"),
+        ('p holding 0 type="string" length=2 report={on="change",deadband=1}', "report.deadband"),
+        ('p holding 0 type="string" length=2 report={on="window",window="1m"}', "report.window"),
+        ("p holding 0 scale_register=40013", "scale_register"),
+        ("p holding 0 scale_register=1 sentinel=65536", "sentinel"),
+        ('p holding 0 type="string" length=2 sentinel=0', "sentinel"),
+        ('p holding 65535 type="string" length=2', "register"),
+    ],
+)
+def test_what_a_text_or_a_scale_register_cannot_be(tmp_path: Path, point: str, key: str) -> None:
+    assert [path for path, _, _ in _problems(tmp_path, device("d", 1, point))] == [f"devices.d.points.p.{key}"]
+
+
+def test_a_string_longer_than_the_device_gives_in_one_answer(tmp_path: Path) -> None:
+    text = device("d", 1, 'p holding 0 type="string" length=9', more="max_registers = 8")
+    ((path, message, _),) = _problems(tmp_path, text)
+    assert path == "devices.d.points.p.length"
+    assert "string takes 9 registers, but max_registers is 8" in message

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.modbus.planner import Span, divide, extent, plan
+from drivers.modbus.planner import Range, Span, divide, extent, holds, plan, rest
 
 spans = st.lists(st.tuples(st.integers(0, 400), st.sampled_from([1, 2, 4])), max_size=40).map(
     lambda raw: [Span(address, count, f"p{i}") for i, (address, count) in enumerate(raw)]
@@ -37,8 +37,8 @@ def test_every_point_is_in_one_request_within_cap_and_gap(wanted: list[Span], ca
     assert [extent(group) for group in groups] == sorted(extent(group) for group in groups)
 
 
-def _fewest(wanted: list[Span], cap: int, gap: int) -> int:
-    """By trying all partitions: the smallest number of groups that keep cap and gap."""
+def _fewest(wanted: list[Span], cap: int, gap: int, refused: list[Range]) -> int:
+    """By trying all partitions: the smallest number of groups that keep cap and gap and hold nothing refused."""
     if not wanted:
         return 0
     first, *rest = wanted
@@ -46,33 +46,60 @@ def _fewest(wanted: list[Span], cap: int, gap: int) -> int:
     for size in range(len(rest) + 1):
         for chosen in combinations(rest, size):
             group = (first, *chosen)
-            if extent(group)[1] <= cap and _longest_gap(group) <= gap:
+            same = len({span.range for span in group}) == 1
+            allowed = same or not holds(extent(group), refused)
+            if extent(group)[1] <= cap and _longest_gap(group) <= gap and allowed:
                 others = [span for span in rest if span not in chosen]
-                best = min(best, 1 + _fewest(others, cap, gap))
+                best = min(best, 1 + _fewest(others, cap, gap, refused))
     return best
 
 
-@given(few, st.integers(4, 12), st.integers(0, 6))
-def test_no_way_has_fewer_requests(wanted: list[Span], cap: int, gap: int) -> None:
-    assert len(plan(wanted, cap, gap)) == _fewest(wanted, cap, gap)
+refusals = st.lists(st.tuples(st.integers(0, 24), st.integers(1, 6)), max_size=3)
 
 
-@given(few, st.integers(4, 12))
-def test_a_divided_group_is_narrower_and_loses_nothing(wanted: list[Span], cap: int) -> None:
+@given(few, st.integers(4, 12), st.integers(0, 6), refusals)
+def test_no_way_has_fewer_requests(wanted: list[Span], cap: int, gap: int, refused: list[Range]) -> None:
+    groups = plan(wanted, cap, gap, refused)
+    assert sorted(span for group in groups for span in group) == sorted(wanted)
+    assert len(groups) == _fewest(wanted, cap, gap, refused)
+    for group in groups:
+        assert not holds(extent(group), refused) or len({span.range for span in group}) == 1
+
+
+@given(few, st.integers(4, 12), refusals)
+def test_a_divided_group_is_narrower_and_loses_nothing(wanted: list[Span], cap: int, refused: list[Range]) -> None:
     for group in plan(wanted, cap, 6):
-        parts = divide(group, cap)
+        parts = divide(group, refused)
         assert sorted(span for part in parts for span in part) == sorted(group)
-        assert all(extent(part)[1] <= cap for part in parts)
-        if len({span.address for span in group}) > 1:
-            assert len(parts) > 1
-            assert all(extent(part) != extent(group) or len(part) < len(group) for part in parts)
+        places = len({span.range for span in group})
+        assert (len(parts) == 1) == (places == 1)
+        for part in parts:
+            assert 3 * len({span.range for span in part}) <= max(2 * places, 3)
+            assert not holds(extent(part), refused) or len({span.range for span in part}) == 1
 
 
-def test_gaps_go_first() -> None:
+def test_the_widest_gap_goes_first_where_it_is_in_the_middle() -> None:
     a, b, c = Span(0, 2, "a"), Span(2, 2, "b"), Span(10, 2, "c")
-    assert divide((a, b, c), 125) == [(a, b), (c,)]
-    assert divide((a, b), 125) == [(a,), (b,)]
-    assert divide((a,), 125) == [(a,)]
+    assert divide((a, b, c)) == [(a, b), (c,)]
+    assert divide((a, b)) == [(a,), (b,)]
+    assert divide((a,)) == [(a,)]
+    assert divide((a, b, c), [(0, 4)]) == [(a,), (b,), (c,)]
+
+
+def test_what_belongs_together_is_read_apart_only_where_it_must_be() -> None:
+    value, scale = Span(0, 2, "a"), Span(40, 1, "")
+    both = Span(0, 41, "a", (value, scale))
+    assert plan([both], 125, 0) == [(both,)]
+    assert plan([both], 40, 0) == [(value,), (scale,)]
+    assert plan([both], 125, 32, [(10, 1)]) == [(value,), (scale,)]
+    assert divide((both,)) == [(value,), (scale,)]
+
+
+@given(st.tuples(st.integers(0, 20), st.integers(1, 9)), st.lists(st.tuples(st.integers(0, 20), st.integers(1, 9))))
+def test_the_rest_is_from_the_first_to_the_last_address_that_is_left(outer: Range, ranges: list[Range]) -> None:
+    held = {address for first, count in ranges for address in range(first, first + count)}
+    left = [address for address in range(outer[0], sum(outer)) if address not in held]
+    assert rest(outer, ranges) == ((left[0], left[-1] - left[0] + 1) if left else None)
 
 
 def test_the_largest_requests_of_the_standard_are_used_whole() -> None:

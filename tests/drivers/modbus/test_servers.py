@@ -6,6 +6,7 @@ import socket
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from drivers.errors import ExceptionAnswer, NoAnswer
+from ext import GOOD
 from tests.drivers.modbus.support import Values, device, make
 
 
@@ -72,6 +74,35 @@ async def test_the_four_tables_of_pymodbus_s_simulator(tmp_path: Path) -> None:
         "a/i0": "230.25",
         "a/i2": "-1.5",
     }
+
+
+async def test_texts_and_numbers_that_a_register_scales_from_pymodbus_s_simulator(tmp_path: Path) -> None:
+    unit = SimDevice(
+        3,
+        [
+            SimData(0, values="Main St", datatype=DataType.STRING),
+            SimData(4, values=[2301, 0x1234, 4567, 123, 0, 0, 2], datatype=DataType.REGISTERS),
+            SimData(11, values=[-1], datatype=DataType.INT16),
+        ],
+    )
+    text = device(
+        "a",
+        3,
+        'name holding 0 type="string" length=4',
+        "volt holding 4 scale_register=11",
+        'bcd holding 5 type="bcd16"',
+        'wh holding 6 type="m10k64" order="CDAB"',
+        'mode holding 10 values={0="off",2="on"}',
+    )
+    async with pymodbus_server(unit) as port:
+        driver = await asyncio.to_thread(make, tmp_path, text, port)
+        sink = Values(driver)
+        await driver.open()
+        (read,) = driver.reads()
+        await driver.ask(read, sink)
+        await driver.close()
+    assert sink.beside == {"a/name": ("Main St", GOOD), "a/volt": (Decimal("230.1"), GOOD), "a/mode": ("on", GOOD)}
+    assert sink.decoded() == {"a/bcd": 1234, "a/wh": 1_234_567}
 
 
 async def test_a_unit_that_is_not_there_and_one_that_refuses_beside_a_good_one(tmp_path: Path) -> None:
