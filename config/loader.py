@@ -46,8 +46,6 @@ def assemble(sources: Sequence[Source], profiles: Sequence[Path], problems: Sequ
     buffer = _section(builder, tables, "buffer", Buffer)
     buses = _buses(builder, tables)
     devices = _devices(builder, tables, Shelf(profiles), buses, complete)
-    if complete and not builder.problems:
-        _check_requires(builder, devices)
     if sources:
         builder.files[""] = str(sources[0].file)
     config = Config(
@@ -58,6 +56,8 @@ def assemble(sources: Sequence[Source], profiles: Sequence[Path], problems: Sequ
         devices=devices,
         files=builder.files,
     )
+    if complete and not builder.problems:
+        _check_requires(builder, config)
     if builder.problems:
         raise ConfigErrors(builder.problems, config)
     return config
@@ -117,15 +117,15 @@ def _check_bus(builder: Builder, tables: Tables, entry: Entry) -> None:
         builder.problem(entry.file, f"{entry.path}.bus", message, bus)
 
 
-def _check_requires(builder: Builder, devices: dict[str, Device]) -> None:
+def _check_requires(builder: Builder, config: Config) -> None:
     """Every interlock names a point that there is."""
-    points = {point.id: point for device in devices.values() for point in device.points.values()}
+    points = {point.id: point for device in config.devices.values() for point in device.points.values()}
     for point in points.values():
         for condition in point.writable.requires if point.writable is not None else ():
             if condition.point not in points:
                 path = f"devices.{point.id.replace('/', '.points.')}.writable.requires"
                 message = f"no such point; {choice(condition.point, points)}"
-                builder.problem(Path(builder.files.get(path, "")), path, message, condition.point)
+                builder.problem(Path(config.where(path)), path, message, condition.point)
 
 
 def _device(builder: Builder, shelf: Shelf, entry: Entry, name: str, buses: dict[str, Bus]) -> Device | None:
