@@ -28,9 +28,17 @@ class Kind(StrEnum):
     BATCH = "batch"
     CATALOGUE = "catalogue"
     ACK = "ack"
+    KEYRING = "keyring"
+    COMMAND = "command"
 
 
-ROLE = {Kind.BATCH: "batch", Kind.CATALOGUE: "batch", Kind.ACK: "acknowledge"}
+ROLE = {
+    Kind.BATCH: "batch",
+    Kind.CATALOGUE: "batch",
+    Kind.ACK: "acknowledge",
+    Kind.KEYRING: "authority",
+    Kind.COMMAND: "command",
+}
 """The role a key must have to sign a kind."""
 
 

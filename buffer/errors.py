@@ -27,6 +27,16 @@ class BatchFormatError(BufferFault, ValueError):
     exit_code = 65
 
 
+class NotAllowed(BufferFault, PermissionError):
+    """What was asked for is refused; `reason` is one word for counters, the message a sentence."""
+
+    exit_code = 77  # EX_NOPERM
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
 class BatchBoundary(BufferFault, ValueError):
     """A block cannot continue the open batch: it needs a reset packer (`fresh`). Nothing was written."""
 

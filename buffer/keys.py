@@ -56,6 +56,11 @@ class PublicKey:
         if self.kid != key_id(self.raw):
             raise KeyFileError(f"kid {self.kid.hex()} does not belong to the public key ({key_id(self.raw).hex()})")
 
+    @classmethod
+    def of(cls, raw: bytes, role: str) -> Self:
+        """A key of the platform; raises `KeyFileError`."""
+        return cls("", "", role, key_id(raw), raw)
+
     def to_json(self) -> str:
         """One line of JSON: gateway, site, role, kid and public_key (both hex)."""
         return json.dumps(

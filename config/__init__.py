@@ -4,16 +4,18 @@ from config.editor import json_schema
 from config.errors import ConfigError, ConfigErrors, Problem
 from config.loader import load
 from config.models import Buffer, Bus, Config, Device, Gateway, Profile, ProfileTest
-from config.point import Counter, Limits, Point, Report, Writable
+from config.point import Counter, Limits, Point, Report
 from config.problems import explain
 from config.profile import Shelf, load_profile
 from config.units import format_duration, format_size, parse_duration, parse_size
 from config.uplink import Broker, Tls, Uplink
+from config.writable import Condition, Rate, Writable
 
 __all__ = [
     "Broker",
     "Buffer",
     "Bus",
+    "Condition",
     "Config",
     "ConfigError",
     "ConfigErrors",
@@ -25,6 +27,7 @@ __all__ = [
     "Problem",
     "Profile",
     "ProfileTest",
+    "Rate",
     "Report",
     "Shelf",
     "Tls",

@@ -9,9 +9,10 @@ from pydantic import ValidationError
 from config.errors import Problem, key_path
 from config.merge import Entry
 from config.models import Profile
-from config.point import Point, Table
+from config.point import Point
 from config.problems import explain
 from config.scalars import ID_HINT, Loading, is_identifier
+from config.table import Table
 
 MAX_POINTS = 100_000  # of all devices; ten times the largest plan measured, and about 100 MB of memory
 

@@ -4,8 +4,9 @@ import json
 from typing import Any
 
 from config.models import Buffer, Bus, Device, Gateway
-from config.point import Point, Table
+from config.point import Point
 from config.scalars import ID_PATTERN
+from config.table import Table
 from config.units import DURATION_PATTERN, SIZE_PATTERN, format_duration, format_size
 from config.uplink import Uplink
 

@@ -56,6 +56,8 @@ def assemble(sources: Sequence[Source], profiles: Sequence[Path], problems: Sequ
         devices=devices,
         files=builder.files,
     )
+    if complete and not builder.problems:
+        _check_requires(builder, config)
     if builder.problems:
         raise ConfigErrors(builder.problems, config)
     return config
@@ -113,6 +115,17 @@ def _check_bus(builder: Builder, tables: Tables, entry: Entry) -> None:
     if isinstance(bus, str) and bus not in tables.buses:
         message = f"no such bus; {choice(bus, tables.buses)}"
         builder.problem(entry.file, f"{entry.path}.bus", message, bus)
+
+
+def _check_requires(builder: Builder, config: Config) -> None:
+    """Every interlock names a point that there is."""
+    points = {point.id: point for device in config.devices.values() for point in device.points.values()}
+    for point in points.values():
+        for condition in point.writable.requires if point.writable is not None else ():
+            if condition.point not in points:
+                path = f"devices.{point.id.replace('/', '.points.')}.writable.requires"
+                message = f"no such point; {choice(condition.point, points)}"
+                builder.problem(Path(config.where(path)), path, message, condition.point)
 
 
 def _device(builder: Builder, shelf: Shelf, entry: Entry, name: str, buses: dict[str, Bus]) -> Device | None:

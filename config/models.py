@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
-from config.point import Point, Table
+from config.point import Point
 from config.scalars import Every, Expected, FilePath, Id, Labels, Place, Text, Zone
+from config.table import Table
 from config.units import DAY, DURATION_PATTERN, HOUR, MINUTE, SIZE_PATTERN, duration_between, size_between
 from config.uplink import Uplink
 

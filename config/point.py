@@ -1,35 +1,14 @@
-"""A point: what it measures, how it is scaled, when it is reported, and what may be written to it."""
+"""A point: what it measures, how it is scaled, and when it is reported."""
 
 from decimal import Decimal
 from fractions import Fraction
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import Field, model_validator
 
 from config.scalars import Deadband, Every, Flag, Id, Interval, Number, Rollover, Sentinels, Unit, WindowLength
-from config.units import DAY, DURATION_PATTERN, SECOND, duration_between
-
-MAX_REVERT = 30 * DAY  # longer than any works on a street; beyond it nobody remembers what was written
-
-RevertAfter = Annotated[
-    int,
-    BeforeValidator(duration_between(SECOND, MAX_REVERT)),
-    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN}),
-]
-
-
-class Table(BaseModel):
-    """A table of the configuration: frozen, and every unknown key an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    derived: ClassVar[frozenset[str]] = frozenset()
-    """Fields that no file sets."""
-
-    @classmethod
-    def keys(cls) -> frozenset[str]:
-        """The keys that a file may set."""
-        return frozenset(cls.model_fields) - cls.derived
+from config.table import Table
+from config.writable import Writable
 
 
 class Limits(Table):
@@ -122,30 +101,6 @@ class Report(Table):
             raise ValueError("keep must name at least one of min, mean, max and count, each once")
         if self.deadband or self.min_interval or self.max_interval:
             raise ValueError('deadband, min_interval and max_interval are for samples; on = "window" keeps none')
-
-
-class Writable(Table):
-    """What may be written to a point, in its unit. A point without this table is never written."""
-
-    min: Number = Field(description="Lowest value that may be written.", examples=[0])
-    max: Number = Field(description="Highest value that may be written.", examples=[100])
-    step: Number | None = Field(default=None, description="Values are this far apart, from min on.", examples=[5])
-    revert_after: RevertAfter | None = Field(
-        default=None, description="Back to safe_value after this time without a verified message.", examples=["1h"]
-    )
-    safe_value: Number | None = Field(default=None, description="The value that harms nobody.", examples=[100])
-
-    @model_validator(mode="after")
-    def _agree(self) -> "Writable":
-        if self.min > self.max:
-            raise ValueError("min is greater than max")
-        if self.step is not None and (self.step <= 0 or self.step > self.max - self.min > 0):
-            raise ValueError("step must be above 0 and at most max - min")
-        if self.safe_value is not None and not self.min <= self.safe_value <= self.max:
-            raise ValueError("safe_value must lie between min and max")
-        if self.revert_after is not None and self.safe_value is None:
-            raise ValueError("revert_after needs a safe_value to go back to")
-        return self
 
 
 class Point(Table):

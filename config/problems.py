@@ -7,8 +7,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from config.errors import key_path, secret, show
-from config.point import Table
 from config.suggest import choice
+from config.table import Table
 
 _MESSAGES = {
     "string_type": "must be text in quotes",

@@ -9,8 +9,8 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from config.point import Table
 from config.scalars import FilePath, Text
+from config.table import Table
 from config.units import DURATION_PATTERN, HOUR, duration_between
 
 MQTT_PORT = 1883  # IANA service name "mqtt"

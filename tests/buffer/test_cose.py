@@ -59,7 +59,13 @@ def test_signature_covers_an_independent_sig_structure(key: SigningKey, payload:
     protected, unprotected, found, signature = cbor2.loads(message).value
     assert (unprotected, found) == ({}, payload)
     assert cbor2.loads(protected) == {1: -8, 4: key.kid}
-    aad = {"batch": b"lamppost/1/batch", "catalogue": b"lamppost/1/catalogue", "ack": b"lamppost/1/ack"}[kind.value]
+    aad = {
+        "batch": b"lamppost/1/batch",
+        "catalogue": b"lamppost/1/catalogue",
+        "ack": b"lamppost/1/ack",
+        "keyring": b"lamppost/1/keyring",
+        "command": b"lamppost/1/command",
+    }[kind.value]
     public = Ed25519PublicKey.from_public_bytes(key.public("g", "s").raw)
     public.verify(signature, plain_sig_structure(protected, aad, payload))
 

@@ -25,8 +25,8 @@ from config import (
     load,
 )
 from config.editor import text
-from config.point import Table
 from config.schema import TARGET
+from config.table import Table
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")

@@ -14,9 +14,10 @@ from config import Bus, Config, ConfigErrors, Device, Point, Problem, load
 from config.errors import HIDDEN
 from config.loader import assemble
 from config.models import Buffer, Gateway, Profile
-from config.point import Limits, Report, Writable
+from config.point import Limits, Report
 from config.source import Source
 from config.uplink import Tls, Uplink
+from config.writable import Writable
 
 MODELS = (Gateway, Uplink, Tls, Buffer, Bus, Device, Point, Report, Limits, Writable, Profile)
 WORDS = sorted({name for model in MODELS for name in model.model_fields})
