@@ -60,7 +60,7 @@ class BleDriver(ListeningDriver):
         await self._radio.listen(lambda address, rssi, data: listeners.take(address, rssi, data, {}, sink))
 
     def replay(self, recording: str, sink: Sink) -> None:
-        """An advertisement a line: `C4:11:22:33:44:55 -60 0499 0512fc...`, or with `service fcd2`; # begins a comment."""
+        """A line an advertisement: `C4:11:22:33:44:55 -60 0499 0512fc...` or `... service fcd2 40...`; # comments."""
         for number, line in enumerate(recording.splitlines(), 1):
             if not line or line.startswith("#"):
                 continue

@@ -2,37 +2,24 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Protocol
 
-from drivers.decoding import Reading
-from drivers.errors import BadAnswer
+from drivers.ble.formats.report import Locked as Locked
+from drivers.ble.formats.report import Report as Report
 
 # Core Specification 5.4, Vol 3 Part B, 2.5.1: a 16-bit UUID stands for this one with its four digits put in.
 _BASE = re.compile(r"0000([0-9a-f]{4})-0000-1000-8000-00805f9b34fb")
 
-_MODULES: Mapping[str, str] = {}
+_MODULES: Mapping[str, str] = {
+    "ruuvi": "drivers.ble.formats.ruuvi",
+    "bthome": "drivers.ble.formats.bthome",
+    "mibeacon": "drivers.ble.formats.mibeacon",
+    "atc-encrypted": "drivers.ble.formats.atc",
+    "eddystone": "drivers.ble.formats.eddystone",
+    "teltonika-eye": "drivers.ble.formats.teltonika",
+}
 """The module of each format, which holds it as `FORMAT`."""
-
-
-class Locked(BadAnswer):
-    """An encrypted advertisement that the key, or having none, does not open."""
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What one advertisement says.
-
-    `error` is why its last bytes were not understood; the readings before them are good. `counter` is the sender's
-    count of an advertisement that was authenticated by the key, `counter_bits` how far it counts; None for one that
-    anybody may have sent.
-    """
-
-    readings: tuple[Reading, ...]
-    error: BadAnswer | None = None
-    counter: int | None = None
-    counter_bits: int = 32
 
 
 class Format(Protocol):

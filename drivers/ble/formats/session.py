@@ -6,12 +6,11 @@ from decimal import Context, Decimal
 
 from config import Point
 from drivers.ble.formats import Format, Locked, Report
+from drivers.ble.formats.fields import TAG_BYTES
 from drivers.ble.formats.replay import Counter, Verdict
 from drivers.decoding import Reading
 from drivers.errors import BadAnswer
 from ext import BAD_ANSWER, Value
-
-TAG_BYTES = 4  # the check value that ends an encrypted advertisement of every format here (BTHome v2, MiBeacon v4)
 
 _EXACT = Context(prec=60)  # 20 digits of a reading, and 19 each of a scale and an offset
 
