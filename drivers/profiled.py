@@ -1,6 +1,6 @@
 """Decoding captured bytes by a profile: the driver's own path, with a sink that yields readings."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, cast
 
@@ -47,22 +47,27 @@ class _Readings(Heard):
         self._packer.reset()
 
 
-def by_profile(name: str, kind: type[Driver], data: bytes, profile: Profile | None) -> Iterator[Reading | DeviceError]:
-    """What `data` says to the points of `profile`; raises `SetupError` without one, or when it is another driver's."""
+def by_profile(
+    name: str, kind: type[Driver], data: bytes, profile: Profile | None, bus: Mapping[str, str] | None = None
+) -> Iterator[Reading | DeviceError]:
+    """What `data` says to the points of `profile`; raises `SetupError` without one, or when it is another driver's.
+
+    `bus` are the options of the bus, of a serial port unless said otherwise.
+    """
     if profile is None:
         raise SetupError([("--profile", "these bytes say nothing by themselves: name the profile's file", None)])
     if profile.driver != name:
         raise SetupError([("--profile", f"is not of the driver {name}", profile.driver)])
-    driver = prepare(_installation(profile), lambda _: kind)[0]
+    driver = prepare(_installation(profile, {"port": "/dev/null"} if bus is None else bus), lambda _: kind)[0]
     sink = _Readings(driver.setup)
     cast("Capturing", driver).capture(data, sink)
     yield from sink.found
 
 
-def _installation(profile: Profile) -> Config:
+def _installation(profile: Profile, options: Mapping[str, str]) -> Config:
     """One device of the model on a bus that is never opened."""
     points = {name: point.model_copy(update={"id": f"{_NAME}/{name}"}) for name, point in profile.points.items()}
-    bus = Bus(id=_NAME, driver=profile.driver, options={"port": "/dev/null"})
+    bus = Bus(id=_NAME, driver=profile.driver, options=dict(options))
     device = Device(id=_NAME, bus=_NAME, points=points, options=profile.options)
     gateway = Gateway(id=_NAME, site=_NAME)
     return Config(gateway=gateway, buses={_NAME: bus}, devices={_NAME: device})

@@ -3,10 +3,14 @@
 import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from gateway.cli.output import print_json
+
+if TYPE_CHECKING:
+    from config import Profile
 
 MAX_INPUT = 64 * 1024 * 1024
 """Bytes of a capture: a day of a receiver at 4800 baud is 40 MB, more than anybody reads through."""
@@ -17,32 +21,57 @@ _HEX = re.compile(rb"(?:0[xX])?[0-9A-Fa-f]{2}(?:[\s:]*[0-9A-Fa-f]{2})*")
 @click.command("decode")
 @click.argument("kind")
 @click.argument("source", default="-", metavar="[FILE|HEX|-]")
-@click.option("--profile", "profile_file", type=click.Path(path_type=Path, dir_okay=False, exists=True),
-              help="The layout, for kinds whose bytes do not say it (line, frame).")  # fmt: skip
+@click.option(
+    "--profile",
+    "profile_name",
+    metavar="ID|FILE",
+    help="The layout, for kinds whose bytes do not say it (line, frame).",
+)
 @click.option("--raw", is_flag=True, help="The input is the bytes themselves, even if it looks like hex.")
-def command(kind: str, source: str, profile_file: Path | None, raw: bool) -> None:
+@click.option("--company", metavar="ID", help="ble: the input is manufacturer data of this company (0x0499).")
+@click.option("--service", metavar="UUID", help="ble: the input is service data of this UUID (fcd2).")
+@click.option("--key", metavar="HEX", help="ble: the key of an encrypted advertisement.")
+@click.option("--address", metavar="ADDRESS", help="ble: the address that it came from.")
+def command(kind: str, source: str, profile_name: str | None, raw: bool, **said: str | None) -> None:  # fmt: skip
     """Decode captured bytes without any device: a line of JSON a value (point, value, unit, quality) or error.
 
-    KIND is what speaks: nmea, mbus ... The bytes are a file, hex, or standard input (-). Exit code 65 when anything
-    was wrong with them.
+    KIND is what speaks: nmea, mbus, ble ... The bytes are a file, hex, or standard input (-). Exit code 65 when
+    anything was wrong with them.
     """
-    from config import load_profile
     from drivers.decoding import Reading, load
     from ext import describe
     from gateway.status import value_json
 
     faults = 0
     decode = load(kind)
-    profile = None if profile_file is None else load_profile(profile_file)
-    for found in decode(_bytes(source, raw=raw), profile):
+    options = {name: value for name, value in said.items() if value is not None}
+    if options and kind != "ble":
+        raise click.UsageError(f"--{next(iter(options))} is for the kind ble")
+    profile = None if profile_name is None else _profile(profile_name)
+    for found in decode(_bytes(source, raw=raw), profile, **options):
         if isinstance(found, Reading):
-            value = value_json(found.value)
-            print_json({"point": found.point, "value": value, "unit": found.unit, "quality": describe(found.quality)})
+            line = {"point": found.point, "value": value_json(found.value), "unit": found.unit}
+            taken = {"format": found.format} if found.format else {}
+            print_json(line | {"quality": describe(found.quality)} | taken)
         else:
             faults += 1
             print_json({"error": str(found)})
     if faults:
         sys.exit(65)  # EX_DATAERR
+
+
+def _profile(name: str) -> "Profile":
+    """The profile in a file, or of that name in the folders where an installation finds it."""
+    from config import load_profile
+    from gateway.installation import profile_folders
+
+    file = Path(name)
+    if not file.is_file():
+        found = (folder / f"{name}.toml" for folder in profile_folders())
+        file = next((one for one in found if "/" not in name and one.is_file()), file)
+    if not file.is_file():
+        raise click.UsageError(f"{name!r} is neither a file nor the name of a profile")
+    return load_profile(file)
 
 
 def _bytes(source: str, *, raw: bool) -> bytes:
