@@ -14,6 +14,8 @@ class KeyFileError(ValueError):
 
 def load_key(path: Path, lengths: frozenset[int]) -> bytes:
     """The key in a file of mode 0600 or less, of one of `lengths` in bytes; raises `KeyFileError`."""
+    if not lengths:
+        raise KeyFileError(f"{path}: the format has no encryption")
     if not path.is_absolute():
         raise KeyFileError(f"{path}: must be an absolute path")
     text = _read(path)

@@ -99,19 +99,18 @@ def _report(data: bytes, product: int, counter: int | None) -> Report:
     except BadAnswer as damage:
         error = damage
     if unknown and not found:
-        error = BadAnswer(f"mibeacon: object 0x{unknown[0]:04x} of {len(data)} bytes is not understood")
+        error = BadAnswer(f"mibeacon: object 0x{unknown[0]:04x} is not understood")
     if error is not None and not found and counter is None:
         raise error
     return Report(tuple(distinct(found)), error, counter)
 
 
 def _objects(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """(id, value) of each; raises `BadAnswer` at one that is cut off."""
+    """(id, value) of each; one or two bytes behind them are padding. Raises `BadAnswer` at one that is cut off."""
     place = 0
-    while place < len(data):
-        size = data[place + 2] if len(data) >= place + 3 else -1
-        end = place + 3 + size
-        if size < 0 or end > len(data):
+    while place + 3 <= len(data):
+        end = place + 3 + data[place + 2]
+        if end > len(data):
             raise BadAnswer("mibeacon: its last object is cut off")
         yield int.from_bytes(data[place : place + 2], "little"), data[place + 3 : end]
         place = end
@@ -140,6 +139,7 @@ def _legacy(frame: _Frame, data: bytes, key: bytes | None) -> bytes:
 def _whole(plain: bytes) -> bool:
     """Whether the bytes are objects to the last one: all that tells a wrong key."""
     try:
-        return bool(list(_objects(plain)))
+        found = list(_objects(plain))
+        return bool(found) and sum(3 + len(value) for _, value in found) == len(plain)
     except BadAnswer:
         return False

@@ -56,6 +56,7 @@ _NUMBERS: Mapping[int, _Number] = {
     0x4C03: _Number("battery", 1, "%"),
     0x4C14: _Number("mode", 1),
     0x5003: _Number("battery", 1, "%"),
+    0x5403: _Number("battery", 1, "%"),
     0x5414: _Number("mode", 1),
 }
 
@@ -82,6 +83,7 @@ _STATES: Mapping[int, tuple[str, Mapping[int, bool]]] = {
     0x4A12: ("opening", {1: True, 2: False}),
     0x4A1A: ("left-open", {0: False, 1: True}),
     0x4E01: ("battery-low", {0: False, 1: True}),
+    0x5601: ("battery-low", {0: False, 1: True}),
     0x5810: ("asleep", {0: True, 1: False}),
     0x6461: ("wearing", {0: True, 1: False}),
 }
@@ -199,6 +201,11 @@ def _occupancy(data: bytes, product: int) -> Sequence[Reading]:
     return (Reading("occupancy", data[0] == 1 if product in _THREE_STATES else data[0] > 0),)
 
 
+def _bed(data: bytes, product: int) -> Sequence[Reading]:  # noqa: ARG001
+    states = {1: Reading("occupancy", value=True), 2: Reading("occupancy", value=False)}
+    return (states.get(data[0]) or Reading("button", "double_press") if data[0] in {1, 2, 3} else invalid("occupancy"),)
+
+
 def _finger(data: bytes, product: int) -> Sequence[Reading]:  # noqa: ARG001
     return Reading("fingerprint", data[4] == 0), Reading("key-id", int.from_bytes(data[:4], "little"))
 
@@ -271,6 +278,7 @@ _OTHERS: Mapping[int, tuple[range | tuple[int, ...], Callable[[bytes, int], Sequ
     0x4A08: ((4,), _moving_lit),
     0x4A13: ((1,), lambda data, product: _event("button", {1: "press"}, data) or ()),  # noqa: ARG005
     0x4E16: ((_SCALE_BYTES,), _scale),
+    0x5A16: ((1,), _bed),
     0x6E16: ((_SCALE_BYTES,), _body_scale),
 }
 """The lengths that an object may have, and what it says."""
