@@ -66,7 +66,7 @@ def _report(data: bytes, counter: int | None) -> Report:
         error = found
     if error is not None and not readings and counter is None:
         raise error
-    return Report(tuple(distinct(readings)), error, counter)
+    return Report(distinct(readings), error, counter)
 
 
 def _objects(data: bytes) -> Iterator[Reading]:

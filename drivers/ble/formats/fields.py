@@ -1,9 +1,10 @@
 """What the formats share: exact numbers from bytes, and AES-CCM with the short check values of radio."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from functools import lru_cache
 from struct import pack, unpack
 
 from drivers.ble.formats.report import Locked
@@ -15,9 +16,12 @@ ADDRESS_BYTES = 6
 KEY_BYTES = 16  # AES-128
 
 
+_decimal = lru_cache(maxsize=64)(Decimal)  # the scales of every format: a dozen
+
+
 def scaled(raw: int, scale: str, offset: str = "0") -> Value:
     """`raw * scale + offset`, exactly; an int where both are whole."""
-    value = raw * Decimal(scale) + Decimal(offset)
+    value = raw * _decimal(scale) + _decimal(offset)
     return int(value) if "." not in scale + offset else value
 
 
@@ -36,8 +40,14 @@ def invalid(name: str, unit: str = "", quality: int = BAD_ANSWER) -> Reading:
     return Reading(name, None, unit, quality)
 
 
-def distinct(readings: Iterable[Reading]) -> Iterator[Reading]:
+def distinct(readings: Sequence[Reading]) -> tuple[Reading, ...]:
     """The readings with every name once: the second temperature is `temperature-2`."""
+    if len({reading.point for reading in readings}) == len(readings):
+        return tuple(readings)
+    return tuple(_numbered(readings))
+
+
+def _numbered(readings: Sequence[Reading]) -> Iterator[Reading]:
     seen: Counter[str] = Counter()
     for reading in readings:
         seen[reading.point] += 1

@@ -102,7 +102,7 @@ def _report(data: bytes, product: int, counter: int | None) -> Report:
         error = BadAnswer(f"mibeacon: object 0x{unknown[0]:04x} is not understood")
     if error is not None and not found and counter is None:
         raise error
-    return Report(tuple(distinct(found)), error, counter)
+    return Report(distinct(found), error, counter)
 
 
 def _objects(data: bytes) -> Iterator[tuple[int, bytes]]:
