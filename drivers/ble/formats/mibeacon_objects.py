@@ -14,7 +14,8 @@ _THREE_STATES = {0x4683}  # XMOSB01XS: occupancy 2 is "nobody" too
 _SWITCHES = {0x1568, 0x1569, 0x0DFD}  # K9B: press types 1 and 2 the other way round
 _DIMMERS = {0x03B6}  # YLKG07YL, YLKG08YL
 _CUBES = {0x04E1}  # XMMF01JQD
-_TWO_BUTTONS_FROM_0 = {0x5968}  # XMWS01XS
+_BUTTONS_FROM_0 = {0x5968}  # XMWS01XS: left and right are 0 and 1
+_BUTTONS_FROM_1 = {0x1949, 0x3A61, 0x3E17}  # XMWXKG01YL (3: both), KS1, KS1BP
 _ONE_BUTTON = {0x1C10}  # K9BB-1BTN: the number is the kind of press
 
 LIGHT = 100  # the number from which on these say light
@@ -138,10 +139,9 @@ def _float(name: str, unit: str, data: bytes) -> Sequence[Reading] | None:
 def _press(press: str, data: bytes, product: int) -> Sequence[Reading]:
     if product in _ONE_BUTTON and data:
         return _event("button", _ONE_BUTTON_PRESSES, data) or ()
-    if not data:
+    if not data or product not in _BUTTONS_FROM_0 | _BUTTONS_FROM_1:
         return (Reading("button", press),)
-    number = data[0] + 1 if product in _TWO_BUTTONS_FROM_0 else data[0]
-    return Reading("button", press), Reading("button-number", number)
+    return Reading("button", press), Reading("button-number", data[0] + (product in _BUTTONS_FROM_0))
 
 
 def _button(data: bytes, product: int) -> Sequence[Reading]:
