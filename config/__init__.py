@@ -3,10 +3,10 @@
 from config.editor import json_schema
 from config.errors import ConfigError, ConfigErrors, Problem
 from config.loader import load
-from config.models import Buffer, Bus, Config, Device, Gateway, Profile
+from config.models import Buffer, Bus, Config, Device, Gateway, Profile, ProfileTest
 from config.point import Counter, Limits, Point, Report, Writable
 from config.problems import explain
-from config.profile import load_profile
+from config.profile import Shelf, load_profile
 from config.units import format_duration, format_size, parse_duration, parse_size
 from config.uplink import Broker, Tls, Uplink
 
@@ -24,7 +24,9 @@ __all__ = [
     "Point",
     "Problem",
     "Profile",
+    "ProfileTest",
     "Report",
+    "Shelf",
     "Tls",
     "Uplink",
     "Writable",

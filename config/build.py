@@ -82,10 +82,11 @@ def point_tables(builder: Builder, entry: Entry) -> dict[str, Entry]:
 
 @dataclass(frozen=True, slots=True)
 class Shelved:
-    """A profile, the file it came from, and the tables that its points were made from."""
+    """A profile, the file it came from, that file's table, and the tables that its points were made from."""
 
     profile: Profile
     file: Path
+    table: Raw
     tables: dict[str, Entry]
 
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from config.point import Point, Table
-from config.scalars import Every, FilePath, Id, Labels, Place, Text, Zone
+from config.scalars import Every, Expected, FilePath, Id, Labels, Place, Text, Zone
 from config.units import DAY, DURATION_PATTERN, HOUR, MINUTE, SIZE_PATTERN, duration_between, size_between
 from config.uplink import Uplink
 
@@ -87,6 +87,37 @@ class Device(Table):
     options: dict[str, Any] = Field(default_factory=dict)
 
 
+class ProfileTest(Table):
+    """What a device said, by a public document, and what the points say of it; `given` are the driver's own keys."""
+
+    derived = frozenset({"given"})
+
+    source: str = Field(
+        min_length=1, max_length=2000, description="The document or capture.", examples=["Example M1 manual, 3.8"]
+    )
+    values: dict[Id, Expected] = Field(
+        default_factory=dict, description="Points and their values as the document prints them.",
+        examples=[{"voltage": 230.2}],
+    )  # fmt: skip
+    missing: tuple[Id, ...] = Field(
+        default=(), description="Points that have no value in it.", examples=[["voltage-l2"]]
+    )
+    given: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The points that it tries."""
+        return (*self.values, *self.missing)
+
+    @model_validator(mode="after")
+    def _agree(self) -> "ProfileTest":
+        if not self.names:
+            raise ValueError("give values, for example values = { voltage = 230.2 }, or missing")
+        if twice := self.values.keys() & set(self.missing):
+            raise ValueError(f"has a value and is missing: {', '.join(sorted(twice))}")
+        return self
+
+
 class Profile(Table):
     """A device model as data. `options` are a driver's keys for each device of the model; the device's own win."""
 
@@ -98,7 +129,10 @@ class Profile(Table):
     title: str = Field(default="", max_length=200, description="Maker and model.")
     every: Every | None = Field(default=None, description="How often, where the device does not say.", examples=["10s"])
     points: dict[str, Point] = Field(default_factory=dict, description="Its points.")
-    vectors: tuple[dict[str, Any], ...] = Field(default=(), description="Test vectors from the source, for tests only.")
+    base: Id | None = Field(default=None, description="A profile that this one adds to.", examples=["eastron-sdm630"])
+    identify: dict[str, Any] = Field(default_factory=dict, description="How a scan recognises it; the driver's keys.")
+    tests: tuple[ProfileTest, ...] = Field(default=(), description="What devices said, and what the points say of it.")
+    untested: str = Field(default="", max_length=2000, description="Why there are no tests.")
     options: dict[str, Any] = Field(default_factory=dict)
 
 

@@ -172,6 +172,10 @@ def _labels(value: object) -> dict[str, str]:
     return value
 
 
+def _expected(value: object) -> bool | str | Decimal:
+    return plain_text(value) if isinstance(value, str) else value if isinstance(value, bool) else number(value)
+
+
 def _flag(value: object) -> bool:
     if not isinstance(value, bool):
         raise ValueError("must be true or false")
@@ -214,6 +218,7 @@ Labels = Annotated[
     WithJsonSchema({"type": "object", "additionalProperties": {"type": "string"}}),
 ]
 Flag = Annotated[StrictBool, BeforeValidator(_flag)]
+Expected = Annotated[bool | str | Decimal, BeforeValidator(_expected)]
 Every = Annotated[int, BeforeValidator(duration_between(MIN_EVERY, MAX_EVERY)), WithJsonSchema(_DURATION)]
 Interval = Annotated[int, BeforeValidator(duration_between(0, 7 * DAY)), WithJsonSchema(_DURATION)]
 WindowLength = Annotated[int, BeforeValidator(duration_between(SECOND, DAY)), WithJsonSchema(_DURATION)]

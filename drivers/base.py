@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
@@ -84,6 +84,23 @@ class Sink(Protocol):
         """Something was heard that no configured device claims; counted only."""
 
 
+class Vector(Options, ABC):
+    """What a device said, in a test of a profile: a driver's own keys of `[[tests]]`."""
+
+    @classmethod
+    def keys_of(cls, data: bytes, where: dict[str, object]) -> dict[str, object]:  # noqa: ARG003 for those that can
+        """The keys that say: the captured `data` stood at `where`, which has some of the keys already."""
+        return where
+
+    @abstractmethod
+    def stand_in(self, kind: "type[Driver]") -> tuple[dict[str, Any], dict[str, Any]]:
+        """Options of a bus, never opened, and of a device on it that said this."""
+
+    @abstractmethod
+    def feed(self, driver: "Driver", sink: Sink) -> None:
+        """Let `driver`, which has the stand-in with the tested points, decode it as what comes in on the live path."""
+
+
 class Driver(ABC):
     """Talks on one bus. The agent owns it by one task; no method runs twice at a time.
 
@@ -93,6 +110,10 @@ class Driver(ABC):
     BusOptions: ClassVar[type[Options]] = Options
     DeviceOptions: ClassVar[type[Options]] = Options
     PointOptions: ClassVar[type[Options]] = Options
+    VectorOptions: ClassVar[type[Vector] | None] = None
+    """What its profiles' tests give; without one, they give a `recording` that `replay` takes."""
+    IdentifyOptions: ClassVar[type[Options]] = Options
+    """How its profiles say which device is of their model, in the table `identify`."""
     profiles: ClassVar[Path | None] = None
     """The folder `profiles` beside the driver's module, where it brings any; it is found there without an import."""
 

@@ -15,7 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from config import ConfigError, Point, load, load_profile
+from config import ConfigError, Point, Profile, load, load_profile
 from drivers.base import AskingDriver, BusSetup, Driver, ListeningDriver, Options, Read, points_of
 from drivers.errors import DeviceError, DriverError
 from drivers.setup import prepare
@@ -134,11 +134,13 @@ class _Subject:
         used = "".join(_text(case / "config.toml") for case in self.cases)
         for file in sorted(self.kind.profiles.glob("*.toml")):
             try:
-                profile = load_profile(file)
+                profile = load_profile(file, [self.kind.profiles])
             except ConfigError as error:
                 raise ConformanceError(str(error)) from error
             _must(bool(profile.source), f"{file.name} names no public source")
-            _must(f'"{profile.name}"' in used, f"no test case uses {file.name}")
+            tried = f'"{profile.name}"' in used or profile.tests or profile.untested
+            _must(bool(tried), f"no test case uses {file.name}, and it has no [[tests]] and does not say why")
+            _rehearse(self.kind, profile)
 
     def has_cases(self) -> None:
         _must(bool(self.cases), "there is no testcases/<name>/ with config.toml, frames.txt, expected.json")
@@ -248,6 +250,16 @@ def _series(number: int, point: Point) -> Series:
 
 def _case_check(subject: _Subject, case: Path) -> Callable[[], None]:
     return lambda: subject.case(case)
+
+
+def _rehearse(kind: type[Driver], profile: Profile) -> None:
+    from drivers.rehearsal import rehearse  # it stands on this module
+
+    try:
+        faults = [fault for outcome in rehearse(kind, profile) for fault in outcome.faults]
+    except DriverError as error:
+        raise ConformanceError(f"{profile.name}: {error}") from error
+    _must(not faults, f"{profile.name}: {'; '.join(faults)}")
 
 
 def _check_reads(driver: Driver) -> None:

@@ -1,8 +1,8 @@
-"""Decoding captured bytes by a profile: the driver's own path, with a sink that yields readings."""
+"""One device of a profile's model without any device: the driver's own path, with a sink that yields readings."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from config import Bus, Config, Device, Gateway, Profile
 from drivers.base import Driver, Sink
@@ -12,7 +12,11 @@ from drivers.errors import BadAnswer, DeviceError, SetupError
 from drivers.setup import prepare
 from ext import unpack
 
-_NAME = "captured"
+STAND_IN = "captured"
+"""The name of the bus and of the device."""
+
+NO_PORT = {"port": "/dev/null"}
+"""The options of a serial bus that is never opened."""
 
 
 class Capturing(Protocol):
@@ -23,7 +27,7 @@ class Capturing(Protocol):
 
 
 @dataclass
-class _Readings(Heard):
+class Readings(Heard):
     """Keeps readings and errors in their order."""
 
     found: list[Reading | DeviceError] = field(default_factory=list)
@@ -47,27 +51,31 @@ class _Readings(Heard):
         self._packer.reset()
 
 
-def by_profile(
-    name: str, kind: type[Driver], data: bytes, profile: Profile | None, bus: Mapping[str, str] | None = None
-) -> Iterator[Reading | DeviceError]:
-    """What `data` says to the points of `profile`; raises `SetupError` without one, or when it is another driver's.
-
-    `bus` are the options of the bus, of a serial port unless said otherwise.
-    """
+def by_profile(name: str, kind: type[Driver], data: bytes, profile: Profile | None) -> Iterator[Reading | DeviceError]:
+    """What `data` says to the points of `profile`; raises `SetupError` without one, or when it is another driver's."""
     if profile is None:
         raise SetupError([("--profile", "these bytes say nothing by themselves: name the profile's file", None)])
     if profile.driver != name:
         raise SetupError([("--profile", f"is not of the driver {name}", profile.driver)])
-    driver = prepare(_installation(profile, {"port": "/dev/null"} if bus is None else bus), lambda _: kind)[0]
-    sink = _Readings(driver.setup)
+    driver = stand_in(kind, profile, NO_PORT, {}, profile.points)
+    sink = Readings(driver.setup)
     cast("Capturing", driver).capture(data, sink)
     yield from sink.found
 
 
-def _installation(profile: Profile, options: Mapping[str, str]) -> Config:
-    """One device of the model on a bus that is never opened."""
-    points = {name: point.model_copy(update={"id": f"{_NAME}/{name}"}) for name, point in profile.points.items()}
-    bus = Bus(id=_NAME, driver=profile.driver, options=dict(options))
-    device = Device(id=_NAME, bus=_NAME, points=points, options=profile.options)
-    gateway = Gateway(id=_NAME, site=_NAME)
-    return Config(gateway=gateway, buses={_NAME: bus}, devices={_NAME: device})
+def stand_in(
+    kind: type[Driver], profile: Profile, bus: dict[str, Any], device: dict[str, Any], names: Collection[str]
+) -> Driver:
+    """A driver with one device of the model on a bus that is never opened, and of its points those in `names`.
+
+    Raises `SetupError` as for a configuration.
+    """
+    points = {name: profile.points[name] for name in profile.points if name in names}
+    points = {name: point.model_copy(update={"id": f"{STAND_IN}/{name}"}) for name, point in points.items()}
+    options = {**profile.options, **device}
+    config = Config(
+        gateway=Gateway(id=STAND_IN, site=STAND_IN),
+        buses={STAND_IN: Bus(id=STAND_IN, driver=profile.driver, options=bus)},
+        devices={STAND_IN: Device(id=STAND_IN, bus=STAND_IN, points=points, options=options)},
+    )
+    return prepare(config, lambda _: kind)[0]

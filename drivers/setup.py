@@ -31,7 +31,7 @@ def prepare(config: Config, load: Callable[[str], type[Driver]]) -> list[Driver]
 
 def _driver(config: Config, bus: Bus, kind: type[Driver]) -> Driver:
     problems: Found = []
-    options = _options(kind.BusOptions, bus.options, f"buses.{bus.id}", Bus.keys(), problems)
+    options = check_options(kind.BusOptions, bus.options, f"buses.{bus.id}", Bus.keys(), problems)
     devices = [_device(kind, device, problems) for device in config.devices.values() if device.bus == bus.id]
     if options is None:
         raise SetupError(problems)
@@ -46,16 +46,16 @@ def _driver(config: Config, bus: Bus, kind: type[Driver]) -> Driver:
 
 def _device(kind: type[Driver], device: Device, problems: Found) -> DeviceSetup | None:
     path = f"devices.{device.id}"
-    options = _options(kind.DeviceOptions, device.options, path, Device.keys(), problems)
+    options = check_options(kind.DeviceOptions, device.options, path, Device.keys(), problems)
     points = []
     for point in device.points.values():
-        checked = _options(kind.PointOptions, point.options, f"{path}.points.{point.name}", Point.keys(), problems)
+        checked = check_options(kind.PointOptions, point.options, f"{path}.points.{point.name}", Point.keys(), problems)
         if checked is not None:
             points.append(PointSetup(point, checked))
     return None if options is None else DeviceSetup(device, options, tuple(points))
 
 
-def _options(
+def check_options(
     model: type[Checked], raw: dict[str, object], path: str, known: frozenset[str], problems: Found
 ) -> Checked | None:
     """The driver's options checked; `known` are the keys that every driver's table has, to suggest for a typo."""
@@ -65,5 +65,7 @@ def _options(
         problems.extend(explain(error, path, model, known=known))
         unknown = {str(detail["loc"][0]) for detail in error.errors() if detail["type"] == "extra_forbidden"}
         if unknown:  # without them the rest may be sound, and can be looked at further
-            return _options(model, {key: value for key, value in raw.items() if key not in unknown}, path, known, [])
+            return check_options(
+                model, {key: value for key, value in raw.items() if key not in unknown}, path, known, []
+            )
         return None

@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from config import Profile, load_profile
-from drivers.base import Options, Sink
+from config import Point, Profile, load_profile
+from drivers.base import Options
 from drivers.ble import formats
 from drivers.ble.advertisements import Listeners
 from drivers.ble.driver import BleDriver
@@ -17,10 +17,11 @@ from drivers.ble.formats.session import Wanted
 from drivers.ble.options import Advertisement, BleDevice, BlePoint
 from drivers.decoding import Reading
 from drivers.errors import BadAnswer, DeviceError, SetupError
-from drivers.profiled import by_profile
+from drivers.profiled import Readings, stand_in
 
 PROFILES = Path(__file__).parent / "profiles"
 ANYBODY = "00:00:00:00:00:00"  # stands for the sender where no address is given
+NOBODY = "nobody"  # where neither company nor service is given
 NO_RSSI = -127  # a capture says nothing of it
 
 Found = Iterator[Reading | DeviceError]
@@ -37,6 +38,8 @@ class _Sender:
     address: str
 
     def __str__(self) -> str:
+        if self.company is None and self.service is None:
+            return NOBODY
         return f"service {self.service}" if self.company is None else f"company 0x{self.company:04x}"
 
 
@@ -51,7 +54,7 @@ def decode(
     sender = _sender(company, service, key, address)
     if profile is not None:
         yield from _by_profile(data, profile, sender)
-    elif sender.company is None and sender.service is None:
+    elif str(sender) == NOBODY:
         raise SetupError([("--company", "say whose bytes they are: --company or --service, or --profile", None)])
     else:
         yield from _by_format(data, sender)
@@ -115,26 +118,41 @@ def _fits(profile: Profile, data: bytes, sender: _Sender) -> bool:
 
 def _by_profile(data: bytes, profile: Profile, sender: _Sender) -> Found:
     """What the points of the profile say; signal strength and the like are of no capture."""
-    points = {name: point for name, point in profile.points.items() if "source" not in point.options}
-    options = {"address": sender.address or ANYBODY, **profile.options}
-    profile = profile.model_copy(update={"points": points, "options": options})
-    device = _checked(BleDevice, options) if profile.driver == "ble" else None
-    if device is not None and device.format is not None:
-        found = _by_named_format(data, profile, device.format, sender)
+    if profile.driver != "ble":
+        raise SetupError([("--profile", "is not of the driver ble", profile.driver)])
+    names = [name for name, point in profile.points.items() if "source" not in point.options]
+    device = _checked(BleDevice, {"address": sender.address or ANYBODY, **profile.options})
+    if device.format is not None:
+        found = _by_named_format(data, [profile.points[name] for name in names], device.format, sender)
+    elif device.advertisement is not None:
+        found = _by_layout(data, profile, names, device.advertisement, sender)
     else:
-        layout = None if device is None else device.advertisement
-        found = by_profile("ble", _capturing(layout, sender), data, profile, {})
+        found = iter([BadAnswer(f"the profile {profile.name} says nothing of advertisements")])
     for one in found:
         yield replace(one, format=profile.name) if isinstance(one, Reading) else one
 
 
-def _by_named_format(data: bytes, profile: Profile, name: str, sender: _Sender) -> Found:
+def _by_layout(data: bytes, profile: Profile, names: list[str], layout: Advertisement, sender: _Sender) -> Found:
+    """By the agent's own path, as if the bytes had been heard from whom the layout names."""
+    if str(sender) != NOBODY and (sender.company, sender.service) != (layout.company, layout.service):
+        yield BadAnswer(f"the bytes are of {sender}; the profile is of {layout}")
+        return
+    address = sender.address or ANYBODY
+    driver = stand_in(BleDriver, profile, {}, {"address": address}, names)
+    sink = Readings(driver.setup)
+    manufacturer = {} if layout.company is None else {layout.company: data}
+    services = {} if layout.service is None else {layout.service: data}
+    Listeners(driver.setup).take(address, NO_RSSI, manufacturer, services, sink)
+    yield from sink.found
+
+
+def _by_named_format(data: bytes, points: list[Point], name: str, sender: _Sender) -> Found:
     try:
         report = formats.load(name).decode(sender.address, data, sender.key)
     except BadAnswer as error:
         yield error
         return
-    for point in profile.points.values():
+    for point in points:
         wanted = Wanted(point, _checked(BlePoint, point.options).reading or "")
         for reading in report.readings:
             if reading.point == wanted.reading:
@@ -142,24 +160,6 @@ def _by_named_format(data: bytes, profile: Profile, name: str, sender: _Sender) 
                 yield Reading(point.name, value, point.unit, quality)
     if report.error is not None:
         yield report.error
-
-
-def _capturing(layout: Advertisement | None, sender: _Sender) -> type[BleDriver]:
-    """A driver that takes the bytes as those of `sender`, or of whom the layout names."""
-    company, service = sender.company, sender.service
-    if company is None and service is None and layout is not None:
-        company, service = layout.company, layout.service
-
-    class Capturing(BleDriver):
-        def capture(self, data: bytes, sink: Sink) -> None:
-            if layout is not None and (company, service) != (layout.company, layout.service):
-                sink.failed("captured", BadAnswer(f"the bytes are of {sender}; the profile is of {layout}"))
-                return
-            manufacturer = {} if company is None else {company: data}
-            services = {} if service is None else {service: data}
-            Listeners(self.setup).take(sender.address or ANYBODY, NO_RSSI, manufacturer, services, sink)
-
-    return Capturing
 
 
 def _checked(model: type[Checked], raw: object) -> Checked:

@@ -8,6 +8,7 @@ from typing import ClassVar, cast
 from drivers.base import BusSetup, DeviceSetup, PointSetup, PolledDriver, Read, Sink, points_of
 from drivers.errors import BadAnswer, DeviceError, ExceptionAnswer, NoAnswer, SetupError
 from drivers.modbus.client import Client
+from drivers.modbus.identity import Identity
 from drivers.modbus.options import BusOptions, DeviceOptions, PointOptions
 from drivers.modbus.pdu import (
     ILLEGAL_ADDRESS,
@@ -21,6 +22,7 @@ from drivers.modbus.pdu import (
 )
 from drivers.modbus.planner import Span, divide, extent, plan
 from drivers.modbus.recording import lines
+from drivers.modbus.vector import RegisterVector
 
 DEFAULT_EVERY = 10_000  # ms, for points that no table gives a period
 
@@ -34,6 +36,8 @@ class ModbusDriver(PolledDriver):
     BusOptions = BusOptions
     DeviceOptions = DeviceOptions
     PointOptions = PointOptions
+    VectorOptions = RegisterVector
+    IdentifyOptions = Identity
     profiles: ClassVar[Path | None] = Path(__file__).parent / "profiles"
 
     def __init__(self, setup: BusSetup) -> None:

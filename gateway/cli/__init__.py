@@ -13,6 +13,7 @@ VERBS = {
     "status": "Show the state of the running agent.",
     "tail": "Show samples as they arrive.",
     "queue": "Show what waits to be delivered.",
+    "profile": "List, show and test device models.",
     "decode": "Decode captured bytes without a device.",
     "export": "Write out the samples that the buffer has.",
     "scan": "Look for devices on a line, and write their configuration.",

@@ -16,6 +16,7 @@ from config import (
     Limits,
     Point,
     Profile,
+    ProfileTest,
     Report,
     Tls,
     Uplink,
@@ -32,7 +33,7 @@ PAGE = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
 SAMPLE = Path(config.__file__).parent / "lamppost.toml"
 BLOCKS = re.findall(r"```toml( profile)?\n(.*?)```", PAGE, re.DOTALL)
 MODELS: tuple[type[Table], ...] = (
-    Gateway, Uplink, Tls, Buffer, Bus, Device, Point, Report, Limits, Counter, Writable, Profile,
+    Gateway, Uplink, Tls, Buffer, Bus, Device, Point, Report, Limits, Counter, Writable, Profile, ProfileTest,
 )  # fmt: skip
 GATEWAY = '[gateway]\nid = "gw-1"\nsite = "nord"\n'
 
@@ -95,7 +96,9 @@ def test_the_schema_is_up_to_date() -> None:
     assert TARGET.read_text(encoding="utf-8") == text(), "run: python -m config.schema"
 
 
-@pytest.mark.parametrize("model", [m for m in MODELS if m is not Profile], ids=lambda model: model.__name__)
+@pytest.mark.parametrize(
+    "model", [m for m in MODELS if m not in (Profile, ProfileTest)], ids=lambda model: model.__name__
+)
 def test_the_schema_knows_the_keys_that_the_loader_knows(model: type[Table]) -> None:
     schema: dict[str, Any] = json_schema()["$defs"][model.__name__]
     assert set(schema["properties"]) == model.keys()

@@ -211,9 +211,8 @@ def test_the_first_folder_wins(write: Write) -> None:
 
 
 def test_a_profile_alone(write: Write) -> None:
-    profile = load_profile(write("meter.toml", PROFILE + '[[vectors]]\nframe = "00"\n'))
+    profile = load_profile(write("meter.toml", PROFILE))
     assert (profile.name, profile.driver, profile.options) == ("meter", "modbus", {"gap": 8})
-    assert profile.vectors == ({"frame": "00"},)
     with pytest.raises(ConfigErrors, match="driver: is missing"):
         load_profile(write("none.toml", ""))
 

@@ -87,7 +87,7 @@ def test_options_that_cannot_be(arguments: tuple[str, ...], wrong: str) -> None:
 def test_options_of_ble_are_its_own() -> None:
     done = CliRunner().invoke(command, ["nmea", "--key", KEY, "00"])
     assert done.exit_code == 2
-    assert "--key is for the kind ble" in done.output
+    assert "--key is not for the kind nmea" in done.output
     assert KEY not in done.output
 
 

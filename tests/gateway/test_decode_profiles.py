@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from config import load_profile
-from drivers import decoding
+from drivers import decoding, rehearsal
 from drivers.errors import SetupError
 from gateway.cli.decode import command
 
@@ -58,3 +58,46 @@ def test_the_profile_of_another_driver_is_told() -> None:
 def test_without_a_profile_nothing_is_said(kind: str) -> None:
     with pytest.raises(SetupError, match="name the profile's file"):
         list(decoding.load(kind)(b"", None))
+
+
+def registers(*words: str, code: int = 0) -> list[dict[str, object]]:
+    done = CliRunner().invoke(command, ["modbus", *words])
+    assert done.exit_code == code, done.output
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_registers() -> None:
+    # an ET112 answers 233.1 V: https://github.com/ioBroker/ioBroker.modbus/issues/286
+    found = registers("--profile", "carlo-gavazzi-em340", "--table", "input", "--address", "0", "09 1B 00 00")
+    assert found == [reading("voltage-l1", 233.1, "V")]
+
+
+def test_coils_are_packed_as_in_an_answer() -> None:
+    assert registers("--profile", "street-light", "--table", "coil", "--address", "0", "05") == [
+        reading("on", True, "")
+    ]
+
+
+def test_registers_of_no_point() -> None:
+    (told,) = registers("--profile", "abb-b23", "--table", "holding", "--address", "1", "0000", code=65)
+    assert told == {"error": "no point of the profile lies there"}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--profile", "abb-b23", "0000"), "table: is missing"),
+        (("--profile", "abb-b23", "--table", "input", "--address", "0", "00"), "registers: must be registers in hex"),
+        (("--table", "input", "--address", "0", "0000"), "--profile: is needed"),
+        (("--profile", "linky-standard", "--table", "input", "--address", "0", "0000"), "--profile: is needed"),
+    ],
+)
+def test_what_is_needed_for_registers_is_told(words: tuple[str, ...], told: str) -> None:
+    done = CliRunner().invoke(command, ["modbus", *words])
+    assert isinstance(done.exception, SetupError)
+    assert told in str(done.exception)
+
+
+def test_bytes_that_have_no_address() -> None:
+    with pytest.raises(SetupError, match="say by themselves what they are"):
+        rehearsal.decoder("nmea", {"address": 0})
