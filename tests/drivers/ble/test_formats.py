@@ -1,6 +1,8 @@
 """Self-describing formats: nothing raises but what is promised, and nothing sealed can be altered."""
 
 import json
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -174,6 +176,13 @@ def test_states_and_events_that_are_none_have_no_value() -> None:
 
 
 def test_what_is_not_configured_is_not_loaded() -> None:
+    program = (
+        "import sys, drivers.ble.driver; from drivers.ble import formats; formats.load('eddystone'); "
+        "ours = {name.rpartition('.')[2] for name in sys.modules if name.startswith('drivers.ble.formats.')}; "
+        "print(*sorted(ours | {name for name in sys.modules if name.startswith(('bleak.', 'cryptography.'))}))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["eddystone", "fields", "keys", "replay", "report", "session"]
     with pytest.raises(KeyError):
         formats.load("nothing")
 
