@@ -29,7 +29,7 @@ def load_key(path: Path, lengths: frozenset[int]) -> bytes:
 
 def _read(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # a pipe would wait for its writer
             mode = os.fstat(file.fileno()).st_mode
             text = file.read(MAX_KEY_FILE + 1) if stat.S_ISREG(mode) else b""
     except OSError as error:

@@ -90,9 +90,12 @@ _STATES: Mapping[int, tuple[str, Mapping[int, bool]]] = {
 }
 
 _EVENTS: Mapping[int, tuple[str, Mapping[int, str]]] = {
-    0x0007: ("door", {0: "open", 1: "closed", 2: "left_open", 3: "knock", 4: "pried", 5: "stuck"}),
     0x5422: ("charging", {0: "charging", 1: "not_charging", 2: "full"}),
 }
+
+_DOOR = {0: "open", 1: "closed", 2: "left_open", 3: "knock", 4: "pried", 5: "stuck"}
+_OPEN = {"open", "left_open", "pried"}
+_LOCK_ACTIONS = {0: True, 1: False, 4: True, 5: False, 8: False}  # unlocked or not; the others are of other bolts
 
 _PRESSES = {0x0C: "press", 0x0D: "double_press", 0x0E: "long_press"}
 _PRESS_TYPES = {0: "press", 1: "double_press", 2: "long_press", 5: "press", 6: "long_press"}
@@ -210,9 +213,19 @@ def _finger(data: bytes, product: int) -> Sequence[Reading]:  # noqa: ARG001
     return Reading("fingerprint", data[4] == 0), Reading("key-id", int.from_bytes(data[:4], "little"))
 
 
+def _door(data: bytes, product: int) -> Sequence[Reading]:  # noqa: ARG001
+    if data[0] not in _DOOR:
+        return (invalid("door"),)
+    event = _DOOR[data[0]]
+    return Reading("door", event in _OPEN), Reading("door-event", event)
+
+
 def _lock(data: bytes, product: int) -> Sequence[Reading]:  # noqa: ARG001
+    """Who did what to a lock; `lock` is true for unlocked, as in BTHome."""
+    action = data[0] & 0x0F
     return (
-        Reading("lock-action", data[0] & 0x0F),
+        *((Reading("lock", _LOCK_ACTIONS[action]),) if action in _LOCK_ACTIONS else ()),
+        Reading("lock-action", action),
         Reading("lock-method", data[0] >> 4),
         Reading("key-id", int.from_bytes(data[1:5], "little")),
         Reading("timestamp", int.from_bytes(data[5:9], "little"), "s"),
@@ -262,6 +275,7 @@ def _body_scale(data: bytes, product: int) -> Sequence[Reading]:  # noqa: ARG001
 _OTHERS: Mapping[int, tuple[range | tuple[int, ...], Callable[[bytes, int], Sequence[Reading]]]] = {
     0x0003: (range(256), lambda data, product: _moving(b"", product)),  # noqa: ARG005
     0x0006: ((_FINGER_BYTES,), _finger),
+    0x0007: (range(1, 256), _door),
     0x000B: ((_LOCK_BYTES,), _lock),
     0x000F: ((3,), _moving),
     0x0010: ((1, 2), _brush),
