@@ -83,6 +83,9 @@ class Sink(Protocol):
     def stranger(self, description: str) -> None:
         """Something was heard that no configured device claims; counted only."""
 
+    def time(self, utc_ms: int, accuracy_ms: int) -> None:
+        """A source of time says that it is `utc_ms` just now, or up to `accuracy_ms` later. Never from a recording."""
+
 
 class Vector(Options, ABC):
     """What a device said, in a test of a profile: a driver's own keys of `[[tests]]`."""

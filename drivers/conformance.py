@@ -212,6 +212,10 @@ class Heard:
         """Keep the description."""
         self.strangers.append(description)
 
+    def time(self, utc_ms: int, accuracy_ms: int) -> None:
+        """Object: a recording says nothing of now."""
+        raise ConformanceError(f"a time from a recording: {utc_ms} ms, within {accuracy_ms} ms")
+
     def told(self) -> dict[str, Sequence[object]]:
         """All of it, by the keys of expected.json."""
         return {"samples": self.samples, "failed": self.failures, "strangers": self.strangers}

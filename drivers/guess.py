@@ -9,8 +9,8 @@ from drivers.errors import DriverError
 from drivers.nmea.framing import Framer, Sentence
 from ext import quality_class
 
-SML_START = b"\x1b\x1b\x1b\x1b\x01\x01\x01\x01"  # BSI TR-03109-1, annex B (SML transport protocol, version 1)
-P1_START, P1_END = b"/", b"\r\n\r\n"  # IEC 62056-21, 6.3 and DSMR 5.0.2 P1, 5.2: /XXX5..., an empty line, data, !
+SML_START = b"\x1b\x1b\x1b\x1b\x01\x01\x01\x01"  # BSI TR-03109-1, Anlage IV b: transport protocol, version 1
+P1_START, P1_END = b"/", b"\r\n\r\n"  # IEC 62056-21, 6.3 and DSMR 5.0.2 P1, 6.2: /XXX5..., an empty line, data, !
 PRINTABLE_SHARE = 0.98  # of what is text: noise at a wrong rate has a third
 LEAST = 20  # bytes: fewer say nothing
 

@@ -26,7 +26,7 @@ _SPELLINGS = {name.lower(): name for name in _POWERS if name not in ("mA", "mV",
     "hz": "Hz", "s": "s", "min": "min", "h": "h", "c": "Cel", "\N{DEGREE SIGN}c": "Cel", "%": "%",
 }  # fmt: skip
 
-_DATA_SET = re.compile(r"([^()\s]{0,24})\(([^()]{0,2048})\)")  # text messages of P1 are 2048 digits (DSMR 4.2.2, 6.4)
+_DATA_SET = re.compile(r"([^()\s]{0,24})\(([^()]{0,2048})\)")  # text messages of P1 are 2048 digits (DSMR 4.2.2 P1)
 _NUMBER = re.compile(r"([+-]? *[0-9]+(?:[.,][0-9]*)?)(?:\*([^*()]{1,16}))?")
 
 
@@ -86,7 +86,7 @@ def number(group: str) -> Quantity:
 
 
 def hex_text(group: str) -> Quantity:
-    """Text that is sent as pairs of hex digits (IEC 62056-21, 6.3.3, and the P1 companion standard, 6.4)."""
+    """Text that is sent as pairs of hex digits (P1 companion standard: octet strings)."""
     try:
         text = bytes.fromhex(group).decode("latin-1")
     except ValueError:

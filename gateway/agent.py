@@ -166,6 +166,7 @@ class Agent:
                 listening[device].failed(device, error)
 
         self.recorder.on_heard, self.recorder.on_failed = heard, failed
+        self.recorder.on_time = self.clock.receiver_time
         self.recorder.on_critical, self.recorder.on_large = self.keeper.critical, self.keeper.large
         if self.uplink is not None:
             self.keeper.on_sealed = self.uplink.sealed

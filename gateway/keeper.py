@@ -244,7 +244,7 @@ class Keeper:
         self._chore("remember", remember)
 
     def _prune(self, store: Store) -> None:
-        store.prune(self._clock.utc_ms() - self._history_ms)
+        store.prune(self._clock.trusted_ms() - self._history_ms)
 
     def _chore(self, name: str, action: Action) -> None:
         self._steps.chore(name, action)

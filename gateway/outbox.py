@@ -104,7 +104,7 @@ class StoreOutbox:
         spool, ours = self._spool, [number for number in numbers if number > 0]
         if spool is not None and len(ours) < len(numbers):
             await self._thread.call(lambda _: spool.acknowledge_numbers([n for n in numbers if n < 0]))
-        await self._call(lambda store: store.acknowledge_numbers(ours, self._clock.utc_ms()))
+        await self._call(lambda store: store.acknowledge_numbers(ours, self._clock.trusted_ms()))
 
     async def find(self, wanted: Sequence[bytes]) -> Sequence[int]:
         """The numbers of the batches with these hashes."""

@@ -66,6 +66,7 @@ class Recorder:
         self.on_large: Callable[[str], None] = lambda _priority: None
         self.on_heard: Callable[[str], None] = lambda _: None
         self.on_failed: Callable[[str, DeviceError], None] = lambda _device, _error: None
+        self.on_time: Callable[[int, int], None] = lambda _utc_ms, _accuracy_ms: None
         self._closing = False
         self.samples = 0
         self.strangers: dict[str, int] = {}
@@ -104,6 +105,10 @@ class Recorder:
         """Something was heard that no configured device claims; counted by its kind, in a bounded table."""
         if description in self.strangers or len(self.strangers) < 64:
             self.strangers[description] = self.strangers.get(description, 0) + 1
+
+    def time(self, utc_ms: int, accuracy_ms: int) -> None:
+        """A receiver says that it is `utc_ms`, or up to `accuracy_ms` later."""
+        self.on_time(utc_ms, accuracy_ms)
 
     # What the agent calls ----------------------------------------------------------------------------------------
 

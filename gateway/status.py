@@ -43,6 +43,7 @@ async def status(agent: "Agent") -> dict[str, Any]:
         "boot": agent.clock.boot.hex(),
         "utc_ms": agent.clock.utc_ms(),
         "clock": agent.clock.estimate().state.value,
+        "clock_from": agent.clock.origin.value,
         "stuck": agent.stuck(),
         "buses": [_bus(agent, bus) for bus in agent.buses],
         "points": _points(agent),

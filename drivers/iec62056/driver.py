@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import ClassVar, Literal, cast
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from drivers.base import AskingDriver, BusSetup, DeviceSetup, Options, Read, Sink
 from drivers.errors import BadAnswer, NoAnswer, SetupError
@@ -15,10 +15,10 @@ from drivers.obis import DataObject
 from drivers.port import MAX_BAUD, Port, SerialBus
 from drivers.telegrams import ObisPoint, Triple, Wanted, only, wanted
 
-DEFAULT_BAUD = 300  # clause 6.1: 300 baud, 7 data bits, even parity, 1 stop bit
+DEFAULT_BAUD = 300  # IEC 62056-21: 300 baud, 7 data bits, even parity, 1 stop bit
 EVERY = 900_000  # ms, where the configuration does not say: a readout wakes battery meters, and takes up to minutes
 
-# Clause 6.4.3: a meter answers after 200 to 1500 ms, and between two characters are at most 1500 ms
+# IEC 62056-21, 6.3.14, item 12: a meter answers after 200 to 1500 ms; two characters are at most 1500 ms apart
 SILENCE_MS = 1500
 REACTION_MS = 200
 
@@ -37,10 +37,17 @@ class Iec62056Bus(SerialBus):
 
 
 class Iec62056Device(Options):
-    """`[devices.x]`: which meter answers (clause 6.3.14: at most 32 letters, digits and blanks), in which mode."""
+    """`[devices.x]`: which meter answers (6.3.14: at most 32 letters, digits and blanks), in which mode."""
 
     address: str = Field(default="", pattern="^[0-9A-Za-z ]{0,32}$")
     mode: Literal["auto", "A", "C"] = "auto"
+
+    @field_validator("mode", mode="before")
+    @classmethod
+    def _read(cls, mode: object) -> object:
+        if mode in ("B", "D", "E"):
+            raise ValueError(f"mode {mode} is not read: A and C are; the README of iec62056 says what to do")
+        return mode
 
 
 class Iec62056Point(ObisPoint):

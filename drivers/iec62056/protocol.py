@@ -9,12 +9,12 @@ from drivers.errors import BadAnswer
 
 # A readout with the registers of 15 months is 9 kB (Landis+Gyr ZMD); twice that is taken, and bounds the memory.
 MAX_READOUT = 20_000
-MAX_IDENTIFICATION = 64  # clause 6.3.2: 5 characters, 16 of identification, and pairs of "\" and a letter
+MAX_IDENTIFICATION = 64  # 6.3.2 of IEC 62056-21: 5 characters, 16 of identification, and pairs of "\" and a letter
 _NOISE = 512  # bytes before an identification: an echo, a wake-up sequence, noise of the optical head
 
 STX, ETX, ACK = 0x02, 0x03, 0x06
-BAUD_RATES = {"0": 300, "1": 600, "2": 1200, "3": 2400, "4": 4800, "5": 9600, "6": 19200}  # clause 6.3.14, mode C
-_MODE_B = "ABCDEFGHI"  # clause 6.3.14: the meter goes on at another rate without being asked
+BAUD_RATES = {"0": 300, "1": 600, "2": 1200, "3": 2400, "4": 4800, "5": 9600, "6": 19200}  # 6.3.14, item 13c
+_MODE_B = "ABCDEFGHI"  # 6.3.14, item 13: the meter goes on at another rate without being asked
 
 _IDENTIFICATION = re.compile(rb"/([A-Za-z]{3})([ -~])((?:\\[ -~])*)([^\r\n/!]{0,32})\r\n")
 _PLAIN = re.compile(rb"\x02?([\r\n -~]*?)!\r?\n")
@@ -22,7 +22,7 @@ _PLAIN = re.compile(rb"\x02?([\r\n -~]*?)!\r?\n")
 
 @dataclass(frozen=True, slots=True)
 class Identification:
-    """What a meter says that it is (clause 6.3.2)."""
+    """What a meter says that it is (IEC 62056-21, 6.3.2)."""
 
     maker: str
     rate: str
@@ -35,12 +35,12 @@ class Identification:
 
 
 def request(address: str) -> bytes:
-    """The request message (clause 6.3.1) for one meter on the line, or any with an empty address."""
+    """The request message (IEC 62056-21, 6.3.1) for one meter on the line, or any with an empty address."""
     return b"/?%s!\r\n" % address.encode("ascii")
 
 
 def acknowledgement(rate: str) -> bytes:
-    """The option select message (clause 6.3.3): normal protocol, that rate, data readout."""
+    """The option select message (IEC 62056-21): normal protocol, that rate, data readout."""
     return b"\x060%s0\r\n" % rate.encode("ascii")
 
 
@@ -71,7 +71,7 @@ class Answer:
         assert self.identification is not None  # noqa: S101 - the one caller has looked
         rate = self.identification.rate
         if self._mode == "auto" and rate in _MODE_B:
-            raise _wrong("a meter of mode B, which is not read")
+            raise _wrong("a meter of mode B, whose rate changes unasked; only modes A and C are read")
         if self._mode == "C" and rate not in BAUD_RATES:
             raise _wrong("an identification that offers no rate of mode C")
         return self._mode != "A" and rate in BAUD_RATES
@@ -86,7 +86,7 @@ class Answer:
             raise _wrong("no identification")
 
     def _block(self) -> str | None:
-        """The data block without its frame: STX block "!" CR LF ETX BCC (clause 6.3.4)."""
+        """The data block without its frame: STX block "!" CR LF ETX BCC."""
         begin = self._data.find(STX)
         end = self._data.find(ETX, begin + 1) if begin >= 0 else -1
         if 0 <= end < len(self._data) - 1:

@@ -24,7 +24,7 @@ def _nmea(line: bytes) -> bytes | None:
 
 
 def _sdi12(line: bytes) -> bytes | None:
-    """SDI-12 1.4, 4.4.12: CRC-16/ARC of all before it, as three characters of six bits with 0x40 added."""
+    """SDI-12 1.4: CRC-16/ARC of all before it, as three characters of six bits with 0x40 added."""
     body, said = line[:-3], line[-3:]
     crc = CRCS["CRC-16/ARC"](body)
     characters = bytes(0x40 | crc >> shift & 0x3F for shift in (12, 6, 0))
@@ -32,7 +32,7 @@ def _sdi12(line: bytes) -> bytes | None:
 
 
 def _tic(line: bytes, covered: int) -> bytes | None:
-    """Enedis-NOI-CPT_54E, 5.3.6 and 6.2.3: the last six bits of the sum, plus 0x20, behind a separator."""
+    """Enedis-NOI-CPT_54E: the last six bits of the sum, plus 0x20, behind a separator."""
     if len(line) < 3 or line[-2:-1] not in (b" ", b"\t"):
         return None
     return line[:-2] if sum(line[:-covered]) % 64 + 0x20 == line[-1] else None

@@ -1,4 +1,4 @@
-"""The fixed data structure (EN 1434-3; EN 13757-3:2004, annex G): two counters and what they count."""
+"""The fixed data structure (EN 1434-3; EN 13757-3:2004): two counters and what they count."""
 
 from drivers.mbus import values
 from drivers.mbus.records import Bytes, Record
@@ -15,7 +15,7 @@ MEDIA = (
     "gas", "heat", "warm water", "water", "heat cost allocator", "reserved",
 )  # fmt: skip
 
-# The first code of each unit, which is followed by ten and a hundred times it (EN 13757-3:2004, table G.3)
+# The first code of each unit, which is followed by ten and a hundred times it (EN 13757-3:2004)
 _LADDERS = {
     0x02: ("energy", "Wh", 0), 0x05: ("energy", "Wh", 3), 0x08: ("energy", "Wh", 6),
     0x0B: ("energy", "J", 3), 0x0E: ("energy", "J", 6), 0x11: ("energy", "J", 9),

@@ -15,7 +15,7 @@ OVERHEAD = 6  # start, L, L, start; checksum, stop
 SHORT_SIZE = 5
 MAX_FRAME = MAX_LENGTH + OVERHEAD
 
-# C fields of a master and of a slave (EN 13757-2, 5.3 and table 1)
+# C fields of a master and of a slave (EN 13757-2)
 SND_NKE = 0x40
 SND_UD = 0x53
 REQ_UD2 = 0x5B
@@ -23,7 +23,7 @@ FCB = 0x20  # frame count bit of a master; the ACD bit of a slave
 RSP_UD = 0x08
 _SLAVE_BITS = 0x30  # ACD and DFC: what a slave says about itself, whatever the answer
 
-# Addresses (EN 13757-2, 5.7.5)
+# Addresses (EN 13757-2)
 MAX_PRIMARY = 250
 SELECTED = 253
 NOBODY = 255  # for all, and none answers

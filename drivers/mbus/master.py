@@ -9,11 +9,11 @@ from drivers.mbus.frames import FCB, MAX_FRAME, REQ_UD2, SELECTED, SND_NKE, SND_
 from drivers.mbus.telegram import SELECT, Header, Telegram, parse
 from drivers.mbus.wire import BITS_PER_BYTE, Wire
 
-ANSWER_BITS, ANSWER_MS = 330, 50  # a meter begins to answer within these (EN 13757-2, 5.7.2: 330 bit times + 50 ms)
-QUIET_BITS = 33  # the line rests that long before a request is repeated (EN 13757-2, 5.7.3)
-TRIES = 3  # a request and two repetitions (EN 13757-2, 5.7.3)
+ANSWER_BITS, ANSWER_MS = 330, 50  # a meter begins to answer within these (EN 13757-2: 330 bit times + 50 ms)
+QUIET_BITS = 33  # the line rests that long before a request is repeated (EN 13757-2)
+TRIES = 3  # a request and two repetitions (EN 13757-2)
 MAX_TELEGRAMS = 32  # of one answer: 8 kB; meters with long memories have a dozen
-ONLY_METER = 254  # the one meter on the line answers to it (EN 13757-2, 5.7.5)
+ONLY_METER = 254  # the one meter on the line answers to it (EN 13757-2)
 
 _SLOWER = 1.5  # meters may rest between the bytes of an answer, and converters pass it on in pieces
 
@@ -29,7 +29,7 @@ class Target:
     medium: int | None = None
 
     def selection(self) -> Frame:
-        """The frame that selects it (EN 13757-3, 11.3); what is not known is FF."""
+        """The frame that selects it (EN 13757-7, selection of a device); what is not known is FF."""
         maker = 0xFFFF if self.manufacturer is None else maker_code(self.manufacturer)
         version = 0xFF if self.version is None else self.version
         medium = 0xFF if self.medium is None else self.medium
@@ -50,7 +50,7 @@ class Target:
 
 
 def maker_code(letters: str) -> int:
-    """The three letters of a manufacturer in 15 bits (EN 13757-3, 5.5)."""
+    """The three letters of a manufacturer in 15 bits (EN 13757-3:2004, 5.5)."""
     first, second, third = (ord(letter) - 64 for letter in letters)
     return first << 10 | second << 5 | third
 

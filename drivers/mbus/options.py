@@ -17,7 +17,7 @@ BATTERY_EVERY = 15 * MINUTE  # each read-out costs a battery meter some of the t
 DEFAULT_LATENCY = 100  # ms; a USB adapter adds 16, a level converter up to 50
 DEFAULT_LATENCY_TCP = 1000
 MAX_LATENCY = 10 * SECOND
-MAX_STORAGE = (1 << 41) - 1  # one bit of the DIF and four of each of ten DIFEs (EN 13757-3, 6.3.3)
+MAX_STORAGE = (1 << 41) - 1  # one bit of the DIF and four of each of ten DIFEs (EN 13757-3:2018, 6.3)
 MAX_TARIFF = (1 << 20) - 1
 MAX_SUBUNIT = (1 << 10) - 1
 MAX_RECORDS = 4096  # of one read-out: 32 telegrams of at most 120 records
@@ -31,7 +31,7 @@ MinEvery = Annotated[int, BeforeValidator(duration_between(0, DAY))]
 
 
 class MbusBus(Options):
-    """`[buses.x]`: a level converter on a serial port, or behind TCP. The line is 8E1 (EN 13757-2, 5.2)."""
+    """`[buses.x]`: a level converter on a serial port, or behind TCP. The line is 8E1 (EN 13757-2)."""
 
     transport: Literal["serial", "tcp"] = "serial"
     port: (

@@ -1,4 +1,4 @@
-"""The records of a variable data structure (EN 13757-3, 6.3): what each measures, of when, and the value."""
+"""The records of a variable data structure (EN 13757-3:2018, 6.3): what each measures, of when, and the value."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ from drivers.mbus.values import BCDS, LENGTHS, REAL, SELECTION, SPECIAL, VARIABL
 from ext import GOOD, SENSOR_FAULT, UNCERTAIN, Value
 
 EXTENSION = 0x80  # one more DIFE or VIFE follows
-MAX_EXTENSIONS = 10  # DIFEs, and VIFEs, of one record (EN 13757-3, 6.3.3 and 6.4.3)
-MANUFACTURER_DATA, MORE_FOLLOWS, IDLE = 0x0F, 0x1F, 0x2F  # DIFs of special function (EN 13757-3, table 5)
+MAX_EXTENSIONS = 10  # DIFEs, and VIFEs, of one record (EN 13757-3:2018, 6.3 and 6.4)
+MANUFACTURER_DATA, MORE_FOLLOWS, IDLE = 0x0F, 0x1F, 0x2F  # DIFs of special function (EN 13757-3:2018, table 6)
 MAX_PLAIN_TEXT = 64  # characters of a unit in plain text; the standard gives no bound, a name needs fewer
 
-FUNCTIONS = ("instantaneous", "maximum", "minimum", "error")  # EN 13757-3, table 3
+FUNCTIONS = ("instantaneous", "maximum", "minimum", "error")  # EN 13757-3:2018, table 7
 
 _TABLE_FB, _PLAIN_TEXT, _TABLE_FC, _TABLE_FD, _ANY, _MAKER = 0x7B, 0x7C, 0x7C, 0x7D, 0x7E, 0x7F
 _TIMES = {2: values.date, 3: values.time_of_day, 4: values.minute, 6: values.second}
@@ -119,12 +119,12 @@ def _record(dif: int, rest: Bytes, *, backwards: bool) -> Record | None:
     if refused:
         value, quality = None, SENSOR_FAULT
     elif function == "error" and quality == GOOD:
-        quality = UNCERTAIN  # EN 13757-3, table 3: the value during an error
+        quality = UNCERTAIN  # EN 13757-3:2018, table 7: the value during an error
     return Record(meaning.quantity, value, meaning.unit, function, storage, tariff, subunit, modifier, quality)
 
 
 def _numbers(dif: int, extensions: list[int]) -> tuple[int, int, int]:
-    """Storage number, tariff, subunit (EN 13757-3, table 6: four, two bits and one bit of each DIFE, lowest first)."""
+    """Storage number, tariff, subunit (EN 13757-3:2018, table 8: four, two and one bit of each DIFE, lowest first)."""
     storage, tariff, subunit = dif >> 6 & 1, 0, 0
     for n, extension in enumerate(extensions):
         storage |= (extension & 0x0F) << (1 + 4 * n)

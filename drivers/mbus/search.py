@@ -1,4 +1,4 @@
-"""Finds meters on a line: each primary address in turn, or numbers digit by digit (EN 13757-3, 11.5)."""
+"""Finds meters on a line: each primary address in turn, or digit by digit (EN 13757-7, wild cards)."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass

@@ -8,19 +8,19 @@ from drivers.mbus.records import Bytes, Record, Records, records
 from drivers.mbus.values import Malformed, NoValue
 from ext import GOOD, UNCERTAIN
 
-# CI fields (EN 13757-3, table 1). Bit 2 of those from before 2013: the highest byte of a value comes first.
+# CI fields (EN 13757-7:2018, table 2). Bit 2 of those from before 2013: the highest byte of a value comes first.
 ERROR, LONG_HEADER, FIXED, NO_HEADER, SHORT_HEADER = 0x70, 0x72, 0x73, 0x78, 0x7A
 BACKWARDS = 0x04
 SELECT = 0x52
 
-# What a meter says when it will not (EN 13757-3, 7.4)
+# What a meter says when it will not (EN 13757-3, application errors)
 ERRORS = (
     "unspecified error", "unimplemented CI field", "buffer too long, truncated", "too many records",
     "premature end of record", "more than 10 DIFEs", "more than 10 VIFEs", "reserved", "application busy",
     "too many readouts",
 )  # fmt: skip
 
-# Device types (EN 13757-3, table 8)
+# Device types (EN 13757-7; EN 13757-3 until 2013)
 MEDIA = {
     0x00: "other", 0x01: "oil", 0x02: "electricity", 0x03: "gas", 0x04: "heat", 0x05: "steam", 0x06: "warm water",
     0x07: "water", 0x08: "heat cost allocator", 0x09: "compressed air", 0x0A: "cooling", 0x0B: "cooling (inlet)",
@@ -30,11 +30,11 @@ MEDIA = {
     0x29: "waste", 0x31: "communication controller",
 }  # fmt: skip
 
-# Bits of the status (EN 13757-3, 5.9): an application error, or a permanent one of the meter itself
+# Bits of the status (EN 13757-7:2018, 7.5.6): an application error, or a permanent one of the meter itself
 _APPLICATION, _ANY_ERROR, PERMANENT_ERROR = 0x03, 0x02, 0x08
 
-_MODES = range(2, 14)  # encryption modes that meters have (EN 13757-3:2013, table 12), in the configuration word
-_DECRYPTED = b"\x2f\x2f"  # how decrypted data begins (EN 13757-3, 5.12.1)
+_MODES = range(2, 14)  # encryption modes that meters have (EN 13757-7), in the configuration word
+_DECRYPTED = b"\x2f\x2f"  # how decrypted data begins (EN 13757-7: two idle fillers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What a value information field says (EN 13757-3, 6.4): which quantity, in which unit, times which power of ten."""
+"""What a value information field says (EN 13757-3:2018, 6.4): which quantity, unit and power of ten."""
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -43,7 +43,7 @@ def _codes(names: dict[int, str]) -> dict[int, Meaning]:
     return {code: Meaning(name, kind=Kind.CODE) for code, name in names.items()}
 
 
-# EN 13757-3, table 10
+# EN 13757-3:2018, table 10
 PRIMARY: dict[int, Meaning] = {
     **_decades(0x00, 8, "energy", "Wh", -3),
     **_decades(0x08, 8, "energy", "J", 0),
@@ -70,7 +70,7 @@ PRIMARY: dict[int, Meaning] = {
     **_codes({0x78: "fabrication-number", 0x79: "identification", 0x7A: "bus-address"}),
 }
 
-# EN 13757-3, table 14 (after FD)
+# EN 13757-3:2018, table 14 (after FD)
 FD: dict[int, Meaning] = {
     **_decades(0x00, 4, "credit", "", -3),
     **_decades(0x04, 4, "debit", "", -3),
@@ -104,7 +104,7 @@ FD: dict[int, Meaning] = {
     0x74: Meaning("battery-remaining", "s", 0, 86400),
 }  # fmt: skip
 
-# EN 13757-3, table 12 (after FB); what the edition of 2004 had in feet, gallons and degrees Fahrenheit is left out:
+# EN 13757-3:2018, table 12 (after FB); what that of 2004 had in feet, gallons and degrees Fahrenheit is left out:
 # newer meters may mean something else by these codes.
 FB: dict[int, Meaning] = {
     **_decades(0x00, 2, "energy", "Wh", 5),
@@ -126,25 +126,26 @@ FB: dict[int, Meaning] = {
     **_decades(0x78, 8, "cumulated-maximum-power", "W", -3),
 }
 
-# Combinable extensions that change what a value means (EN 13757-3, table 15); a point names those it wants.
+# Combinable extensions that change what a value means (EN 13757-3:2018, table 15); a point names those it wants.
 MODIFIERS: dict[int, str] = {
-    0x20: "per-second", 0x21: "per-minute", 0x22: "per-hour", 0x23: "per-day", 0x24: "per-week", 0x25: "per-month",
-    0x26: "per-year", 0x27: "per-revolution", 0x28: "per-input-pulse-0", 0x29: "per-input-pulse-1",
-    0x2A: "per-output-pulse-0", 0x2B: "per-output-pulse-1", 0x2C: "per-litre", 0x2D: "per-cubic-metre",
-    0x2E: "per-kilogram", 0x2F: "per-kelvin", 0x30: "per-kilowatt-hour", 0x31: "per-gigajoule", 0x32: "per-kilowatt",
-    0x33: "per-kelvin-litre", 0x34: "per-volt", 0x35: "per-ampere", 0x36: "times-second",
-    0x37: "times-second-per-volt", 0x38: "times-second-per-ampere", 0x39: "start", 0x3A: "uncorrected",
-    0x3B: "positive", 0x3C: "negative", 0x40: "lower-limit", 0x41: "exceeds-lower", 0x48: "upper-limit",
-    0x49: "exceeds-upper", 0x7E: "future",
+    0x12: "average", 0x13: "inverse-compact-profile", 0x14: "relative-deviation", 0x1D: "standard-conform",
+    0x1E: "compact-profile-with-registers", 0x1F: "compact-profile", 0x20: "per-second", 0x21: "per-minute",
+    0x22: "per-hour", 0x23: "per-day", 0x24: "per-week", 0x25: "per-month", 0x26: "per-year", 0x27: "per-revolution",
+    0x28: "per-input-pulse-0", 0x29: "per-input-pulse-1", 0x2A: "per-output-pulse-0", 0x2B: "per-output-pulse-1",
+    0x2C: "per-litre", 0x2D: "per-cubic-metre", 0x2E: "per-kilogram", 0x2F: "per-kelvin", 0x30: "per-kilowatt-hour",
+    0x31: "per-gigajoule", 0x32: "per-kilowatt", 0x33: "per-kelvin-litre", 0x34: "per-volt", 0x35: "per-ampere",
+    0x36: "times-second", 0x37: "times-second-per-volt", 0x38: "times-second-per-ampere", 0x39: "start",
+    0x3A: "uncorrected", 0x3B: "positive", 0x3C: "negative", 0x40: "lower-limit", 0x41: "exceeds-lower",
+    0x48: "upper-limit", 0x49: "exceeds-upper", 0x7E: "future",
 }  # fmt: skip
 
-# Combinable extensions after FC (EN 13757-3, table 16)
+# Combinable extensions after FC (EN 13757-3:2018, table 16)
 PHASES: dict[int, str] = {0x01: "l1", 0x02: "l2", 0x03: "l3", 0x04: "n", 0x05: "l1-l2", 0x06: "l2-l3", 0x07: "l3-l1"}
 
-# Extensions by which a meter says that a record holds no value (EN 13757-3, table 17: record errors)
-RECORD_ERRORS = range(0x01, 0x20)
+# Extensions by which a meter says that a record holds no value (EN 13757-3:2018, table 18: record errors)
+RECORD_ERRORS = frozenset((*range(0x01, 0x08), *range(0x0B, 0x10), *range(0x15, 0x19), 0x1C))
 
-# A multiplying correction 10**(nnn-6), and one of 1000 (EN 13757-3, table 15)
+# A multiplying correction 10**(nnn-6), and one of 1000 (EN 13757-3:2018, table 15)
 CORRECTIONS: dict[int, int] = {**{0x70 + n: n - 6 for n in range(8)}, 0x7D: 3}
 
 QUANTITIES: frozenset[str] = frozenset(meaning.quantity for table in (PRIMARY, FD, FB) for meaning in table.values())

@@ -1,4 +1,4 @@
-"""The data types of the application layer (EN 13757-3, annex A): bytes of a record, or of a header, to a value."""
+"""The data types of the application layer (EN 13757-3:2018, annex A): bytes of a record, or of a header, to a value."""
 
 import math
 import struct
@@ -10,12 +10,12 @@ from fractions import Fraction
 
 from ext import Value
 
-# How many bytes the data fields 0 to F say (EN 13757-3, table 4); D says it in its first byte, F is no data at all.
+# How many bytes the data fields 0 to F say (EN 13757-3:2018, table 4); D in its first byte, F is no data at all.
 LENGTHS = (0, 1, 2, 3, 4, 4, 6, 8, 0, 1, 2, 3, 4, 0, 6, 0)
 REAL, SELECTION, VARIABLE, SPECIAL = 5, 8, 13, 15
 BCDS = (9, 10, 11, 12, 14)
 
-# LVAR, the first byte of data of variable length (EN 13757-3, table 6)
+# LVAR, the first byte of data of variable length (EN 13757-3:2018, table 5)
 MAX_TEXT = 0xBF
 _LVAR_BCD, _LVAR_NEGATIVE, _LVAR_BINARY, _LVAR_WIDE = 0xC0, 0xD0, 0xE0, 0xF0
 _LVAR_WIDE_END = 0xF4
@@ -41,8 +41,11 @@ class Variable:
 
 
 def integer(data: bytes) -> int:
-    """Type B: two's complement, the lowest byte first."""
-    return int.from_bytes(data, "little", signed=True)
+    """Type B: two's complement, the lowest byte first; raises `NoValue` for the least number, which says none."""
+    value = int.from_bytes(data, "little", signed=True)
+    if value == -1 << (8 * len(data) - 1):
+        raise NoValue("the number that stands for none")
+    return value
 
 
 def unsigned(data: bytes) -> int:
@@ -122,7 +125,7 @@ def time_of_day(data: bytes) -> str:
 
 
 def manufacturer(code: int) -> str:
-    """The three letters of FLAG in 15 bits (EN 13757-3, 5.5); raises `NoValue` when they are none."""
+    """The three letters of FLAG in 15 bits ; raises `NoValue` when they are none."""
     letters = [code >> shift & 0x1F for shift in (10, 5, 0)]
     if code >> 15 or not all(1 <= letter <= 26 for letter in letters):
         raise NoValue("no manufacturer")
@@ -150,7 +153,7 @@ def _bytes(data: bytes) -> bytes:
 
 
 def _century(year: int) -> int:
-    """Two digits of a year, as meters without the bits of the century mean them (EN 13757-3, annex A, type F)."""
+    """Two digits of a year, as meters without the bits of the century mean them (EN 13757-3:2018, annex A, type F)."""
     if year > MAX_YEAR:
         raise NoValue("no such year, or every year")
     return 2000 + year if year <= 80 else 1900 + year

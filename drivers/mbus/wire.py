@@ -9,7 +9,7 @@ from drivers.errors import BusError, NoAnswer
 T = TypeVar("T")
 
 CONNECT_SECONDS = 5.0  # a converter on a slow link; a longer wait would hold up the way back from an outage
-BITS_PER_BYTE = 11  # start, 8 data, even parity, stop (EN 13757-2, 5.2)
+BITS_PER_BYTE = 11  # start, 8 data, even parity, stop (EN 13757-2)
 
 
 class Wire(Protocol):

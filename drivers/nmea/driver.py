@@ -10,6 +10,7 @@ from pydantic import model_validator
 
 from drivers.base import BusSetup, DeviceSetup, ListeningDriver, Options, PointSetup, Read, Sink
 from drivers.errors import BadAnswer, SetupError
+from drivers.nmea.fixtime import FixTime
 from drivers.nmea.framing import Damage, Framer, Sentence
 from drivers.nmea.sentences import (
     FIELDS,
@@ -33,6 +34,14 @@ class NmeaBus(SerialBus):
 
     baud: int = Bounds(default=DEFAULT_BAUD, gt=0, le=MAX_BAUD)
     checksum: Literal["required", "optional"] = "required"
+    clock: bool = False
+    """Whether the receiver's time may date samples."""
+
+    @model_validator(mode="after")
+    def _sure(self) -> Self:
+        if self.clock and self.checksum == "optional":
+            raise ValueError("clock = true needs sentences with checksums: a flipped bit must not become the time")
+        return self
 
 
 class NmeaDevice(Options):
@@ -125,6 +134,7 @@ class NmeaDriver(ListeningDriver):
         self._options = cast("NmeaBus", setup.options)
         self._listeners = _listeners(setup)
         self._port = Port(self._options)
+        self._receiver = FixTime(self._options.byte_ms)
 
     def reads(self) -> list[Read]:
         """None: sentences have no fixed layout."""
@@ -141,7 +151,7 @@ class NmeaDriver(ListeningDriver):
     async def listen(self, sink: Sink) -> None:
         """Feed `sink` until cancelled; raises `BusError` when the port is gone."""
         framer = self._framer()
-        await self._port.listen(lambda data: self._take(framer, data, sink))
+        await self._port.listen(lambda data: self._take(framer, data, sink, live=True))
 
     def replay(self, recording: str, sink: Sink) -> None:
         """A sentence a line; a line that begins with 0x is bytes in hex, taken as they are; # begins a comment line."""
@@ -158,11 +168,14 @@ class NmeaDriver(ListeningDriver):
     def _framer(self) -> Framer:
         return Framer(checksum_required=self._options.checksum == "required")
 
-    def _take(self, framer: Framer, data: bytes, sink: Sink) -> None:
+    def _take(self, framer: Framer, data: bytes, sink: Sink, *, live: bool = False) -> None:
         for found in framer.feed(data):
             if isinstance(found, Damage):
                 self._damaged(found, sink)
-            elif not [True for listener in self._listeners if listener.take(found, sink)]:
+                continue
+            if live and self._options.clock and (told := self._receiver.take(found)) is not None:
+                sink.time(*told)
+            if not [True for listener in self._listeners if listener.take(found, sink)]:
                 sink.stranger("NMEA sentence of another talker")
 
     def _damaged(self, damage: Damage, sink: Sink) -> None:

@@ -12,7 +12,7 @@ from drivers.p1.telegram import EQUIPMENT, READ, Telegram, parse
 from drivers.port import MAX_BAUD, SerialBus
 from drivers.telegrams import ObisPoint, TelegramDriver, Triple, Wanted, hex_bytes
 
-DEFAULT_BAUD = 115200  # DSMR 5.0.2 P1, 5.5: 8N1; up to DSMR 3 it was 9600 7E1
+DEFAULT_BAUD = 115200  # DSMR 5.0.2 P1: 8N1; up to DSMR 3 it was 9600 7E1
 
 
 class P1Bus(SerialBus):

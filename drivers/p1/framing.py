@@ -19,7 +19,7 @@ _ALWAYS_SUMMED = (b"\n1-3:0.2.8(", b"\n0-0:96.1.4(")
 
 
 def crc16(data: bytes) -> int:
-    """CRC-16/ARC: x^16 + x^15 + x^2 + 1, least significant bit first (DSMR 5.0.2 P1, 5.2)."""
+    """CRC-16/ARC: x^16 + x^15 + x^2 + 1, least significant bit first (DSMR 5.0.2 P1, 6.2)."""
     crc = 0
     for byte in data:
         crc = crc >> 8 ^ _TABLE[(crc ^ byte) & 0xFF]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from drivers.errors import BadAnswer
 from drivers.obis import FAULT, WRONG, DataObject, Quantity, hex_text, number, objects, plain_text
 
-# Kinds of meters on the channels 0-n (EN 13757-3, table 8, in decimal digits; DSMR 5.0.2 P1, 6.12)
+# Kinds of meters on the channels 0-n (device types of EN 13757-7, in decimal digits; DSMR 5.0.2 P1)
 EQUIPMENT = {"electricity": 2, "gas": 3, "heat": 4, "warm-water": 6, "water": 7}
 
 _CHANNEL = re.compile(r"0-([1-9]):(.+)")

@@ -7,16 +7,16 @@ from drivers.checksums import named
 from drivers.simulated.quantity import sweep
 from drivers.simulated.speaker import Samples, Spoken
 
-BAUD = 115200  # DSMR 5.0.2 P1, 5.5
+BAUD = 115200  # DSMR 5.0.2 P1
 
-_CRC = named("CRC-16/ARC")  # DSMR 5.0.2 P1, 5.2
+_CRC = named("CRC-16/ARC")  # DSMR 5.0.2 P1, 6.2
 _PHASES = ("l1", "l2", "l3")
 _WATTS = (((-1800, 2500), 37), ((40, 900), 7), ((0, 3600), 11))  # bounds and step of each; below 0 is given to the grid
 _GAS_ROUNDS = 10  # from one reading of the gas meter to the next; a real one takes five minutes
 
 
 def telegram(n: int) -> Spoken:
-    """The n-th telegram: the objects of DSMR 5.0.2 P1, 6.12, of a three-phase meter with solar panels on its roof."""
+    """The n-th telegram: the objects of DSMR 5.0.2 P1, of a three-phase meter with solar panels on its roof."""
     watts = [int(sweep(*bounds)(step * n)) for bounds, step in _WATTS]
     volts = [Decimal(sweep(2250, 2350)(n + 30 * phase)).scaleb(-1) for phase in range(len(_PHASES))]
     samples: Samples = []
@@ -82,6 +82,6 @@ def _framed(lines: list[str]) -> bytes:
 
 
 def _clock() -> str:
-    """Local time, S in summer and W else: DSMR 5.0.2 P1, 6.4."""
+    """Local time, S in summer and W else: DSMR 5.0.2 P1."""
     now = time.localtime()
     return time.strftime("%y%m%d%H%M%S", now) + ("S" if now.tm_isdst > 0 else "W")

@@ -1,4 +1,4 @@
-"""Bytes in any split -> SML files: transport protocol version 1 of SML 1.04, clause 8. Sans-IO."""
+"""Bytes in any split -> SML files: transport protocol version 1 of SML 1.04 (BSI TR-03109-1, Anlage IV b). Sans-IO."""
 
 from collections.abc import Iterator
 

@@ -9,7 +9,7 @@ from drivers.sml.framing import summed
 from drivers.sml.tlv import Reader, Tree
 from ext import GOOD
 
-GET_LIST_RESPONSE = 0x0701  # SML 1.04, 5.1: the messages that carry values; open and close carry none
+GET_LIST_RESPONSE = 0x0701  # SML_GetList.Res of SML 1.04: the messages that carry values; open and close carry none
 
 # DLMS UA Blue Book, 4.3.2 (register: units), those that electricity, heat, gas and water meters use
 UNITS = {
@@ -31,7 +31,7 @@ _DZG_POWER = "1-0:16.7.0"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One value of a list (SML_ListEntry, 5.1.16)."""
+    """One value of a list (SML_ListEntry)."""
 
     code: str
     status: int | None
@@ -59,7 +59,7 @@ def _swapped(crc: int) -> int:
 
 
 def _entries(response: Tree) -> list[Entry]:
-    """SML_GetList.Res: client, server, list name, sensor time, values, signature, gateway time (5.1.15)."""
+    """SML_GetList.Res: client, server, list name, sensor time, values, signature, gateway time."""
     if not (isinstance(response, list) and len(response) == 7 and isinstance(response[4], list)):
         raise BadAnswer("SML file: a list response that is none")
     server = response[1] if isinstance(response[1], bytes) else b""

@@ -1,4 +1,4 @@
-"""The binary encoding of SML 1.04, clause 6: type, length, value; bounded in depth and in number. Sans-IO."""
+"""The binary encoding of SML 1.04: type, length, value; bounded in depth and in number. Sans-IO."""
 
 from collections.abc import Iterator
 
@@ -24,7 +24,7 @@ class Reader:
         self.at = 0
 
     def messages(self) -> Iterator[tuple[list[Tree], bytes]]:
-        """Each message with its bytes up to the checksum: a list of 6, whose last is the end mark (clause 5)."""
+        """Each message with its bytes up to the checksum: a list of 6, whose last is the end mark."""
         while self.at < len(self._data):
             begin = self.at
             kind, count = self._head()

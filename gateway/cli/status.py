@@ -10,6 +10,14 @@ from gateway.cli.output import json_option, plain, print_json, print_table, run_
 from gateway.client import Client
 from gateway.sockets import status_socket
 
+_FROM = {
+    "system": "the system's, by a time server",
+    "platform": "by the platform's signed time",
+    "gnss": "by a GNSS receiver",
+    "held": "known before the agent was restarted",
+    "none": "nobody told the time since the box was switched on",
+}
+
 
 @click.command("status")
 @run_dir_option
@@ -25,7 +33,8 @@ def command(run_dir: Path, as_json: bool) -> None:
 
 
 def _show(status: dict[str, Any]) -> None:
-    click.echo(plain(f"{status['gateway']} ({status['site']}), lamppost {status['version']}, clock {status['clock']}"))
+    clock = f"{status['clock']} ({_FROM[status['clock_from']]})"
+    click.echo(plain(f"{status['gateway']} ({status['site']}), lamppost {status['version']}, clock {clock}"))
     for line in (_link(status["uplink"]), *_buffer(status["buffer"])):
         click.echo(plain(line))
     if status["stuck"]:

@@ -123,7 +123,7 @@ async def soil(folder: Path, line: Line, bus: str = "") -> QueryDriver:
     )
 
 
-# SDI-12 1.4, 4.4.8.4 and 4.4.12.3 d
+# SDI-12 1.4, its examples of aM! and of a checksum
 READ = [["one/water-potential", "3.14", "good"], ["one/temperature", "2.718", "good"]]
 
 

@@ -11,7 +11,7 @@ from drivers.guess import Guess, Known, guess
 
 FOLDER = Path(decoding.__file__).parent
 
-# hekmon/linkytic's tests; Vaisala M210822EN-F; avaldebe/PyPMS; DSMR 5.0.2 P1, 6.13 (its head)
+# hekmon/linkytic's tests; Vaisala M210822EN-F; avaldebe/PyPMS; the example telegram of DSMR 5.0.2 P1 (its head)
 LINKY = b"\nEAST\t003519703\t+\r\nIRMS1\t001\t/\r\nURMS1\t241\tA\r"
 WIND = b".3,M,A*06\r\n$WIMWV,39,R,1.3,M,A*06\r\n"
 NOVA = bytes.fromhex("c943ab" + "aac00600060058d93dab" * 3)

@@ -9,7 +9,7 @@ from drivers.line.sums import PROTOCOLS, line_sum
 
 LONGEST = 64
 
-# Lines with checksums of others: Enedis' tests, linkytic's; Vaisala's manuals, IEC 61162-1; SDI-12 1.4, 4.4.12.3
+# Lines with checksums of others: Enedis' tests, linkytic's; Vaisala's manuals, IEC 61162-1; SDI-12 1.4
 GOLDEN = {
     "tic-historic": [b"ADCO 031664001115 3", b"BASE 007640930 (", b"PTEC HP..  ", b"IINST 001 X", b"HCHC 000723392  "],
     "tic-standard": [b"ADSC\t031664001115\t)", b"EAST\t003519703\t+", b"SMAXSN\tH240210110331\t00986\t6"],

@@ -24,7 +24,7 @@ from tests.drivers.support import Listener, make
 FRAMING = termios.CSIZE | termios.PARENB | termios.PARODD | termios.CSTOPB
 EIGHT_NONE, EIGHT_EVEN, SEVEN_EVEN = termios.CS8, termios.CS8 | termios.PARENB, termios.CS7 | termios.PARENB
 
-# The README of each driver; IEC 61162-1 (4800 8N1), EN 13757-2, 5.2 (8E1), DSMR 5.0.2 P1, 5.6 (115200 8N1),
+# The README of each driver; IEC 61162-1 (4800 8N1), EN 13757-2 (8E1), DSMR 5.0.2 P1 (115200 8N1),
 # IEC 62056-21, 6.1 (300 7E1), FNN Lastenheft EDL (9600 8N1)
 DEFAULTS: list[tuple[type[Driver], int, int]] = [
     (NmeaDriver, EIGHT_NONE, termios.B4800),

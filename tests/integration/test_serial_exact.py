@@ -1,6 +1,7 @@
-"""Bytes through a pty, the agent, a broker and the collector: what a device said, exactly, and each value once.
+"""Bytes through ptys, the agent, a broker and the collector: what devices said, exactly, and each value once.
 
-A driver on a serial port is a `Talk` here: its configuration, the bytes that a device sends, what each must give.
+A driver on a serial port is a `Talk` here: its configuration, the bytes that a device sends, what each must give. All
+of them talk at the same time, each on its own line, to one agent.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,7 @@ from tests.integration.harness import Rig, columns, same
 
 NO_ANSWER = 6  # docs/format.md
 FLIPPED = 10_000  # one byte in as many has one bit flipped
+QUIET = 4  # so many looks in a row find the same
 FLOOD = 60_000  # bytes of it, about: some six flips
 
 
@@ -35,10 +38,10 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Talk:
-    """A driver, how it is configured (`{port}` stands for the port) and what its device says."""
+    """A bus, how it is configured (`{port}` stands for the port), its devices, and what they say."""
 
-    name: str
-    config: str
+    bus: str
+    devices: str
     said: Sequence[Said]
     speed: int
     opening: bytes = b""
@@ -47,40 +50,42 @@ class Talk:
 
 TALKS = [
     Talk(  # Vaisala M210822EN-F and WXT520 User's Guide M210906EN-C: their examples of MWV
-        "nmea",
-        'mast = { driver = "nmea", port = "{port}" }\n[devices]\none = { bus = "mast", profile = "nmea-mwv" }\n',
+        'mast = { driver = "nmea", port = "{port}" }\n',
+        'wind = { bus = "mast", profile = "nmea-mwv" }\n',
         [
-            Said(b"$WIMWV,39,R,1.3,M,A*06\r\n", [("one/direction", Decimal(39)), ("one/speed", Decimal("1.3"))]),
-            Said(b"$WIMWV,282,R,0.1,M,A*37\r\n", [("one/direction", Decimal(282)), ("one/speed", Decimal("0.1"))]),
+            Said(b"$WIMWV,39,R,1.3,M,A*06\r\n", [("wind/direction", Decimal(39)), ("wind/speed", Decimal("1.3"))]),
+            Said(b"$WIMWV,282,R,0.1,M,A*37\r\n", [("wind/direction", Decimal(282)), ("wind/speed", Decimal("0.1"))]),
         ],
         termios.B4800,
     ),
     Talk(  # groups of a Linky meter, in the tests of hekmon/linkytic
-        "line",
-        'meter = { driver = "line", port = "{port}", data_bits = 7, parity = "even" }\n'
-        '[devices]\none = { bus = "meter", profile = "linky-standard" }\n',
+        'tic = { driver = "line", port = "{port}", data_bits = 7, parity = "even" }\n',
+        'linky = { bus = "tic", profile = "linky-standard" }\n',
         [
-            Said(b"\nEAST\t003519703\t+\r", [("one/energy", Decimal(3519703))]),
-            Said(b"\nURMS1\t241\tA\r", [("one/voltage", Decimal(241))]),
-            Said(b"\nSMAXSN\tH240210110331\t00986\t6\r", [("one/apparent-power-max", Decimal(986))]),
-            Said(b"\nSTGE\t003A0000\t9\r", [("one/status", "003A0000")]),
+            Said(b"\nEAST\t003519703\t+\r", [("linky/energy", Decimal(3519703))]),
+            Said(b"\nURMS1\t241\tA\r", [("linky/voltage", Decimal(241))]),
+            Said(b"\nSMAXSN\tH240210110331\t00986\t6\r", [("linky/apparent-power-max", Decimal(986))]),
+            Said(b"\nSTGE\t003A0000\t9\r", [("linky/status", "003A0000")]),
         ],
         termios.B9600,
         b"\n",
     ),
     Talk(  # avaldebe/PyPMS, tests/captured_data/SDS01x
-        "frame",
-        'air = { driver = "frame", port = "{port}" }\n[devices]\none = { bus = "air", profile = "nova-sds011" }\n',
+        'air = { driver = "frame", port = "{port}" }\n',
+        'dust = { bus = "air", profile = "nova-sds011" }\n',
         [
-            Said(bytes.fromhex("aac00600060058d93dab"), [("one/pm2-5", Decimal("0.6")), ("one/pm10", Decimal("0.6"))]),
-            Said(bytes.fromhex("aac00900090058d943ab"), [("one/pm2-5", Decimal("0.9")), ("one/pm10", Decimal("0.9"))]),
+            Said(
+                bytes.fromhex("aac00600060058d93dab"), [("dust/pm2-5", Decimal("0.6")), ("dust/pm10", Decimal("0.6"))]
+            ),
+            Said(
+                bytes.fromhex("aac00900090058d943ab"), [("dust/pm2-5", Decimal("0.9")), ("dust/pm10", Decimal("0.9"))]
+            ),
         ],
         termios.B9600,
     ),
     Talk(  # a telegram of an XS210, in the tests of nielsbasjes/dsmr-tools
-        "p1",
-        'house = { driver = "p1", port = "{port}" }\n'
-        '[devices]\npower = { bus = "house", points.import = { obis = "1-0:1.8.1", unit = "kWh" }, '
+        'house = { driver = "p1", port = "{port}" }\n',
+        'power = { bus = "house", points.import = { obis = "1-0:1.8.1", unit = "kWh" }, '
         'points.now = { obis = "1-0:1.7.0", unit = "kW" } }\n'
         'gas = { bus = "house", points.volume = { obis = "0-n:24.2.1", unit = "m3", equipment = "gas" } }\n',
         [
@@ -96,10 +101,8 @@ TALKS = [
         termios.B115200,
     ),
     Talk(  # a file of an MT681, in OpenEMS; the numbers of its hex, read by hand
-        "sml",
-        'head = { driver = "sml", port = "{port}" }\n'
-        '[devices]\nmeter = { bus = "head", profile = "sml-one-way", '
-        'points.l1 = { obis = "1-0:36.7.0", unit = "W" } }\n',
+        'head = { driver = "sml", port = "{port}" }\n',
+        'meter = { bus = "head", profile = "sml-one-way", points.l1 = { obis = "1-0:36.7.0", unit = "W" } }\n',
         [
             Said(
                 ISKRA,
@@ -115,21 +118,17 @@ TALKS = [
 ]
 
 
-@pytest.fixture(params=TALKS, ids=lambda talk: talk.name)
-def talk(request: pytest.FixtureRequest) -> Talk:
-    found: Talk = request.param
-    return found
-
-
 @pytest.fixture
-def line() -> Iterator[Line]:
-    made = Line()
+def lines() -> Iterator[list[Line]]:
+    made = [Line() for _ in TALKS]
     yield made
-    made.unplug()
+    for line in made:
+        line.unplug()
 
 
-def config(talk: Talk, line: Line) -> str:
-    return "[buses]\n" + talk.config.replace("{port}", line.path)
+def config(lines: list[Line]) -> str:
+    buses = "".join(talk.bus.replace("{port}", line.path) for talk, line in zip(TALKS, lines, strict=True))
+    return f"[buses]\n{buses}[devices]\n" + "".join(talk.devices for talk in TALKS)
 
 
 def cut_everywhere(talk: Talk) -> Iterator[tuple[Said, list[bytes]]]:
@@ -162,52 +161,74 @@ async def pour(line: Line, data: bytes) -> None:
             await asyncio.sleep(0.001)
 
 
-async def test_what_is_said_arrives_once_and_exactly_however_it_is_cut(tmp_path: Path, talk: Talk, line: Line) -> None:
-    wanted: list[tuple[str, Value]] = []
-    async with Rig(tmp_path) as rig:
-        await rig.start_agent(config(talk, line))
-        await rig.until(lambda: line.settings()[1] == talk.speed, "the port is set up")
+async def begin(rig: Rig, lines: list[Line]) -> None:
+    """Start the agent, and wait until each port is set up."""
+    await rig.start_agent(config(lines))
+    for talk, line in zip(TALKS, lines, strict=True):
+        await rig.until(partial(is_set_up, line, talk), f"the port of {talk.bus}")
         line.send(talk.opening)
-        for said, pieces in cut_everywhere(talk):
-            for piece in pieces:
-                await pour(line, piece)
-                await asyncio.sleep(0.002)  # the agent sees the pieces apart, mostly
-            wanted += said.values
+
+
+def is_set_up(line: Line, talk: Talk) -> bool:
+    return line.settings()[1] == talk.speed
+
+
+async def say_in_pieces(talk: Talk, line: Line) -> list[tuple[str, Value]]:
+    """Say everything, cut everywhere; the (point, value) pairs that it is."""
+    wanted: list[tuple[str, Value]] = []
+    for said, pieces in cut_everywhere(talk):
+        for piece in pieces:
+            await pour(line, piece)
+            await asyncio.sleep(0.002)  # the agent sees the pieces apart, mostly
+        wanted += said.values
+    return wanted
+
+
+async def test_what_is_said_arrives_once_and_exactly_however_it_is_cut(tmp_path: Path, lines: list[Line]) -> None:
+    async with Rig(tmp_path) as rig:
+        await begin(rig, lines)
+        talking = (say_in_pieces(talk, line) for talk, line in zip(TALKS, lines, strict=True))
+        wanted = [pair for said in await asyncio.gather(*talking) for pair in said]
         await rig.until(lambda: rig.status()["buffer"]["samples"] >= len(wanted), "all of it was heard")
-        line.unplug()
-        points = {point for said in talk.said for point, _ in said.values}
-        await rig.until(lambda: rig.status()["buses"][0]["up"] is False, "the bus is told to be out")
+        for line in lines:
+            line.unplug()
+        await rig.until(lambda: not any(bus["up"] for bus in rig.status()["buses"]), "the buses are told to be out")
         await rig.settle()
         assert await rig.stop_agent() == 0
         rows, samples = await asyncio.to_thread(rig.rows), await asyncio.to_thread(rig.samples)
-    for point in sorted(points):
+    for point in sorted({name for name, _ in wanted}):
         values = [value for name, value in wanted if name == point]
         found = [sample for sample in samples if sample.point == point]
-        assert [sample.quality for sample in found] == [0] * len(values) + [NO_ANSWER]
+        assert [sample.quality for sample in found] == [0] * len(values) + [NO_ANSWER], point
         assert all(same(sample.value, value) for sample, value in zip(found, values, strict=False)), (point, found)
         stored = [(row.value, row.exact, row.text) for row in rows if row.point == point][:-1]
         assert stored == [shown(value) for value in values]
 
 
-async def test_one_flipped_byte_in_ten_thousand_costs_what_it_touches(tmp_path: Path, talk: Talk, line: Line) -> None:
-    stream, unharmed = flipped(talk)
-    wanted = Counter((point, str(value)) for said in unharmed for point, value in said.values)
+async def test_one_flipped_byte_in_ten_thousand_costs_what_it_touches(tmp_path: Path, lines: list[Line]) -> None:
+    streams = [flipped(talk) for talk in TALKS]
     # what is cut off takes its neighbour along
-    lost = 2 * max(len(said.values) for said in talk.said) * (FLOOD // FLIPPED)
-    sent = {(point, str(value)) for said in talk.said for point, value in said.values}
+    lost = [2 * max(len(said.values) for said in talk.said) * (FLOOD // FLIPPED) for talk in TALKS]
+    wanted = [Counter((p, str(v)) for said in unharmed for p, v in said.values) for _, unharmed in streams]
     async with Rig(tmp_path) as rig:
-        await rig.start_agent(config(talk, line))
-        await rig.until(lambda: line.settings()[1] == talk.speed, "the port is set up")
-        line.send(talk.opening)
-        await pour(line, stream)
-        least = sum(wanted.values()) - lost
-        await rig.until(lambda: rig.status()["buffer"]["samples"] >= least, "nearly all of it was heard")
+        await begin(rig, lines)
+        await asyncio.gather(*(pour(line, stream) for line, (stream, _) in zip(lines, streams, strict=True)))
+        least = sum(sum(counts.values()) for counts in wanted) - sum(lost)
+        counts_seen: list[int] = []
+
+        def heard() -> bool:
+            """Nearly all, and nothing more comes: the agent reads its ports between any two answers."""
+            counts_seen.append(rig.status()["buffer"]["samples"])
+            return counts_seen[-1] >= least and len(counts_seen) > QUIET and len({*counts_seen[-QUIET:]}) == 1
+
+        await rig.until(heard, "nearly all of it was heard")
         await rig.settle()
         assert await rig.stop_agent() == 0
         samples = await asyncio.to_thread(rig.samples)
     found = Counter((sample.point, str(sample.value)) for sample in samples if sample.quality == 0)
-    assert set(found) <= sent  # never a value that was not sent
-    assert sum((wanted - found).values()) <= lost
+    assert set(found) <= {pair for counts in wanted for pair in counts}  # never a value that was not sent
+    for talk, counts, most in zip(TALKS, wanted, lost, strict=True):
+        assert sum((counts - found).values()) <= most, talk.bus
 
 
 def shown(value: Value) -> tuple[float | None, str | None, str | None]:

@@ -3,10 +3,12 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from drivers.decoding import Reading
 from drivers.errors import BadAnswer, DeviceError
 from drivers.iec62056.decode import decode
+from drivers.iec62056.driver import Iec62056Device
 from drivers.iec62056.protocol import MAX_READOUT, Answer, Identification, acknowledgement, request
 from drivers.iec62056.readout import READ, parse
 from ext import GOOD
@@ -128,3 +130,9 @@ def test_decode_says_all_of_a_readout(data: bytes) -> None:
     assert not [error for error in found if isinstance(error, DeviceError)]
     assert len(found) >= 18
     assert {reading.point for reading in found if isinstance(reading, Reading)} >= {"1-0:1.8.0", "1-0:2.8.0"}
+
+
+@pytest.mark.parametrize("mode", "BDE")
+def test_a_mode_that_is_not_read_is_refused_with_a_reason(mode: str) -> None:
+    with pytest.raises(ValidationError, match=f"mode {mode} is not read: A and C are"):
+        Iec62056Device.model_validate({"mode": mode})

@@ -1,4 +1,4 @@
-"""Meters on a line that is a pty, as the standard has them: EN 13757-2 (answers, FCB) and EN 13757-3, 11 (selection).
+"""Meters on a line that is a pty, as the standard has them: EN 13757-2 (answers, FCB) and EN 13757-7 (selection).
 
 Written from the standard and without our frames: what they say is given as bytes.
 """

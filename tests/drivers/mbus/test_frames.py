@@ -8,7 +8,7 @@ from drivers.mbus.exchange import Exchange
 from drivers.mbus.frames import MAX_FRAME, Ack, Damage, Frame, Framer
 from tests.drivers.mbus.telegrams import HEAT, WATER
 
-RESET = bytes.fromhex("1040014116")  # EN 13757-2, 5.3: SND_NKE to address 1
+RESET = bytes.fromhex("1040014116")  # EN 13757-2: SND_NKE to address 1
 noise = st.binary(max_size=300)
 
 

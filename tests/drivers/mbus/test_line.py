@@ -171,7 +171,7 @@ async def test_a_meter_by_its_number(by_number: MbusDriver, line: Line) -> None:
     async with serving(bus, by_number) as sink:
         await ask(by_number, sink)
         assert sink.samples == READ
-        # EN 13757-3, 11.3: number, manufacturer (ELS is 1593), any version, any medium
+        # EN 13757-7, selection: number, manufacturer (ELS is 1593), any version, any medium
         assert bus.heard[0] == long_frame(bytes.fromhex("53FD52 5139F9FF 9315 FF FF".replace(" ", "")))
         assert (heat.selected, water.selected) == (True, False)
 

@@ -116,7 +116,7 @@ def one(text: str) -> Record:
         ("02933A 0100", Decimal("0.001"), "m3"),
         ("029374 0100", Decimal("0.00001"), "m3"),  # a correction of 10**-2
         ("02937D 0100", 1, "m3"),  # and of 1000
-        ("426C BF15", "2013-05-31", ""),  # libmbus, SEN_Sensus-PolluStat-E among others
+        ("426C BF15", "2013-05-31", ""),  # libmbus, ELS_Elster-F96-Plus
         ("026C FFFF", None, ""),
         ("046D 22108D11", "2012-01-13T16:34", ""),  # libmbus, abb_f95
         ("046D A2108D11", None, ""),  # the meter says that it is invalid
@@ -125,7 +125,15 @@ def one(text: str) -> Record:
         ("0DFD3A D2 3412", -1234, ""),
         ("02FC 03 485225 74 D411", Decimal("45.64"), "%RH"),  # a unit in plain text before its VIFE
         ("02FC 74 03 485225 D411", Decimal("45.64"), "%RH"),  # and behind it
-        ("0493 15 00000000", None, "m3"),  # EN 13757-3, table 17: no data available
+        ("0493 15 00000000", None, "m3"),  # EN 13757-3:2018, table 18: no data available
+        ("0283 12 0A00", 10, "Wh"),  # EN 13757-3:2018, table 15: an average, which is a value
+        ("0183 1D 0A", 10, "Wh"),
+        ("0183 01 0A", None, "Wh"),  # table 18: too many DIFEs
+        ("0183 0F 0A", None, "Wh"),  # unimplemented action
+        ("0183 1C 0A", None, "Wh"),  # premature end of record
+        ("0259 0080", None, "Cel"),  # annex A, type B: the least number of its size stands for none
+        ("0459 00000080", None, "Cel"),
+        ("0259 0180", Decimal("-327.67"), "Cel"),
     ],
 )
 def test_values(text: str, value: Value, unit: str) -> None:

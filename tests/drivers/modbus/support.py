@@ -71,6 +71,9 @@ class Values:
     def stranger(self, description: str) -> None:
         self.strangers.append(description)
 
+    def time(self, utc_ms: int, accuracy_ms: int) -> None:
+        raise AssertionError(f"a meter tells no time: {utc_ms} ms, within {accuracy_ms} ms")
+
     def decoded(self) -> dict[str, Value]:
         """The good values since the last call."""
         block = self._packer.commit()

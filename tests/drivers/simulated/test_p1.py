@@ -15,7 +15,7 @@ from drivers.simulated.p1 import BAUD, telegram
 from drivers.simulated.speaker import BITS
 from tests.drivers.simulated.support import Said, devices, driver_of, listen, number
 
-# DSMR 5.0.2 P1, 6.12: how many digits, and how many of them behind the point
+# DSMR 5.0.2 P1, representation of COSEM objects: how many digits, and how many of them behind the point
 FORMATS = {
     r"1-0:[12]\.8\.[12]": r"\d{6}\.\d{3}\*kWh",
     r"0-0:96\.14\.0": r"\d{4}",
@@ -33,7 +33,7 @@ def replayed(folder: Path, text: str) -> list[tuple[str, object]]:
 
 
 def crc(data: bytes) -> int:
-    """x^16 + x^15 + x^2 + 1, least significant bit first, bit by bit: DSMR 5.0.2 P1, 5.2."""
+    """x^16 + x^15 + x^2 + 1, least significant bit first, bit by bit: DSMR 5.0.2 P1, 6.2."""
     register = 0
     for byte in data:
         register ^= byte
