@@ -16,6 +16,8 @@ from ext import SENTINEL
 COMPANY = 0x0499
 CALIBRATING, VOC_BIT, NOX_BIT = 0x01, 0x40, 0x80  # of the flags
 
+_HINT = "(05 is the profile ruuvi-df5: 24 bytes)"
+
 _LUX = Context(prec=30)
 _LUX_STEP = _LUX.divide(_LUX.ln(Decimal(65536)), Decimal(254))  # data format 6, luminosity: DELTA
 _LUX_PLACES = Decimal("0.01")  # "values should be rounded at most to 0.01 precision"
@@ -35,7 +37,10 @@ class _Ruuvi:
         """Every field; what is not available has no value. Raises `BadAnswer`."""
         length, read = _FORMATS.get(data[0] if data else -1, (0, None))
         if read is None or len(data) != length:
-            raise BadAnswer(f"ruuvi: {len(data)} bytes that begin {data[:1].hex() or 'nothing'}: not format 3, 6 or E1")
+            begin = data[:1].hex() or "nothing"
+            raise BadAnswer(
+                f"ruuvi: {len(data)} bytes that begin {begin}; wanted 14 of 03, 20 of 06 or 40 of e1 {_HINT}"
+            )
         return Report(tuple(read(data)))
 
 
