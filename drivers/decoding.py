@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 
-from config import Profile
 from drivers.errors import DeviceError, UnknownDriver
 from ext import GOOD, Value
 
@@ -14,17 +13,22 @@ STEP = 1 << 16  # bytes of a capture that are decoded before what they say is to
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One value that the bytes say: a name for what it is, the value exactly, its unit (UCUM), its quality."""
+    """One value that the bytes say: a name for what it is, the value exactly, its unit (UCUM), its quality.
+
+    `format` is which of several formats the decoder took the bytes for; "" where there is one.
+    """
 
     point: str
     value: Value
     unit: str = ""
     quality: int = GOOD
+    format: str = ""
 
 
-Decode = Callable[[bytes, Profile | None], Iterator[Reading | DeviceError]]
-"""Readings and errors in the order of the bytes; never raises for what they hold. The profile is the layout, where
-the bytes alone do not say it; a decoder that needs one and gets none raises `SetupError`."""
+Decode = Callable[..., Iterator[Reading | DeviceError]]
+"""Called with the bytes, the profile or None, and the kind's own options as texts by name. Readings and errors in the
+order of the bytes; never raises for what they hold. The profile is the layout, where the bytes alone do not say it; a
+decoder that needs one, or an option, and gets none raises `SetupError`."""
 
 
 def steps(data: bytes) -> Iterator[bytes]:

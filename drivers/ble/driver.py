@@ -6,14 +6,18 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from drivers.base import BusSetup, ListeningDriver, Options, Read, Sink
 from drivers.ble.advertisements import Listeners
+from drivers.ble.formats import short
 from drivers.ble.options import BleBus, BleDevice, BlePoint
 from drivers.errors import BadAnswer, BusError
 
 if TYPE_CHECKING:
     from drivers.ble.radio import Radio
 
-# address, RSSI in dBm, company id and manufacturer data in hex
-_RECORD = re.compile(r"((?:[0-9A-F]{2}:){5}[0-9A-F]{2}) (-?[0-9]{1,3}) ([0-9A-Fa-f]{4}) ((?:[0-9A-Fa-f]{2})*)")
+# address, RSSI in dBm, company id and manufacturer data in hex, or "service", its UUID and its data
+_RECORD = re.compile(
+    r"((?:[0-9A-F]{2}:){5}[0-9A-F]{2}) (-?[0-9]{1,3}) "
+    r"(?:([0-9A-Fa-f]{4})|service ([0-9a-f-]{4,36})) ((?:[0-9A-Fa-f]{2})*)"
+)
 
 
 class BleDriver(ListeningDriver):
@@ -53,15 +57,17 @@ class BleDriver(ListeningDriver):
         if self._radio is None:
             raise BusError(f"Bluetooth adapter {self._adapter} is not open")
         listeners = self._listeners
-        await self._radio.listen(lambda address, rssi, data: listeners.take(address, rssi, data, sink))
+        await self._radio.listen(lambda address, rssi, data: listeners.take(address, rssi, data, {}, sink))
 
     def replay(self, recording: str, sink: Sink) -> None:
-        """An advertisement a line: `C4:11:22:33:44:55 -60 0499 0512fc...`; # begins a comment line."""
+        """A line an advertisement: `C4:11:22:33:44:55 -60 0499 0512fc...` or `... service fcd2 40...`; # comments."""
         for number, line in enumerate(recording.splitlines(), 1):
             if not line or line.startswith("#"):
                 continue
             match = _RECORD.fullmatch(line)
             if match is None:
                 raise BadAnswer(f"line {number} is not: address, RSSI, company id in hex, data in hex")
-            company, data = int(match[3], 16), bytes.fromhex(match[4])
-            self._listeners.take(match[1], int(match[2]), {company: data}, sink)
+            data = bytes.fromhex(match[5])
+            manufacturer = {int(match[3], 16): data} if match[3] else {}
+            services = {short(match[4]): data} if match[4] else {}
+            self._listeners.take(match[1], int(match[2]), manufacturer, services, sink)

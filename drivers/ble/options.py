@@ -1,11 +1,13 @@
 """The driver's own keys in bus, device and point tables."""
 
 import re
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from drivers.base import Options
+from drivers.ble import formats
 from ext import Layout
 
 # Core Specification 5.4, Vol 6 Part B, 2.3.4.9: at most 1650 bytes are advertised, the company id included.
@@ -26,8 +28,22 @@ def _header(text: object) -> bytes:
     return bytes.fromhex(text)
 
 
+def _service(text: str) -> str:
+    if not re.fullmatch(r"[0-9A-Fa-f]{4}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", text):
+        raise ValueError('must be a service UUID, for example "181a"')
+    return formats.short(text)
+
+
+def _format(text: str) -> str:
+    if text not in formats.names():
+        raise ValueError(f"no such format; there are: {', '.join(formats.names())}")
+    return text
+
+
 Address = Annotated[str, Field(max_length=17), AfterValidator(_address)]
 Header = Annotated[bytes, BeforeValidator(_header)]
+Service = Annotated[str, Field(max_length=36), AfterValidator(_service)]
+FormatName = Annotated[str, Field(max_length=32), AfterValidator(_format)]
 
 
 class BleBus(Options):
@@ -37,34 +53,52 @@ class BleBus(Options):
 
 
 class Advertisement(Options):
-    """Which manufacturer data are the device's: company id (Bluetooth SIG), first bytes, and length without the id."""
+    """Which data are the device's: company id (Bluetooth SIG) or service UUID, first bytes, length without the two."""
 
-    company: int = Field(ge=0, le=0xFFFF)
+    company: int | None = Field(default=None, ge=0, le=0xFFFF)
+    service: Service | None = None
     header: Header = b""
     length: int = Field(gt=0, le=MAX_DATA)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
+        if (self.company is None) == (self.service is None):
+            raise ValueError("needs either a company id or a service UUID")
         if len(self.header) > self.length:
             raise ValueError("the header is longer than the length")
         return self
 
     def claims(self, data: bytes) -> bool:
-        """Whether manufacturer data of this company have this format."""
+        """Whether data of this company or service have this format."""
         return len(data) == self.length and data.startswith(self.header)
+
+    def __str__(self) -> str:
+        sender = f"service {self.service}" if self.company is None else f"company 0x{self.company:04x}"
+        return f"{sender}, header {self.header.hex() or 'none'}"
 
 
 class BleDevice(Options):
-    """`[devices.x]`: the address it advertises with, and what it advertises (usually from its profile)."""
+    """`[devices.x]`: the address it advertises with, and what: a fixed layout, or a format that describes itself."""
 
     address: Address
-    advertisement: Advertisement
+    advertisement: Advertisement | None = None
+    format: FormatName | None = None
+    key_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.advertisement is None) == (self.format is None):
+            raise ValueError("needs either an advertisement of a fixed layout or a format, usually from its profile")
+        if self.key_file is not None and self.format is None:
+            raise ValueError("a key_file needs a format")
+        return self
 
 
 class BlePoint(Options):
-    """`[devices.x.points.y]`: bytes of the manufacturer data, or the signal strength."""
+    """`[devices.x.points.y]`: bytes of a fixed layout, a reading of the device's format, or the signal strength."""
 
     source: Literal["data", "rssi"] = "data"
+    reading: str | None = Field(default=None, pattern="^[a-z0-9-]{1,40}$")
     byte: int | None = Field(default=None, ge=0, lt=MAX_DATA)
     type: str = Field(default="uint16", max_length=16)
     order: str = Field(default="", max_length=8)
@@ -73,8 +107,8 @@ class BlePoint(Options):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if (self.source == "data") != (self.byte is not None):
-            raise ValueError('needs either byte = (its place in the data) or source = "rssi"')
+        if (self.byte is not None) + (self.reading is not None) + (self.source == "rssi") != 1:
+            raise ValueError('needs one of: byte = (its place in the data), reading = (its name), source = "rssi"')
         if self.byte is not None:
             self.layout()
         return self

@@ -63,7 +63,7 @@ def ruuvi(data: bytes) -> dict[str, str | None]:
 def test_every_ruuvi_payload_is_read_as_specified(driver: BleDriver, rest: bytes) -> None:
     data = b"\x05" + rest
     heard = Heard(driver.setup)
-    Listeners(driver.setup).take(TAG, -60, {0x0499: data}, heard)
+    Listeners(driver.setup).take(TAG, -60, {0x0499: data}, {}, heard)
     got = {str(name).removeprefix("tag/"): value for name, value, _ in heard.samples}
     assert got.pop("rssi") == "-60"
     assert got == ruuvi(data)
@@ -78,7 +78,7 @@ def test_every_ruuvi_payload_is_read_as_specified(driver: BleDriver, rest: bytes
 )
 def test_nothing_that_is_heard_raises(driver: BleDriver, address: str, rssi: int, data: dict[int, bytes]) -> None:
     heard = Heard(driver.setup)
-    Listeners(driver.setup).take(address, rssi, data, heard)
+    Listeners(driver.setup).take(address, rssi, data, {}, heard)
     for text in heard.strangers + [text for _, text in heard.failures]:
         assert text.isprintable()
         assert len(text) < 100
@@ -89,7 +89,7 @@ def test_strangers_are_of_few_kinds(driver: BleDriver) -> None:
     heard = Heard(driver.setup)
     listeners = Listeners(driver.setup)
     for company in range(0, 65536, 7):
-        listeners.take(f"C4:11:22:33:{company >> 8:02X}:{company & 255:02X}", -60, {company: bytes(24)}, heard)
+        listeners.take(f"C4:11:22:33:{company >> 8:02X}:{company & 255:02X}", -60, {company: bytes(24)}, {}, heard)
     assert len(set(heard.strangers)) <= 2
 
 
