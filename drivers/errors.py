@@ -43,6 +43,12 @@ class BadAnswer(DeviceError, ValueError):
     quality = BAD_ANSWER
 
 
+class NotWritable(DriverError, ValueError):
+    """A point or a value that cannot be written; nothing was sent."""
+
+    exit_code = 65  # EX_DATAERR
+
+
 class ValueRefused(DriverError, ValueError):
     """A value cannot be written to a point: none of its type, out of its range, or between the steps of its scale."""
 
