@@ -13,18 +13,12 @@ from drivers.base import Driver, Read, Sink
 from drivers.errors import BadAnswer, BusError, DeviceError, ExceptionAnswer, NoAnswer
 from ext import BAD_ANSWER, EXCEPTION, GOOD, NO_ANSWER, Value, unpack
 from gateway import series
+from gateway.bus import REOPEN_MAX_S, SETTLED_MS, BusTask
 from gateway.health import DEAD_SHARE, PROBE_MAX_MS, State
-from gateway.poller import (
-    REOPEN_MAX_S,
-    SETTLED_MS,
-    SILENT_DEFAULT_MS,
-    SILENT_PERIODS,
-    BusTask,
-    ListeningTask,
-    PollingTask,
-    bus_task,
-)
+from gateway.listener import SILENT_DEFAULT_MS, SILENT_PERIODS, ListeningTask
+from gateway.poller import PollingTask, bus_task
 from gateway.recorder import Recorder
+from gateway.turns import Turns
 from tests.gateway.support import Asked, Heard, VirtualLoop, bus, device, make, virtually
 
 ONE = bus() + device("d", "p")
@@ -48,6 +42,13 @@ class Scene:
     def bus(self) -> BusTask:
         """The first bus."""
         return self.tasks[0]
+
+    @property
+    def turns(self) -> Turns:
+        """Of the first bus, which is asked."""
+        assert isinstance(self.bus, PollingTask)
+        assert self.bus.turns is not None
+        return self.bus.turns
 
     def _heard(self, name: str) -> None:
         for task in self.tasks:
@@ -109,8 +110,7 @@ def test_devices_are_asked_at_their_period(tmp_path: Path) -> None:
         assert 599 <= asked.count("fast") <= 601
         assert 59 <= asked.count("slow") <= 61
         assert scene.bus.health["fast"].state is State.ONLINE
-        assert isinstance(scene.bus, PollingTask)
-        assert scene.bus.schedule.missed == 0
+        assert scene.turns.schedule.missed == 0
         assert drivers[0].closed == 1
 
     virtually(play)
@@ -131,7 +131,7 @@ def test_a_dead_device_takes_a_twentieth_of_the_bus_and_the_others_keep_their_pe
         assert health["dead"].state is State.OFFLINE
         assert (health["dead"].failures * timeout) / seconds <= 1 / DEAD_SHARE
         assert health["dead"].failures >= seconds * 1000 / PROBE_MAX_MS
-        assert health["dead"].skipped > 500
+        assert scene.turns.schedule.passed["dead"] > 500
         for name in ("a", "c"):
             assert health[name].answers >= seconds - 2
             assert health[name].state is State.ONLINE
@@ -223,7 +223,7 @@ def test_an_exception_answer_is_a_sign_of_life(tmp_path: Path) -> None:
             found = scene.samples("d/p")
             assert found == [(None, EXCEPTION)] * len(found)
             health = scene.bus.health["d"]
-            assert (health.state, health.skipped) == (State.ONLINE, 0)
+            assert (health.state, scene.turns.schedule.passed["d"]) == (State.ONLINE, 0)
             assert health.errors == {"ExceptionAnswer": len(found)}
             assert len(found) >= 10
             assert "illegal data address" in health.last_error
