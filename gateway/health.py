@@ -16,6 +16,8 @@ PROBE_MIN_MS = 1_000
 """A refusal that takes no time is not asked for again and again."""
 PROBE_MAX_MS = 60_000
 """A device that is back is noticed within this, or within twenty times its timeout where that is longer."""
+TRUSTED_AFTER = 10
+"""Answers in a row before a device that failed goes with the others again."""
 SLOW_PART = 2
 """A device that needs more than half of its timeout to answer is slow: the others go first."""
 
@@ -33,8 +35,8 @@ class State(StrEnum):
 class Health:
     """Counts what a device did; logs once when it goes and once when it is back. Times are boot ms.
 
-    Bus time lost to it is owed to the others, and paid off by a twentieth of the time that passes: until then they go
-    first, and who owes more than it takes to be found gone is let rest.
+    A device that failed is doubted until it has answered often enough: the others go first. The bus time lost to it is
+    owed, and paid off by a twentieth of the time that passes; one that owes much is let rest.
     """
 
     device: str
@@ -53,6 +55,7 @@ class Health:
     rest_until: int = 0
     told: bool = False
     """That it is gone is in the log."""
+    _doubts: int = 0
     _probe_wait: int = 0
     _owed: int = 0
     _owed_at: int = 0
@@ -61,6 +64,7 @@ class Health:
         """The device said something usable, or answered with an exception."""
         self.answers += 1
         self.in_a_row = 0
+        self._doubts = max(self._doubts - 1, 0)
         self.heard_at = now
         self.slow = slow
         if self._probe_wait and self.state is State.ONLINE and now - self.since > PROBE_MAX_MS:
@@ -80,6 +84,7 @@ class Health:
         self.failures += 1
         self.in_a_row += 1
         self.timeout = cost
+        self._doubts = TRUSTED_AFTER
         self.complained(error)
         if self.state is State.OFFLINE or self.in_a_row >= OFFLINE_AFTER:
             self._probe_wait = min(max(2 * self._probe_wait, cost * DEAD_SHARE, PROBE_MIN_MS), PROBE_MAX_MS)
@@ -105,22 +110,15 @@ class Health:
         """How it stands with the others on its bus."""
         if self.state is State.OFFLINE or now < self.rest_until:
             return Standing.ABSENT
-        if self.slow or self.state is State.SUSPECT or self.owed(now):
+        if self.slow or self._doubts:
             return Standing.DOUBTED
         return Standing.TRUSTED
 
-    def owed(self, now: int) -> int:
-        """Bus time in ms that was lost to it and is not paid off."""
-        if self._owed:
-            paid = (now - self._owed_at) // DEAD_SHARE
-            self._owed = max(self._owed - paid, 0)
-            self._owed_at += paid * DEAD_SHARE
-        return self._owed
-
     def _owe(self, now: int, cost: int) -> None:
-        owed = self.owed(now) + cost
-        self._owed, self._owed_at = owed, now
-        self.rest_until = now + max(owed - OFFLINE_AFTER * cost, 0) * DEAD_SHARE
+        """A device is let rest that cost the others more, all in all, than it takes to be found gone."""
+        paid = (now - self._owed_at) // DEAD_SHARE
+        self._owed, self._owed_at = max(self._owed - paid, 0) + cost, now
+        self.rest_until = now + max(self._owed - OFFLINE_AFTER * cost, 0) * DEAD_SHARE
 
     def _become(self, state: State, now: int) -> None:
         if state is not self.state:

@@ -60,7 +60,7 @@ class Schedule:
         self._slots: dict[int, Slot] = {}
         self._number = 0
         self._waiting: list[tuple[int, int]] = []
-        self._due: dict[Standing, list[tuple[int, int]]] = {Standing.TRUSTED: [], Standing.DOUBTED: []}
+        self._due: dict[Standing, list[tuple[int, int, int]]] = {Standing.TRUSTED: [], Standing.DOUBTED: []}
         for read, later in _spread(reads):
             beat = min(read.every, BEAT_MS)
             following = _aligned(now + read.every - beat // 2 + later, beat, phase)
@@ -82,12 +82,15 @@ class Schedule:
         return min(times, default=None)
 
     def first(self, standing: Standing, now: int) -> Slot | None:
-        """The due read of that standing with the earliest deadline; it stays until it is taken or put off."""
+        """The due read of that standing with the earliest deadline, of several the one that has waited longest.
+
+        It stays until it is taken or put off.
+        """
         while self._waiting and self._waiting[0][0] <= now:
             self._place(heapq.heappop(self._waiting)[1], now)
         due = self._due[standing]
         while due:
-            number = due[0][1]
+            number = due[0][2]
             slot = self._slots.get(number)
             if slot is not None and self._stands(slot) in _SERVED_AS[standing]:
                 return slot
@@ -153,13 +156,13 @@ class Schedule:
             self.passed[slot.read.device] += self._rearm(slot, number, now)
         else:
             slot.waits = False
-            heapq.heappush(self._due[stands], (slot.deadline, number))
+            heapq.heappush(self._due[stands], (slot.deadline, slot.served, number))
 
     def _pull(self, slot: Slot) -> int:
         """Take the slot, a first of the due ones, out of them."""
         for due in self._due.values():
-            if due and self._slots.get(due[0][1]) is slot:
-                return heapq.heappop(due)[1]
+            if due and self._slots.get(due[0][2]) is slot:
+                return heapq.heappop(due)[2]
         raise ValueError("only the first of the due reads can be taken")
 
     def _rearm(self, slot: Slot, number: int, now: int) -> int:
