@@ -19,9 +19,8 @@ class Load:
         return self.share > 1
 
     def __str__(self) -> str:
-        if self.too_much:
-            return f"this plan needs {ceil(10 * self.share) / 10:.1f} s of every 1.0 s"
-        return f"{100 * self.share:.0f} % of the bus" if self.known else "load not known"
+        """What is too much, for people; rounded up, so that it is never said to be just enough."""
+        return f"this plan needs {ceil(10 * self.share) / 10:.1f} s of every 1.0 s"
 
 
 def load(driver: Driver) -> Load:
