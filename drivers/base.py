@@ -184,9 +184,9 @@ class AskingDriver(Driver):
         """Boot ms before which `read` must not be asked: a late answer to another could be taken for its own."""
         return 0
 
-    async def write(self, point: str, value: Value) -> None:  # noqa: ARG002 for those that can
-        """Give `point` (full id) that value, once; raises `NotWritable`, `DeviceError` or `BusError`."""
-        raise NotWritable(f"{point}: this driver does not write")
+    async def write(self, point: str, value: Value) -> None:
+        """Write `value` to `point` (full id) and see that the device took it; raises as `ask`, or `NotWritable`."""
+        raise NotWritable(f"{point}: this driver writes nothing (asked for {value!r})")
 
 
 class PolledDriver(AskingDriver):
