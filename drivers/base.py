@@ -163,10 +163,6 @@ class AskingDriver(Driver):
     async def ask(self, read: Read, sink: Sink) -> None:
         """Give `sink` what answers `read`, all at once; raises `DeviceError` (the device) or `BusError` (the bus)."""
 
-    def narrower(self, read: Read, error: DeviceError) -> Sequence[Read]:  # noqa: ARG002 for those that can
-        """Reads that take the place of `read` from now on, now that it failed with `error`; nothing when it stays."""
-        return ()
-
     def cost(self, read: Read) -> float:  # noqa: ARG002 for those that know
         """How long `read` occupies the bus when it is answered as usual, in ms; 0.0 when that is not known."""
         return 0.0
@@ -183,6 +179,10 @@ class AskingDriver(Driver):
     def not_before(self, read: Read) -> int:  # noqa: ARG002 for those that must
         """Boot ms before which `read` must not be asked: a late answer to another could be taken for its own."""
         return 0
+
+    def narrower(self, read: Read, error: DeviceError) -> Sequence[Read]:  # noqa: ARG002 for those that can
+        """Reads that take the place of `read` from now on, now that it failed with `error`; nothing when it stays."""
+        return ()
 
     async def write(self, point: str, value: Value) -> None:
         """Write `value` to `point` (full id) and see that the device took it; raises as `ask`, or `NotWritable`."""
