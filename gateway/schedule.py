@@ -125,7 +125,7 @@ class Schedule:
     def answered(self, read: Read, now: int) -> None:
         """It was asked out of turn."""
         for slot in self._slots.values():
-            if slot.read is read:
+            if slot.read == read:
                 slot.served = now
 
     def replace(self, old: Read, new: Sequence[Read], now: int) -> None:
