@@ -1,4 +1,4 @@
-"""The buses of an installation, played in virtual time."""
+"""The buses of an installation, in virtual or real time; nothing reaches a disk."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -9,6 +9,7 @@ from drivers.errors import DeviceError
 from ext import Value, unpack
 from gateway import series
 from gateway.bus import BusTask
+from gateway.clock import System
 from gateway.listener import ListeningTask
 from gateway.poller import PollingTask, bus_task
 from gateway.recorder import Recorder
@@ -17,15 +18,14 @@ from tests.gateway.support import VirtualLoop
 
 
 class Scene:
-    """The buses of an installation, run in virtual time; nothing reaches a disk."""
+    """The bus tasks of `drivers` by the clock of a virtual loop, or the real one."""
 
-    def __init__(self, loop: VirtualLoop, drivers: Sequence[Driver]) -> None:
-        self.loop = loop
+    def __init__(self, clock: VirtualLoop | System, drivers: Sequence[Driver]) -> None:
         found = [p.point for driver in drivers for v in driver.setup.devices for p in v.points]
         self.points = {point.id: point for point in found}
         self.numbers = {name: number for number, name in enumerate(self.points, 1)}
-        self.recorder = Recorder(loop.boot_ms, series.compile_series(self.points, self.numbers), self.points)
-        self.tasks = [bus_task(driver, self.recorder, loop.boot_ms) for driver in drivers]
+        self.recorder = Recorder(clock.boot_ms, series.compile_series(self.points, self.numbers), self.points)
+        self.tasks = [bus_task(driver, self.recorder, clock.boot_ms) for driver in drivers]
         self.recorder.on_heard = self._heard
         self.recorder.on_failed = self._failed
 
