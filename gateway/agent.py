@@ -97,7 +97,7 @@ class Agent:
         await asyncio.to_thread(self.quirks.load)
         for driver in self.drivers:
             driver.remember(self.quirks)
-        self.buses = [bus_task(driver, self.recorder, self.clock.now) for driver in self.drivers]
+        self.buses = [bus_task(driver, self.recorder, self.clock.now, n) for n, driver in enumerate(self.drivers)]
         self.keeper = self._keeper()
         self.mender = self._mender()
         self.view = StoreView(self.store, self.config.buffer.path, self.clock, self.keeper.disk)

@@ -15,6 +15,7 @@ from gateway.listener import ListeningTask
 from gateway.load import Load, load
 from gateway.pace import Busy
 from gateway.recorder import Recorder
+from gateway.schedule import phase_of
 from gateway.turns import Turn, Turns
 
 log = logging.getLogger(__name__)
@@ -35,8 +36,9 @@ class _Write:
 class PollingTask(BusTask):
     """Asks the devices of a bus, one request at a time."""
 
-    def __init__(self, driver: AskingDriver, recorder: Recorder, now: Callable[[], int]) -> None:
+    def __init__(self, driver: AskingDriver, recorder: Recorder, now: Callable[[], int], phase: int = 0) -> None:
         super().__init__(driver, recorder, now)
+        self.phase = phase
         self.asking = driver
         self.turns: Turns | None = None
         self.load = Load(0, 0.0)
@@ -78,7 +80,7 @@ class PollingTask(BusTask):
     def _begin(self) -> Turns:
         """The plan is made once: what is due when the bus is opened again follows from what was read before."""
         if self.turns is None:
-            self.turns = Turns(self.asking, self.health, self.now())
+            self.turns = Turns(self.asking, self.health, self.now(), self.phase)
             self.load = load(self.asking)
             if self.load.too_much:
                 log.warning("bus %s: %s", self.bus.id, self.load)
@@ -161,10 +163,10 @@ class PollingTask(BusTask):
             self.recorder.fail(read, error.quality)
 
 
-def bus_task(driver: Driver, recorder: Recorder, now: Callable[[], int]) -> BusTask:
-    """The task that fits the driver."""
+def bus_task(driver: Driver, recorder: Recorder, now: Callable[[], int], number: int = 0) -> BusTask:
+    """The task that fits the driver; `number` counts the buses."""
     if isinstance(driver, AskingDriver):
-        return PollingTask(driver, recorder, now)
+        return PollingTask(driver, recorder, now, phase_of(number))
     if isinstance(driver, ListeningDriver):
         return ListeningTask(driver, recorder, now)
     raise TypeError(f"{type(driver).__name__} neither asks nor listens")

@@ -11,6 +11,8 @@ from gateway.pace import Pace
 
 BEAT_MS = 1_000
 """Reads become due on a common beat: what is due together wakes the process once, and leaves the bus one long pause."""
+TOGETHER = 50
+"""So many buses share a beat: more at once would keep each other waiting for over 10 ms."""
 SPREAD = 4
 """Slow reads of one period are spread over a quarter of it: none comes earlier than its period for that."""
 
@@ -41,6 +43,11 @@ class Slot:
     pace: Pace = field(default_factory=Pace)
     served: int = 0
     waits: bool = True
+
+
+def phase_of(bus: int) -> int:
+    """Where the beat of the bus with that number lies, in ms; any number of groups is spread evenly."""
+    return round(bus // TOGETHER * BEAT_MS * (5**0.5 - 1) / 2) % BEAT_MS  # the golden ratio leaves no gap twice as wide
 
 
 def trust(_: str) -> Standing:

@@ -2,14 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from zlib import crc32
 
 from drivers.base import AskingDriver, Read
 from gateway.health import DEAD_SHARE, Health, State
-from gateway.schedule import BEAT_MS, Schedule, Slot, Standing
+from gateway.schedule import Schedule, Slot, Standing
 
-PHASES = 10
-"""Buses beat in so many groups: what one wake-up finds to do stays small, and wake-ups stay few."""
 PROBE_BY_MS = 5_000
 """A probe waits so long for a pause of the bus that it fits into; then it takes the next one."""
 
@@ -41,13 +38,12 @@ class Turns:
     its own whatever they need.
     """
 
-    def __init__(self, driver: AskingDriver, health: Mapping[str, Health], now: int) -> None:
+    def __init__(self, driver: AskingDriver, health: Mapping[str, Health], now: int, phase: int = 0) -> None:
         self._driver = driver
         self._health = health
         self._now = now
         self._gone: set[str] = set()
         self._probe_from = self._claim_from = now
-        phase = crc32(driver.setup.bus.id.encode()) % PHASES * (BEAT_MS // PHASES)
         self.schedule = Schedule(driver.reads(), now, phase=phase, standing=self._standing)
 
     def next(self, now: int) -> Turn | None:

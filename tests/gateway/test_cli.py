@@ -402,6 +402,8 @@ async def test_live_verbs_ask_the_daemon(tmp_path: Path, run_dir: Path) -> None:
         text = well(await ask("status"))
         assert "gw-lone (site-lone)" in text
         assert "light" in text
+        assert "every s" in text
+        assert re.search(r" of [0-9.]+ ", text), "the achieved period of the wanted one"
         assert "a power cut loses at most the last 0.2 s of samples" in text
         assert "wait for the platform" in text
         lines = well(await ask("tail", "-n", "5", "--json", "light/*")).splitlines()

@@ -307,6 +307,7 @@ async def test_status_has_what_the_command_line_shows(tmp_path: Path, run_dir: P
             "id", "state", "since_s", "heard_s", "answers", "failures", "skipped", "last_error", "errors",
             "period",
         }  # fmt: skip
+        assert set(shown["buses"][0]["devices"][0]["period"]) == {"wanted_s", "median_s", "mean_s", "worst_s"}
         assert keys(shown["points"]) == {"id", "value", "unit", "quality", "age_s"}
         assert set(shown["buffer"]) == {
             "path", "stream", "bytes", "limit", "loss_window_s", "error", "salvage", "samples", "committed", "commits",

@@ -1,13 +1,14 @@
 """What is due, and by when: earliest deadline first, no replay, nobody forgotten. Properties, in counted time."""
 
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.base import Read
-from gateway.schedule import BEAT_MS, SPREAD, Schedule, Slot, Standing
+from gateway.schedule import BEAT_MS, SPREAD, TOGETHER, Schedule, Slot, Standing, phase_of
 
 TRUSTED, DOUBTED, ABSENT = Standing.TRUSTED, Standing.DOUBTED, Standing.ABSENT
 
@@ -50,6 +51,14 @@ def test_all_are_asked_at_once_and_then_on_a_common_beat() -> None:
     assert schedule.next_due() == 6_300
     assert [take(schedule, 6_300) for _ in range(3)] == [*reads(1000, 1000), None]
     assert [take(schedule, 7_300) for _ in range(4)] == [*reads(1000, 1000), reads(1, 1, 2000)[2], None]
+
+
+@pytest.mark.parametrize("groups", range(1, 12))
+def test_beats_of_many_buses_are_spread_evenly(groups: int) -> None:
+    beats = sorted({phase_of(bus) for bus in range(groups * TOGETHER)})
+    assert len(beats) == groups
+    gaps = [after - before for before, after in pairwise([*beats, beats[0] + BEAT_MS])]
+    assert max(gaps) <= 2 * BEAT_MS / groups
 
 
 def test_slow_reads_of_one_period_are_spread_and_none_comes_early() -> None:
