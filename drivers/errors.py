@@ -27,6 +27,10 @@ class NoAnswer(DeviceError, TimeoutError):
     quality = NO_ANSWER
 
 
+class NotAsked(NoAnswer):
+    """The question was not put at all, since the answer could not be told from a late one; it costs no bus time."""
+
+
 class ExceptionAnswer(DeviceError):
     """The device answered that it will not: an answer, and a sign of life."""
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from drivers.base import AskingDriver, Driver, ListeningDriver, Read
-from drivers.errors import BusError, DeviceError, DriverError, ExceptionAnswer
+from drivers.errors import BusError, DeviceError, DriverError, ExceptionAnswer, NotAsked
 from ext import Value
 from gateway.bus import BusTask
 from gateway.health import SLOW_PART, Health, State
@@ -145,6 +145,10 @@ class PollingTask(BusTask):
             health.heard(now, slow=SLOW_PART * (now - began) > self.asking.patience(read) > 0)
             if error is not None:
                 health.complained(error)
+            return
+        if isinstance(error, NotAsked):  # which says nothing of the device
+            health.complained(error)
+            self.recorder.fail(read, error.quality)
             return
         was = health.state
         health.failed(now, error, now - began)

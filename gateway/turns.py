@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from drivers.base import AskingDriver, Read
-from gateway.health import DEAD_SHARE, Health, State
+from gateway.health import DEAD_SHARE, PROBE_MIN_MS, Health, State
 from gateway.schedule import Schedule, Slot, Standing
 
 PROBE_BY_MS = 5_000
@@ -73,7 +73,7 @@ class Turns:
         if turn.doubted:
             self._claim_from = now + took * DEAD_SHARE
         if turn.slot is None and not back:
-            self._probe_from = now + took * DEAD_SHARE
+            self._probe_from = now + max(took * DEAD_SHARE, PROBE_MIN_MS)
         if back:
             self.schedule.answered(turn.read, now)
             self.schedule.hasten((health.device,), now)

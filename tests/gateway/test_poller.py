@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 from drivers.base import BusSetup, Driver, Read, Sink
-from drivers.errors import BadAnswer, BusError, DeviceError, DriverError, ExceptionAnswer, NoAnswer, NotWritable
+from drivers.errors import (
+    BadAnswer,
+    BusError,
+    DeviceError,
+    DriverError,
+    ExceptionAnswer,
+    NoAnswer,
+    NotAsked,
+    NotWritable,
+)
 from ext import BAD_ANSWER, EXCEPTION, GOOD, NO_ANSWER, Value, unpack
 from gateway.bus import REOPEN_MAX_S, SETTLED_MS
 from gateway.health import DEAD_SHARE, PROBE_MAX_MS, State
@@ -148,6 +157,27 @@ def test_a_failed_read_is_a_bad_sample_of_every_point(tmp_path: Path, error: Dev
             await asyncio.sleep(0.5)
             assert scene.samples("d/q") == [(None, quality)]
             assert scene.bus.health["d"].errors == {type(error).__name__: 1}
+
+    virtually(play)
+
+
+def test_a_question_that_was_not_put_says_nothing_of_the_device(tmp_path: Path) -> None:
+    async def play(loop: VirtualLoop) -> None:
+        _, (driver,) = make(tmp_path, ONE, Asked)
+
+        async def answer(_: Read) -> bytes:
+            if len(driver.asked) > 1:
+                raise NotAsked("a late answer could pass for its answer")
+            return bytes(2)
+
+        driver.answer = answer
+        scene = Scene(loop, [driver])
+        async with scene.running():
+            await asyncio.sleep(10)
+            found = scene.samples("d/p")
+            assert found == [(0, GOOD)] + [(None, NO_ANSWER)] * (len(found) - 1)
+            assert len(found) >= 9
+            assert (scene.bus.health["d"].state, scene.bus.health["d"].failures) == (State.ONLINE, 0)
 
     virtually(play)
 
