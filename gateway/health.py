@@ -16,7 +16,7 @@ PROBE_MIN_MS = 1_000
 """A refusal that takes no time is not asked for again and again."""
 PROBE_MAX_MS = 60_000
 """A device that is back is noticed within this, or within twenty times its timeout where that is longer."""
-TRUSTED_AFTER = 10
+TRUSTED_AFTER = 20
 """Answers in a row before a device that failed goes with the others again."""
 SLOW_PART = 2
 """A device that needs more than half of its timeout to answer is slow: the others go first."""

@@ -107,10 +107,10 @@ class Turns:
     def _doubted(self, now: int) -> _Doubted | None:
         """The read of a doubted device or the probe that has the earlier deadline."""
         slot, gone = self._first(Standing.DOUBTED, now), self._longest_gone(now)
-        if gone is not None and (slot is None or gone.probe_at + PROBE_BY_MS < slot.deadline):
-            probe = self._driver.probe(gone.device)
-            if probe is not None and self._driver.not_before(probe) <= now:
-                return _Doubted(probe, gone, gone.probe_at + PROBE_BY_MS, None)
+        if gone is not None:
+            probe, by = self._driver.probe(gone.device), max(gone.probe_at, self._probe_from) + PROBE_BY_MS
+            if probe is not None and (slot is None or by < slot.deadline) and self._driver.not_before(probe) <= now:
+                return _Doubted(probe, gone, by, None)
         return None if slot is None else _Doubted(slot.read, self._health[slot.read.device], slot.deadline, slot)
 
     def _longest_gone(self, now: int) -> Health | None:

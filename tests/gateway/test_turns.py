@@ -98,22 +98,22 @@ LINES = pytest.mark.parametrize(("units", "took", "seconds"), [(5, RTU, 3600), (
 
 
 @LINES
-@pytest.mark.parametrize("place", [0, -1], ids=["first", "last"])
-def test_with_one_dead_the_living_keep_their_period(
-    tmp_path: Path, units: int, took: int, seconds: int, place: int
+@pytest.mark.parametrize("places", [(0,), (-1,), (1, -1)], ids=["first", "last", "two"])
+def test_while_some_are_dead_the_living_keep_their_period(
+    tmp_path: Path, units: int, took: int, seconds: int, places: tuple[int, ...]
 ) -> None:
-    dead = f"u{range(units)[place]}"
-    account = play(tmp_path, units, lambda unit, _: silent() if unit == dead else (took, None), seconds, took)
-    living = [f"u{n}" for n in range(units) if f"u{n}" != dead]
+    dead = {f"u{range(units)[place]}" for place in places}
+    account = play(tmp_path, units, lambda unit, _: silent() if unit in dead else (took, None), seconds, took)
+    living = [f"u{n}" for n in range(units) if f"u{n}" not in dead]
     found = account.intervals(*living)
     assert median(found) == PERIOD
     assert abs(fmean(found) - PERIOD) <= 1
-    assert max(found) <= PERIOD + TIMEOUT
+    assert max(found) <= PERIOD + len(dead) * TIMEOUT
     settled = account.intervals(*living, after=10_000)
     assert max(settled) <= PERIOD + 1, "a probe fits into a pause and delays nobody"
     assert account.lost() <= 1 / DEAD_SHARE
     assert account.lost(after=10_000) > 0, "it is asked now and then"
-    assert max(account.intervals(dead)) <= PROBE_MAX_MS + PERIOD
+    assert all(max(account.intervals(one)) <= PROBE_MAX_MS + 2 * PERIOD for one in dead)
 
 
 @LINES
@@ -163,7 +163,7 @@ def test_ten_ill_ones_of_fifty_starve_nobody(tmp_path: Path) -> None:
     found = account.intervals(*(f"u{n}" for n in range(50) if f"u{n}" not in ill), after=60_000)
     assert median(found) == PERIOD
     assert abs(fmean(found) - PERIOD) <= 1
-    assert max(found) <= PERIOD + TIMEOUT
+    assert max(found) <= PERIOD + TIMEOUT + len(ill) * TCP, "the ill ones change places in the order"
 
 
 def test_slow_ones_take_what_the_others_leave(tmp_path: Path) -> None:
