@@ -94,7 +94,7 @@ def silent() -> Outcome:
     return TIMEOUT, NoAnswer("silent")
 
 
-LINES = pytest.mark.parametrize(("units", "took", "seconds"), [(5, RTU, 3600), (50, TCP, 600)], ids=["rtu", "tcp"])
+LINES = pytest.mark.parametrize(("units", "took", "seconds"), [(5, RTU, 3600), (50, TCP, 300)], ids=["rtu", "tcp"])
 
 
 @LINES
@@ -107,7 +107,7 @@ def test_while_some_are_dead_the_living_keep_their_period(
     living = [f"u{n}" for n in range(units) if f"u{n}" not in dead]
     found = account.intervals(*living)
     assert median(found) == PERIOD
-    assert abs(fmean(found) - PERIOD) <= 1
+    assert abs(fmean(found) - PERIOD) <= 3
     assert max(found) <= PERIOD + len(dead) * TIMEOUT
     settled = account.intervals(*living, after=10_000)
     assert max(settled) <= PERIOD + 1, "a probe fits into a pause and delays nobody"
