@@ -17,7 +17,7 @@ SLOW = 10 * 1000 / 300
 METER = 11 * 1000 / 2400
 """ms of 8E1 at 2400 baud."""
 BEGIN = 330 * 1000 / 2400 + 50
-"""EN 13757-2, 5.7.2: a meter begins to answer within 330 bit times and 50 ms."""
+"""EN 13757-2: a meter begins to answer within 330 bit times and 50 ms."""
 
 CASES: dict[str, tuple[type[AskingDriver], str, str, float, float]] = {
     # two commands of 4 bytes, answers of 32 assumed; a quiet second after one that was late
