@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from config import Bus, Device, Point
-from drivers.errors import DeviceError
+from drivers.errors import DeviceError, NotWritable
 from ext import GOOD, Layout, Value
 
 
@@ -163,9 +163,30 @@ class AskingDriver(Driver):
     async def ask(self, read: Read, sink: Sink) -> None:
         """Give `sink` what answers `read`, all at once; raises `DeviceError` (the device) or `BusError` (the bus)."""
 
+    def cost(self, read: Read) -> float:  # noqa: ARG002 for those that know
+        """How long `read` occupies the bus when it is answered as usual, in ms; 0.0 when that is not known."""
+        return 0.0
+
+    def patience(self, read: Read) -> float:  # noqa: ARG002 for those that know
+        """How long `read` occupies the bus when nothing answers, in ms; 0.0 when that is not known."""
+        return 0.0
+
+    def probe(self, device: str) -> Read | None:
+        """The cheapest question that shows whether `device` is there; it may carry no points. None: it has no reads."""
+        reads = [read for read in self.reads() if read.device == device]
+        return min(reads, key=self.cost, default=None)
+
+    def not_before(self, read: Read) -> int:  # noqa: ARG002 for those that must
+        """Boot ms before which `read` must not be asked: a late answer to another could be taken for its own."""
+        return 0
+
     def narrower(self, read: Read, error: DeviceError) -> Sequence[Read]:  # noqa: ARG002 for those that can
         """Reads that take the place of `read` from now on, now that it failed with `error`; nothing when it stays."""
         return ()
+
+    async def write(self, point: str, value: Value) -> None:
+        """Write `value` to `point` (full id) and see that the device took it; raises as `ask`, or `NotWritable`."""
+        raise NotWritable(f"{point}: this driver writes nothing (asked for {value!r})")
 
 
 class PolledDriver(AskingDriver):

@@ -27,6 +27,10 @@ class NoAnswer(DeviceError, TimeoutError):
     quality = NO_ANSWER
 
 
+class NotAsked(NoAnswer):
+    """The question was not put at all, since the answer could not be told from a late one; it costs no bus time."""
+
+
 class ExceptionAnswer(DeviceError):
     """The device answered that it will not: an answer, and a sign of life."""
 
@@ -41,6 +45,12 @@ class BadAnswer(DeviceError, ValueError):
     """What came back is not an answer to the question: wrong unit, function, length or checksum."""
 
     quality = BAD_ANSWER
+
+
+class NotWritable(DriverError, ValueError):
+    """A point or a value that cannot be written; nothing was sent."""
+
+    exit_code = 65  # EX_DATAERR
 
 
 class ValueRefused(DriverError, ValueError):

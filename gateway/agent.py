@@ -20,10 +20,11 @@ from gateway.control import ControlServer
 from gateway.errors import GatewayError
 from gateway.installation import Installation, Keys
 from gateway.keeper import Keeper
+from gateway.listener import ListeningTask
 from gateway.mender import Mender
 from gateway.notify import notify, watchdog_interval
 from gateway.outbox import StoreOutbox
-from gateway.poller import ListeningTask, bus_task
+from gateway.poller import bus_task
 from gateway.quirks import Quirks, beside
 from gateway.recorder import Recorder
 from gateway.sockets import control_socket, status_socket
@@ -96,7 +97,7 @@ class Agent:
         await asyncio.to_thread(self.quirks.load)
         for driver in self.drivers:
             driver.remember(self.quirks)
-        self.buses = [bus_task(driver, self.recorder, self.clock.now) for driver in self.drivers]
+        self.buses = [bus_task(driver, self.recorder, self.clock.now, n) for n, driver in enumerate(self.drivers)]
         self.keeper = self._keeper()
         self.mender = self._mender()
         self.view = StoreView(self.store, self.config.buffer.path, self.clock, self.keeper.disk)

@@ -1,6 +1,7 @@
 """What `lamppost status` shows: the daemon's state as one JSON object (docs/cli-json.md)."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import asdict
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,10 @@ from buffer.stock import Oldest
 from ext import Value
 from ext.quality import describe
 from gateway import VERSION
+from gateway.bus import BusTask
 from gateway.clock import AgentClock
-from gateway.poller import BusTask, PollingTask
+from gateway.poller import PollingTask
+from gateway.schedule import Slot
 from gateway.stored import Stored
 
 if TYPE_CHECKING:
@@ -55,12 +58,16 @@ async def status(agent: "Agent") -> dict[str, Any]:
 
 def _bus(agent: "Agent", bus: BusTask) -> dict[str, Any]:
     now = agent.clock.now()
+    turns = bus.turns if isinstance(bus, PollingTask) else None
+    paces = {} if turns is None else _paces(turns.schedule.slots)
     return {
         "id": bus.bus.id,
         "driver": bus.bus.driver,
         "up": bus.up,
         "error": bus.error,
-        "missed": bus.schedule.missed if isinstance(bus, PollingTask) else None,
+        "missed": None if turns is None else turns.schedule.missed,
+        "planned": _planned(bus),
+        "busy": round(bus.busy.share(now), 3) if isinstance(bus, PollingTask) else None,
         "devices": [
             {
                 "id": health.device,
@@ -69,12 +76,38 @@ def _bus(agent: "Agent", bus: BusTask) -> dict[str, Any]:
                 "heard_s": None if health.heard_at is None else (now - health.heard_at) / 1000,
                 "answers": health.answers,
                 "failures": health.failures,
-                "skipped": health.skipped,
+                "skipped": 0 if turns is None else turns.schedule.passed[health.device],
+                "period": paces.get(health.device),
                 "last_error": health.last_error,
                 "errors": health.errors,
             }
             for health in bus.health.values()
         ],
+    }
+
+
+def _planned(bus: BusTask) -> float | None:
+    """The part of the bus's time that its plan takes; None when no cost is known."""
+    return round(bus.load.share, 3) if isinstance(bus, PollingTask) and bus.load.known else None
+
+
+def _paces(slots: Iterable[Slot]) -> dict[str, dict[str, float | None]]:
+    """The wanted period of each device and what came of it lately, by its most frequent read; seconds."""
+    fastest: dict[str, Slot] = {}
+    for slot in slots:
+        known = fastest.setdefault(slot.read.device, slot)
+        if slot.read.every < known.read.every:
+            fastest[slot.read.device] = slot
+    return {device: _pace(slot) for device, slot in fastest.items()}
+
+
+def _pace(slot: Slot) -> dict[str, float | None]:
+    found = slot.pace.achieved()
+    return {
+        "wanted_s": slot.read.every / 1000,
+        "median_s": None if found is None else found.median / 1000,
+        "mean_s": None if found is None else round(found.mean) / 1000,
+        "worst_s": None if found is None else found.worst / 1000,
     }
 
 

@@ -23,7 +23,9 @@ class _Device(Framed):
 
     def __init__(self, setup: DeviceSetup, problems: Problems) -> None:
         super().__init__(setup, problems)
-        self.send = cast("FrameQueryDevice", setup.options).send
+        options = cast("FrameQueryDevice", setup.options)
+        self.send = options.send
+        self.usual = options.size or options.max_size // 2
         every = setup.device.every or DEFAULT_EVERY
         self._every = {p.point.id: p.point.every or every for p in setup.points}
 
@@ -94,6 +96,15 @@ class FrameQueryDriver(PolledDriver):
         frame = await self._port.ask(device.send, lambda data: device.answer(framer, data), self._options.timeout)
         self._late = False
         return frame
+
+    def cost(self, read: Read) -> float:
+        """Of the question and the frame, or half the longest where its length is not fixed."""
+        device = self._devices[read.device]
+        return (len(device.send) + device.usual) * self._options.byte_ms
+
+    def patience(self, read: Read) -> float:
+        """The question, the time for an answer, and the quiet that follows a late one."""
+        return len(self._devices[read.device].send) * self._options.byte_ms + 2 * self._options.timeout
 
     def replay(self, recording: str, sink: Sink) -> None:
         """Answers of the first device in hex, in pieces, one a line; # begins a comment line."""

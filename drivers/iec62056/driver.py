@@ -22,6 +22,10 @@ EVERY = 900_000  # ms, where the configuration does not say: a readout wakes bat
 SILENCE_MS = 1500
 REACTION_MS = 200
 
+USUAL_READOUT = 1000  # bytes: meters send between 200 and, with the values of 15 months, 9000
+USUAL_NAME = 20  # bytes of an identification
+USUAL_BAUD = 4800  # what most meters of mode C go on at
+
 _CONTROL = {"<STX>": "\x02", "<ETX>": "\x03", "<ACK>": "\x06", "<CR>": "\r", "<LF>": "\n"}
 _NAMED = re.compile("|".join(_CONTROL))
 
@@ -91,6 +95,19 @@ class Iec62056Driver(AskingDriver):
     async def ask(self, read: Read, sink: Sink) -> None:
         """Read one meter out; raises `NoAnswer`, `BadAnswer`, `BusError`."""
         self._tell(read.device, await self._readout(self._devices[read.device]), sink)
+
+    def cost(self, read: Read) -> float:
+        """Of a readout of the usual length, at the usual rate where the meter may choose one."""
+        device = self._devices[read.device]
+        byte_ms, fast_ms = self._options.byte_ms, self._options.byte_ms
+        if device.mode != "A":
+            fast_ms *= self._options.baud / min(USUAL_BAUD, self._options.max_baud)
+        start = len(request(device.address)) + USUAL_NAME + len(acknowledgement("0"))
+        return start * byte_ms + USUAL_READOUT * fast_ms + 2 * REACTION_MS
+
+    def patience(self, read: Read) -> float:
+        """The request and the silence after it."""
+        return len(request(self._devices[read.device].address)) * self._options.byte_ms + SILENCE_MS
 
     def replay(self, recording: str, sink: Sink) -> None:
         """The lines that a meter sends, with <STX>, <ETX> and <hh> for bytes; `@device` names who sends them."""

@@ -10,7 +10,7 @@ from config.units import MINUTE, format_duration
 from drivers.base import AskingDriver, BusSetup, DeviceSetup, Options, PointSetup, Read, Sink
 from drivers.errors import BadAnswer, DeviceError, SetupError
 from drivers.mbus.frames import SELECTED, Damage, Frame, Framer
-from drivers.mbus.master import ONLY_METER, Master, Target
+from drivers.mbus.master import MAX_TELEGRAMS, ONLY_METER, Master, Target
 from drivers.mbus.options import MbusBus, MbusDevice, MbusPoint
 from drivers.mbus.points import Wanted
 from drivers.mbus.telegram import Telegram, about, parse
@@ -74,6 +74,15 @@ class MbusDriver(AskingDriver):
         meter = self._meters[read.device]
         telegrams = await self._master.read(meter.target, meter.telegrams)
         meter.give(telegrams, read.values, sink)
+
+    def cost(self, read: Read) -> float:
+        """Of one telegram of the usual length, or of as many as the meter is said to have."""
+        meter = self._meters[read.device]
+        return self._master.usual_ms(meter.target, meter.telegrams if meter.telegrams < MAX_TELEGRAMS else 1)
+
+    def patience(self, read: Read) -> float:
+        """All tries to reach the meter."""
+        return self._master.longest_ms(self._meters[read.device].target)
 
     def replay(self, recording: str, sink: Sink) -> None:
         """Bytes in hex, a line as it pleases, requests and answers; # begins a comment line."""

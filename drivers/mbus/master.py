@@ -13,6 +13,7 @@ ANSWER_BITS, ANSWER_MS = 330, 50  # a meter begins to answer within these (EN 13
 QUIET_BITS = 33  # the line rests that long before a request is repeated (EN 13757-2)
 TRIES = 3  # a request and two repetitions (EN 13757-2)
 MAX_TELEGRAMS = 32  # of one answer: 8 kB; meters with long memories have a dozen
+USUAL_ANSWER = 128  # bytes: meters send between 40 and the most that a frame holds, which is twice this
 ONLY_METER = 254  # the one meter on the line answers to it (EN 13757-2)
 
 _SLOWER = 1.5  # meters may rest between the bytes of an answer, and converters pass it on in pieces
@@ -63,6 +64,17 @@ class Master:
         self._bit_ms = 1000 / baud
         self._latency_ms = latency_ms
 
+    def usual_ms(self, target: Target, telegrams: int) -> float:
+        """How long reading so many telegrams takes as a rule: the meter begins halfway to its limit."""
+        begin_ms = (ANSWER_BITS * self._bit_ms + ANSWER_MS) / 2
+        size = len(_reaching(target).encode()) + 1 + telegrams * (len(Frame(REQ_UD2, 0).encode()) + USUAL_ANSWER)
+        return size * BITS_PER_BYTE * self._bit_ms + (1 + telegrams) * begin_ms
+
+    def longest_ms(self, target: Target) -> float:
+        """How long it takes to learn that nothing answers."""
+        sending_ms = len(_reaching(target).encode()) * BITS_PER_BYTE * self._bit_ms
+        return TRIES * (sending_ms + self._begin_ms) + (TRIES - 1) * QUIET_BITS * self._bit_ms
+
     async def read(self, target: Target, most: int = MAX_TELEGRAMS) -> tuple[Telegram, ...]:
         """The telegrams of one read-out in their order, all of them or the first `most`.
 
@@ -79,8 +91,7 @@ class Master:
 
     async def reach(self, target: Target, tries: int = TRIES) -> None:
         """Select the meter, or reset its link layer so that it begins with its first telegram."""
-        request = target.selection() if target.address is None else Frame(SND_NKE, target.address)
-        await self._ask(request, lambda found: isinstance(found, Ack), tries)
+        await self._ask(_reaching(target), lambda found: isinstance(found, Ack), tries)
 
     async def request(self, target: Target, *, again: bool = False, tries: int = TRIES) -> Telegram:
         """One telegram: the first after `reach`, then by turns with `again` and without. Raises as `read` does."""
@@ -89,6 +100,11 @@ class Master:
         frame = await self._ask(Frame(control, address), _answer_of(address), tries)
         assert isinstance(frame, Frame)  # noqa: S101 - `_answer_of` wants nothing else
         return parse(frame.data)
+
+    @property
+    def _begin_ms(self) -> float:
+        """How long a meter and what lies between may take to begin an answer."""
+        return ANSWER_BITS * self._bit_ms + ANSWER_MS + self._latency_ms
 
     async def _ask(self, request: Frame, wanted: Wanted, tries: int) -> Ack | Frame:
         for _ in range(tries - 1):
@@ -102,7 +118,7 @@ class Master:
         """Once: little time to begin an answer, more to end it. Raises `NoAnswer` or `BadAnswer`."""
         raw = request.encode()
         exchange, loop = Exchange(raw, wanted), asyncio.get_running_loop()
-        begin_ms = ANSWER_BITS * self._bit_ms + ANSWER_MS + self._latency_ms
+        begin_ms = self._begin_ms
         whole_ms = begin_ms + MAX_FRAME * BITS_PER_BYTE * self._bit_ms * _SLOWER
         sending_ms = len(raw) * BITS_PER_BYTE * self._bit_ms
 
@@ -123,6 +139,11 @@ class Master:
         if exchange.damage is not None:
             raise BadAnswer(f"M-Bus: {exchange.damage}")
         raise NoAnswer(f"no answer within {begin_ms:.0f} ms")
+
+
+def _reaching(target: Target) -> Frame:
+    """What is sent first: the selection, or the reset of the link layer."""
+    return target.selection() if target.address is None else Frame(SND_NKE, target.address)
 
 
 def _answer_of(address: int) -> Wanted:

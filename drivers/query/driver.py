@@ -17,6 +17,7 @@ from drivers.port import Port
 from drivers.query.options import MAX_WAIT, QueryBus, QueryDevice, Step
 
 MAX_ASK_S = 50  # for all steps: a bus that makes no progress for a minute counts as stuck
+USUAL_ANSWER = 32  # bytes: a line with a handful of numbers
 DEFAULT_EVERY = MINUTE  # ms, where the configuration does not say: sensors that are woken up live on batteries
 
 
@@ -125,6 +126,16 @@ class QueryDriver(AskingDriver):
         except TimeoutError:
             raise NoAnswer(f"no end of it within {MAX_ASK_S} s") from None
         sink.values(device.id, present(device.points(read), fields))
+
+    def cost(self, read: Read) -> float:
+        """Of all steps and the waits between them, with answers of the usual length."""
+        steps = self._devices[read.device].steps
+        return sum((len(step.send) + USUAL_ANSWER) * self._options.byte_ms + step.wait_ms for step in steps)
+
+    def patience(self, read: Read) -> float:
+        """The first step, and the quiet that follows a late answer."""
+        first = self._devices[read.device].steps[0]
+        return len(first.send) * self._options.byte_ms + 2 * self._options.timeout
 
     async def _steps(self, device: _Device) -> Fields:
         """The fields of all answers."""

@@ -11,37 +11,64 @@ if TYPE_CHECKING:
     from gateway.installation import Installation
 
 EX_CONFIG = 78
+REMEDY = "longer periods (every), a faster line, or fewer devices on this bus; lamppost check --force only warns"
 
 
 @click.command("check")
 @config_option
 @json_option
+@click.option("--force", is_flag=True, help="Only warn of a bus whose plan cannot be met.")
 @click.pass_context
-def command(ctx: click.Context, config: Path, as_json: bool) -> None:
-    """Check the configuration and the keys it names. Nothing is opened; exit code 78 when something is wrong."""
+def command(ctx: click.Context, config: Path, as_json: bool, force: bool) -> None:
+    """Check the configuration, the keys it names, and whether each bus can carry what is asked of it.
+
+    Nothing is opened; exit code 78 when something is wrong.
+    """
     from config import ConfigErrors
     from gateway import installation
     from gateway.errors import SetupFailed
 
     problems: list[dict[str, str]] = []
+    warnings: list[dict[str, str]] = []
     summary: dict[str, object] = {}
     try:
         found = installation.read(config)
         summary = _summary(found)
+        (warnings if force else problems).extend(_overloaded(found))
         installation.keys(found.config)
     except ConfigErrors as errors:
-        problems = [
+        problems += [
             {"file": str(p.file), "path": p.path, "message": p.message, "found": _short(p.found)}
             for p in errors.problems
         ]
     except SetupFailed as error:
         path, _, message = str(error).partition(": ")
-        problems = [{"file": str(config), "path": path, "message": message, "found": "", "remedy": error.remedy}]
-    _report(as_json, problems, summary)
+        problems += [{"file": str(config), "path": path, "message": message, "found": "", "remedy": error.remedy}]
+    _report(as_json, problems, warnings, summary)
     ctx.exit(EX_CONFIG if problems else 0)
 
 
+def _overloaded(found: "Installation") -> list[dict[str, str]]:
+    """Buses that are asked for more than they can carry."""
+    from gateway.load import load
+
+    return [
+        {
+            "file": str(found.config.where(f"buses.{bus}")),
+            "path": f"buses.{bus}",
+            "message": f"{asked} on bus `{bus}`",
+            "found": "",
+            "remedy": REMEDY,
+        }
+        for bus, asked in ((driver.setup.bus.id, load(driver)) for driver in found.drivers)
+        if asked.too_much
+    ]
+
+
 def _summary(found: "Installation") -> dict[str, object]:
+    from gateway.load import load
+
+    loads = [load(driver) for driver in found.drivers]
     return {
         "buses": [
             {
@@ -50,8 +77,9 @@ def _summary(found: "Installation") -> dict[str, object]:
                 "devices": len(driver.setup.devices),
                 "points": sum(len(device.points) for device in driver.setup.devices),
                 "requests": len(driver.reads()),
+                "load": round(asked.share, 4) if asked.known else None,
             }
-            for driver in found.drivers
+            for driver, asked in zip(found.drivers, loads, strict=True)
         ]
     }
 
@@ -61,21 +89,31 @@ def _short(value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _report(as_json: bool, problems: list[dict[str, str]], summary: dict[str, object]) -> None:
+def _report(
+    as_json: bool, problems: list[dict[str, str]], warnings: list[dict[str, str]], summary: dict[str, object]
+) -> None:
     if as_json:
-        print_json({"ok": not problems, "problems": problems} | summary)
+        print_json({"ok": not problems, "problems": problems, "warnings": warnings} | summary)
         return
     for problem in problems:
-        found = f" (found {problem['found']})" if problem["found"] else ""
-        where = ": ".join(filter(None, (problem["file"], problem["path"])))
-        click.echo(plain(f"{where}: {problem['message']}{found}"), err=True)
-        if problem.get("remedy"):
-            click.echo(plain(f"  try: {problem['remedy']}"), err=True)
+        _tell(problem)
+    for warning in warnings:
+        _tell(warning, "warning: ")
     if problems:
         click.echo(f"{len(problems)} problem{'s' if len(problems) > 1 else ''}", err=True)
         return
     for bus in summary["buses"]:  # type: ignore[attr-defined]
+        load = "" if bus["load"] is None else f", {100 * bus['load']:.0f} % of the bus"
         click.echo(
-            f"{bus['id']}: {bus['driver']}, {bus['devices']} devices, {bus['points']} points in {bus['requests']} reads"
+            f"{bus['id']}: {bus['driver']}, {bus['devices']} devices, {bus['points']} points"
+            f" in {bus['requests']} reads{load}"
         )
     click.echo("ok")
+
+
+def _tell(problem: dict[str, str], kind: str = "") -> None:
+    found = f" (found {problem['found']})" if problem["found"] else ""
+    where = ": ".join(filter(None, (problem["file"], problem["path"])))
+    click.echo(plain(f"{kind}{where}: {problem['message']}{found}"), err=True)
+    if problem.get("remedy"):
+        click.echo(plain(f"  try: {problem['remedy']}"), err=True)

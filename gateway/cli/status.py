@@ -43,10 +43,10 @@ def _show(status: dict[str, Any]) -> None:
     devices = [(bus, device) for bus in status["buses"] for device in bus["devices"]]
     print_table(
         "",
-        ("bus", "", "device", "state", "for s>", "heard s>", "answers>", "failures>", "last error"),
+        ("bus", "", "device", "state", "for s>", "heard s>", "every s>", "answers>", "failures>", "last error"),
         [
             (bus["id"], "up" if bus["up"] else f"down: {bus['error']}", d["id"], d["state"], d["since_s"],
-             _seconds(d["heard_s"]), d["answers"], d["failures"], d["last_error"])
+             _seconds(d["heard_s"]), _period(d["period"]), d["answers"], d["failures"], d["last_error"])
             for bus, d in devices
         ],
     )  # fmt: skip
@@ -59,6 +59,14 @@ def _show(status: dict[str, Any]) -> None:
             for p in status["points"]
         ],
     )
+
+
+def _period(period: dict[str, float | None] | None) -> str:
+    """The achieved period of the wanted one."""
+    if period is None:
+        return ""
+    median = period["median_s"]
+    return f"{'-' if median is None else f'{median:.2f}'} of {period['wanted_s']:g}"
 
 
 def _link(uplink: dict[str, Any] | None) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
@@ -105,9 +106,43 @@ def test_check_counts_what_there_is(config: Path) -> None:
     assert "panel: modbus, 1 devices, 2 points in 1 reads" in well(run("check", "-c", config))
     found = json.loads(well(run("check", "-c", config, "--json")))
     assert found == {
-        "ok": True, "problems": [],
-        "buses": [{"id": "panel", "driver": "modbus", "devices": 1, "points": 2, "requests": 1}],
+        "ok": True, "problems": [], "warnings": [],
+        "buses": [
+            {"id": "panel", "driver": "modbus", "devices": 1, "points": 2, "requests": 1, "load": ANY},
+        ],
     }  # fmt: skip
+
+
+METERS = """
+[buses.meters]
+driver = "mbus"
+port = "/dev/null"
+baud = 300
+""" + "".join(
+    f"""
+[devices.m{n}]
+bus = "meters"
+address = {n}
+every = "60s"
+supply = "mains"
+points.energy = {{ quantity = "energy", unit = "kWh" }}
+"""
+    for n in range(1, 13)
+)
+"""Twelve: 139 bytes of 11 bits and twice half of (330 bits + 50 ms) are 6.2 s each at 300 baud, 0.8 s at 2400."""
+
+
+def test_check_refuses_a_plan_that_a_bus_cannot_carry_unless_forced(config: Path) -> None:
+    config.write_text(GOOD + METERS)
+    text = failed(run("check", "-c", config), EX_CONFIG)
+    assert f"{config}: buses.meters: this plan needs 1.3 s of every 1.0 s on bus `meters`" in text
+    assert "--force" in text
+    forced = run("check", "-c", config, "--force")
+    assert "meters: mbus, 12 devices, 12 points in 12 reads, 125 % of the bus" in well(forced)
+    assert "warning: " in forced.stderr
+    assert len(json.loads(well(run("check", "-c", config, "--force", "--json")))["warnings"]) == 1
+    config.write_text(GOOD + METERS.replace("300", "2400"))
+    assert "in 12 reads, 16 % of the bus" in well(run("check", "-c", config))
 
 
 def test_check_tells_every_problem_at_once_with_file_path_and_what_was_found(config: Path) -> None:
@@ -367,6 +402,8 @@ async def test_live_verbs_ask_the_daemon(tmp_path: Path, run_dir: Path) -> None:
         text = well(await ask("status"))
         assert "gw-lone (site-lone)" in text
         assert "light" in text
+        assert "every s" in text
+        assert re.search(r" of [0-9.]+ ", text), "the achieved period of the wanted one"
         assert "a power cut loses at most the last 0.2 s of samples" in text
         assert "wait for the platform" in text
         lines = well(await ask("tail", "-n", "5", "--json", "light/*")).splitlines()

@@ -302,10 +302,12 @@ async def test_status_has_what_the_command_line_shows(tmp_path: Path, run_dir: P
             "gateway", "site", "version", "boot", "utc_ms", "clock", "clock_from", "stuck", "buses", "points",
             "strangers", "buffer", "uplink",
         }  # fmt: skip
-        assert keys(shown["buses"]) == {"id", "driver", "up", "error", "missed", "devices"}
+        assert keys(shown["buses"]) == {"id", "driver", "up", "error", "missed", "planned", "busy", "devices"}
         assert keys(shown["buses"][0]["devices"]) == {
             "id", "state", "since_s", "heard_s", "answers", "failures", "skipped", "last_error", "errors",
+            "period",
         }  # fmt: skip
+        assert set(shown["buses"][0]["devices"][0]["period"]) == {"wanted_s", "median_s", "mean_s", "worst_s"}
         assert keys(shown["points"]) == {"id", "value", "unit", "quality", "age_s"}
         assert set(shown["buffer"]) == {
             "path", "stream", "bytes", "limit", "loss_window_s", "error", "salvage", "samples", "committed", "commits",

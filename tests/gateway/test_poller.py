@@ -2,81 +2,34 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from drivers.base import Driver, Read, Sink
-from drivers.errors import BadAnswer, BusError, DeviceError, ExceptionAnswer, NoAnswer
-from ext import BAD_ANSWER, EXCEPTION, GOOD, NO_ANSWER, Value, unpack
-from gateway import series
-from gateway.health import DEAD_SHARE, PROBE_MAX_MS, State
-from gateway.poller import (
-    REOPEN_MAX_S,
-    SETTLED_MS,
-    SILENT_DEFAULT_MS,
-    SILENT_PERIODS,
-    BusTask,
-    ListeningTask,
-    PollingTask,
-    bus_task,
+from drivers.base import BusSetup, Driver, Read, Sink
+from drivers.errors import (
+    BadAnswer,
+    BusError,
+    DeviceError,
+    DriverError,
+    ExceptionAnswer,
+    NoAnswer,
+    NotAsked,
+    NotWritable,
 )
+from ext import BAD_ANSWER, EXCEPTION, GOOD, NO_ANSWER, Value, unpack
+from gateway.bus import REOPEN_MAX_S, SETTLED_MS
+from gateway.health import DEAD_SHARE, PROBE_MAX_MS, State
+from gateway.listener import SILENT_DEFAULT_MS, SILENT_PERIODS
+from gateway.poller import MAX_WRITES, PollingTask, bus_task
 from gateway.recorder import Recorder
+from tests.gateway.scene import Scene
 from tests.gateway.support import Asked, Heard, VirtualLoop, bus, device, make, virtually
 
 ONE = bus() + device("d", "p")
 THREE = bus() + device("a", "p") + device("dead", "p") + device("c", "p")
-
-
-class Scene:
-    """The buses of an installation, run in virtual time; nothing reaches a disk."""
-
-    def __init__(self, loop: VirtualLoop, drivers: Sequence[Driver]) -> None:
-        self.loop = loop
-        found = [p.point for driver in drivers for v in driver.setup.devices for p in v.points]
-        self.points = {point.id: point for point in found}
-        self.numbers = {name: number for number, name in enumerate(self.points, 1)}
-        self.recorder = Recorder(loop.boot_ms, series.compile_series(self.points, self.numbers), self.points)
-        self.tasks = [bus_task(driver, self.recorder, loop.boot_ms) for driver in drivers]
-        self.recorder.on_heard = self._heard
-        self.recorder.on_failed = self._failed
-
-    @property
-    def bus(self) -> BusTask:
-        """The first bus."""
-        return self.tasks[0]
-
-    def _heard(self, name: str) -> None:
-        for task in self.tasks:
-            if isinstance(task, ListeningTask) and name in task.health:
-                task.heard(name)
-
-    def _failed(self, name: str, error: DeviceError) -> None:
-        for task in self.tasks:
-            if isinstance(task, ListeningTask) and name in task.health:
-                task.failed(name, error)
-
-    def samples(self, point: str) -> list[tuple[Value, int]]:
-        """(value, quality) recorded of a point since the last time."""
-        found = [sample for part in self.recorder.commit() for sample in unpack([part.data])]
-        for priority in ("critical", "normal", "bulk"):
-            self.recorder.seal(priority)
-        return [(value, quality) for number, _, value, quality in found if number == self.numbers[point]]
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """All bus tasks, cancelled at the end."""
-        work = [asyncio.ensure_future(task.run()) for task in self.tasks]
-        try:
-            yield
-            assert not any(task.done() for task in work), "a bus task ended"
-        finally:
-            for task in work:
-                task.cancel()
-            await asyncio.wait(work)
 
 
 def told(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -109,8 +62,7 @@ def test_devices_are_asked_at_their_period(tmp_path: Path) -> None:
         assert 599 <= asked.count("fast") <= 601
         assert 59 <= asked.count("slow") <= 61
         assert scene.bus.health["fast"].state is State.ONLINE
-        assert isinstance(scene.bus, PollingTask)
-        assert scene.bus.schedule.missed == 0
+        assert scene.turns.schedule.missed == 0
         assert drivers[0].closed == 1
 
     virtually(play)
@@ -131,7 +83,7 @@ def test_a_dead_device_takes_a_twentieth_of_the_bus_and_the_others_keep_their_pe
         assert health["dead"].state is State.OFFLINE
         assert (health["dead"].failures * timeout) / seconds <= 1 / DEAD_SHARE
         assert health["dead"].failures >= seconds * 1000 / PROBE_MAX_MS
-        assert health["dead"].skipped > 500
+        assert scene.turns.schedule.passed["dead"] > 500
         for name in ("a", "c"):
             assert health[name].answers >= seconds - 2
             assert health[name].state is State.ONLINE
@@ -209,6 +161,27 @@ def test_a_failed_read_is_a_bad_sample_of_every_point(tmp_path: Path, error: Dev
     virtually(play)
 
 
+def test_a_question_that_was_not_put_says_nothing_of_the_device(tmp_path: Path) -> None:
+    async def play(loop: VirtualLoop) -> None:
+        _, (driver,) = make(tmp_path, ONE, Asked)
+
+        async def answer(_: Read) -> bytes:
+            if len(driver.asked) > 1:
+                raise NotAsked("a late answer could pass for its answer")
+            return bytes(2)
+
+        driver.answer = answer
+        scene = Scene(loop, [driver])
+        async with scene.running():
+            await asyncio.sleep(10)
+            found = scene.samples("d/p")
+            assert found == [(0, GOOD)] + [(None, NO_ANSWER)] * (len(found) - 1)
+            assert len(found) >= 9
+            assert (scene.bus.health["d"].state, scene.bus.health["d"].failures) == (State.ONLINE, 0)
+
+    virtually(play)
+
+
 def test_an_exception_answer_is_a_sign_of_life(tmp_path: Path) -> None:
     async def play(loop: VirtualLoop) -> None:
         _, (driver,) = make(tmp_path, ONE, Asked)
@@ -223,7 +196,7 @@ def test_an_exception_answer_is_a_sign_of_life(tmp_path: Path) -> None:
             found = scene.samples("d/p")
             assert found == [(None, EXCEPTION)] * len(found)
             health = scene.bus.health["d"]
-            assert (health.state, health.skipped) == (State.ONLINE, 0)
+            assert (health.state, scene.turns.schedule.passed["d"]) == (State.ONLINE, 0)
             assert health.errors == {"ExceptionAnswer": len(found)}
             assert len(found) >= 10
             assert "illegal data address" in health.last_error
@@ -259,6 +232,110 @@ def test_only_the_point_that_the_device_refuses_suffers(tmp_path: Path) -> None:
             samples = [(value, quality) for n, _, value, quality in packed if n == number]
             assert samples == [expected] * len(samples)
             assert len(samples) >= 9
+
+    virtually(play)
+
+
+# Writes ---------------------------------------------------------------------------------------------------------------
+
+
+class Written(Asked):
+    """Takes writes, each in 10 ms."""
+
+    def __init__(self, setup: BusSetup) -> None:
+        super().__init__(setup)
+        self.order: list[str] = []
+        self.fault: DriverError | None = None
+
+    async def read(self, read: Read) -> bytes:
+        self.order.append(read.device)
+        await asyncio.sleep(0.1)
+        return bytes(2)
+
+    async def write(self, point: str, value: Value) -> None:
+        await asyncio.sleep(0.01)
+        self.order.append(f"{point}={value!r}")
+        if self.fault is not None:
+            raise self.fault
+
+
+def polling(scene: Scene) -> PollingTask:
+    """The first bus."""
+    assert isinstance(scene.bus, PollingTask)
+    return scene.bus
+
+
+def test_a_write_is_the_next_thing_on_the_bus(tmp_path: Path) -> None:
+    async def play(loop: VirtualLoop) -> None:
+        _, (driver,) = make(tmp_path, bus() + "".join(device(f"u{n}", "p") for n in range(5)), Written)
+        scene = Scene(loop, [driver])
+        async with scene.running():
+            await asyncio.sleep(0.05)  # u0 is under way, four others are due
+            began = loop.time()
+            await asyncio.gather(polling(scene).write("u3/p", 1), polling(scene).write("u3/p", 2))
+            assert driver.order[:3] == ["u0", "u3/p=1", "u3/p=2"]
+            assert loop.time() - began < 0.08
+            await asyncio.sleep(0.72)  # all are done, and nothing is due for a while
+            began = loop.time()
+            await polling(scene).write("u4/p", 3)
+            assert loop.time() - began < 0.02, "a sleeping bus is woken up"
+            driver.order.clear()
+            await asyncio.sleep(10)
+            assert 49 <= len(driver.order) <= 51
+
+    virtually(play)
+
+
+@pytest.mark.parametrize("fault", [NoAnswer("silent"), NotWritable("an input")], ids=["device", "point"])
+def test_a_write_that_fails_tells_who_waits_and_nobody_else(tmp_path: Path, fault: DriverError) -> None:
+    async def play(loop: VirtualLoop) -> None:
+        _, (driver,) = make(tmp_path, bus() + device("u0", "p"), Written)
+        driver.fault = fault
+        scene = Scene(loop, [driver])
+        async with scene.running():
+            await asyncio.sleep(0.5)
+            with pytest.raises(type(fault), match=str(fault)):
+                await polling(scene).write("u0/p", 1)
+            await asyncio.sleep(5)
+            assert scene.bus.up
+            assert scene.bus.health["u0"].answers >= 5
+
+    virtually(play)
+
+
+def test_who_waits_for_a_write_is_told_when_the_bus_goes(tmp_path: Path) -> None:
+    async def play(loop: VirtualLoop) -> None:
+        _, (driver,) = make(tmp_path, bus() + device("u0", "p"), Written)
+        scene = Scene(loop, [driver])
+        with pytest.raises(BusError, match="bus b is down: not open yet"):
+            await polling(scene).write("u0/p", 0)
+        async with scene.running():
+            await asyncio.sleep(0.5)
+            driver.fault = BusError("unplugged")
+            first, second = (asyncio.ensure_future(polling(scene).write("u0/p", n)) for n in (1, 2))
+            await asyncio.wait([first, second], timeout=1)
+            assert (str(first.exception()), str(second.exception())) == ("unplugged", "bus b is down")
+            with pytest.raises(BusError, match="bus b is down: unplugged"):
+                await polling(scene).write("u0/p", 3)
+
+    virtually(play)
+
+
+def test_writes_are_taken_back_and_bounded(tmp_path: Path) -> None:
+    async def play(loop: VirtualLoop) -> None:
+        _, (driver,) = make(tmp_path, bus() + device("u0", "p"), Written)
+        scene = Scene(loop, [driver])
+        async with scene.running():
+            await asyncio.sleep(0.05)
+            given_up = asyncio.ensure_future(polling(scene).write("u0/p", -1))
+            await asyncio.sleep(0)
+            given_up.cancel()
+            others = [asyncio.ensure_future(polling(scene).write("u0/p", n)) for n in range(MAX_WRITES - 1)]
+            await asyncio.sleep(0)
+            with pytest.raises(BusError, match="64 writes wait already"):
+                await polling(scene).write("u0/p", -2)
+            await asyncio.gather(*others)
+            assert driver.order == ["u0", *(f"u0/p={n}" for n in range(MAX_WRITES - 1))]
 
     virtually(play)
 
