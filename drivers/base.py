@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from config import Bus, Device, Point
-from drivers.errors import DeviceError
+from drivers.errors import DeviceError, NotWritable
 from ext import GOOD, Layout, Value
 
 
@@ -17,6 +17,11 @@ class Options(BaseModel):
     """A driver's own keys in a bus, device or point table; an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def variant(cls, raw: dict[str, Any]) -> "type[Options]":  # noqa: ARG003 - for those that have some
+        """The model that checks `raw`, where one key decides which others there are; this one when none does."""
+        return cls
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +171,10 @@ class AskingDriver(Driver):
     def narrower(self, read: Read, error: DeviceError) -> Sequence[Read]:  # noqa: ARG002 for those that can
         """Reads that take the place of `read` from now on, now that it failed with `error`; nothing when it stays."""
         return ()
+
+    async def write(self, point: str, value: Value) -> None:
+        """Write `value` to `point` (full id) and see that the device took it; raises as `ask`, or `NotWritable`."""
+        raise NotWritable(f"{point}: this driver writes nothing (asked for {value!r})")
 
 
 class PolledDriver(AskingDriver):

@@ -27,6 +27,10 @@ class NoAnswer(DeviceError, TimeoutError):
     quality = NO_ANSWER
 
 
+class NotAsked(NoAnswer):
+    """The question was not put at all, since the answer could not be told from a late one; it costs no bus time."""
+
+
 class ExceptionAnswer(DeviceError):
     """The device answered that it will not: an answer, and a sign of life."""
 
@@ -43,10 +47,14 @@ class BadAnswer(DeviceError, ValueError):
     quality = BAD_ANSWER
 
 
-class ValueRefused(DriverError, ValueError):
-    """A value cannot be written to a point: none of its type, out of its range, or between the steps of its scale."""
+class NotWritable(DriverError, ValueError):
+    """A point or a value that cannot be written; nothing was sent."""
 
     exit_code = 65  # EX_DATAERR
+
+
+class ValueRefused(NotWritable):
+    """A value cannot be written to a point: none of its type, out of its range, or between the steps of its scale."""
 
 
 class SetupError(DriverError, ValueError):

@@ -1,4 +1,4 @@
-"""Modbus TCP: points become the fewest reads, each one request and one answer."""
+"""Modbus: points become the fewest reads, each one request and one answer."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,20 +7,22 @@ from typing import ClassVar, cast
 from drivers.base import BusSetup, Memory, PolledDriver, Read, Sink
 from drivers.errors import BadAnswer, DeviceError, ExceptionAnswer, NoAnswer, SetupError
 from drivers.modbus.answers import Answers
-from drivers.modbus.client import Client
+from drivers.modbus.bus import BusOptions
 from drivers.modbus.identity import Identity
-from drivers.modbus.options import BusOptions, DeviceOptions
-from drivers.modbus.pdu import Frame, Request, parse_frame, parse_request, payload
+from drivers.modbus.mbap import Frame, parse_frame
+from drivers.modbus.options import DeviceOptions
+from drivers.modbus.pdu import Request, parse_request, payload
 from drivers.modbus.point import PointOptions
 from drivers.modbus.problems import problems_of
 from drivers.modbus.reads import Reads
 from drivers.modbus.recording import lines
+from drivers.modbus.transport import client
 from drivers.modbus.vector import RegisterVector
 from ext import EXCEPTION
 
 
 class ModbusDriver(PolledDriver):
-    """One Modbus TCP server and the units that answer through it."""
+    """One bus and the units that answer on it."""
 
     BusOptions = BusOptions
     DeviceOptions = DeviceOptions
@@ -34,8 +36,8 @@ class ModbusDriver(PolledDriver):
         problems = [problem for device in setup.devices for problem in problems_of(device)]
         if problems:
             raise SetupError(problems)
-        options = cast("BusOptions", setup.options)
-        self._client = Client(options.host, options.port, options.timeout, options.connect_timeout)
+        self._client = client(setup.options)
+        self._devices = {device.device.id: cast("DeviceOptions", device.options) for device in setup.devices}
         self._reads = Reads(setup.devices)
         self._answers = Answers(setup.devices)
 
@@ -52,16 +54,23 @@ class ModbusDriver(PolledDriver):
         self._reads.forget(device)
 
     async def open(self) -> None:
-        """Connect to the host; raises `BusError`."""
+        """Open the bus anew; raises `BusError`."""
         await self._client.open()
 
     async def close(self) -> None:
-        """Drop the connection."""
-        self._client.close()
+        """Close the bus."""
+        await self._client.close()
 
     async def read(self, read: Read) -> bytes:
-        """Ask once and wait for the answer, at most the bus's timeout; raises `DeviceError` or `BusError`."""
-        return await self._client.ask(cast("Request", read.request))
+        """Ask and wait for the answer, at most the bus's timeout; raises `DeviceError` or `BusError`."""
+        request = cast("Request", read.request)
+        options = self._devices[read.device]
+        return await self._client.ask(request, room=options.room(request), rest_ms=options.turnaround)
+
+    def cost(self, read: Read) -> float:
+        """Bus time in ms that one answered read takes, without the device's own."""
+        options = self._devices[read.device]
+        return self._client.cost(cast("Request", read.request)) + options.turnaround
 
     async def ask(self, read: Read, sink: Sink) -> None:
         """Give `sink` what answers `read`; what the device is known to refuse is said to be so without asking."""
@@ -124,7 +133,7 @@ class ModbusDriver(PolledDriver):
 
 
 def _note(waiting: dict[int, tuple[Request, Read]], frame: Frame, reads: dict[object, Read], sink: Sink) -> None:
-    request = parse_request(frame)
+    request = parse_request(frame.unit, frame.pdu)
     read = reads.get(request)
     if request is None or read is None:
         sink.stranger(f"a request that is not one of ours: unit {frame.unit}, {frame.pdu.hex(' ')}")

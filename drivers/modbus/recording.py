@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from drivers.errors import DriverError
-from drivers.modbus.pdu import MAX_FRAME
+from drivers.modbus.mbap import MAX_FRAME
 
 MAX_LINE = 4 * MAX_FRAME  # characters: two digits a byte, and room to set them apart
 
