@@ -3,6 +3,7 @@
 TCP is the Modbus Messaging on TCP/IP Implementation Guide V1.0b.
 """
 
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from struct import Struct
@@ -39,10 +40,10 @@ class FrameStream:
     def feed(self, data: bytes, transaction: int) -> Iterator[Frame]:
         """The frames that `data` completes; `transaction` is the newest that was asked.
 
-        A frame that never came to its end swallows nothing: pieces that are whole answers to recent questions are
-        believed, and not the frame that they would complete, nor one behind which no other can begin.
+        A frame that never came to its end swallows nothing: a piece that begins like the answer to a recent question
+        ends it. No frame is believed that has something behind it that is no header.
         """
-        if self._rest and _whole_frames(data, transaction):
+        if self._rest and _begins_recent(data, transaction):
             self._drop()
         self._rest += data
         while len(self._rest) >= HEADER:
@@ -53,11 +54,10 @@ class FrameStream:
                 return
             else:
                 frame, self._rest = self._rest[: 6 + length], self._rest[6 + length :]
-                if self._rest and not _may_begin(self._rest):
-                    self.dropped += len(frame)
-                    self._drop()
-                else:
+                if not self._rest or _length(self._rest) is not None:
                     yield _frame(frame)
+                else:
+                    self.dropped += len(frame)
 
     def _drop(self) -> None:
         self.dropped += len(self._rest)
@@ -69,7 +69,7 @@ class MbapFraming(Framing):
 
     def __init__(self) -> None:
         super().__init__()
-        self._transaction = 0
+        self._transaction = random.randrange(0x10000)  # registers often hold small numbers, as headers do
         self._stream = FrameStream()
         self._dropped = 0
 
@@ -119,23 +119,9 @@ def _frame(data: bytes) -> Frame:
 def _length(data: bytes) -> int | None:
     """The length field of the header that `data` begins with; None when it is no header."""
     length = int.from_bytes(data[4:6], "big")
-    return length if data[2:4] == b"\0\0" and 2 <= length <= MAX_LENGTH else None
+    return length if len(data) >= 6 and data[2:4] == b"\0\0" and 2 <= length <= MAX_LENGTH else None
 
 
-def _may_begin(data: bytes) -> bool:
-    """Whether `data` can be the beginning of a frame, as far as it goes."""
-    if len(data) >= 6:
-        return _length(data) is not None
-    return data[2:5] in (b"", b"\0", b"\0\0", b"\0\0\0")
-
-
-def _whole_frames(data: bytes, newest: int) -> bool:
-    """Whether `data` is nothing but whole frames, with numbers that were asked not long ago: no chance of registers."""
-    while data:
-        length = _length(data) if len(data) > HEADER else None
-        if length is None or newest - int.from_bytes(data[:2], "big") & 0xFFFF >= RECENT:
-            return False
-        data = data[6 + length :]
-        if data and len(data) <= HEADER:
-            return False
-    return True
+def _begins_recent(data: bytes, newest: int) -> bool:
+    """Whether `data` begins with the header of an answer to a question asked not long ago."""
+    return _length(data) is not None and newest - int.from_bytes(data[:2], "big") & 0xFFFF < RECENT
