@@ -1,6 +1,7 @@
 """Asks units, and believes only what can be nothing but the answer."""
 
 import asyncio
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -44,6 +45,12 @@ class Client(Protocol):
     def cost(self, question: Question) -> float:
         """Bus time in ms that an answered question takes, without the device's own."""
 
+    def patience(self, question: Question) -> float:
+        """Bus time in ms that a question takes which nothing answers."""
+
+    def wait_s(self, question: Question, room: int) -> float:
+        """How long from now `question` would raise `NotAsked`; 0 when it would not."""
+
 
 class MbapClient:
     """Modbus TCP: late answers are told by their transaction numbers."""
@@ -75,6 +82,14 @@ class MbapClient:
     def cost(self, question: Question) -> float:  # noqa: ARG002 - a few hundred bytes are nothing on Ethernet
         """What the way there and back takes."""
         return TCP_COST
+
+    def patience(self, question: Question) -> float:  # noqa: ARG002 - as above
+        """The timeout."""
+        return 1000 * self._timeout_s
+
+    def wait_s(self, question: Question, room: int) -> float:  # noqa: ARG002 - transaction numbers tell late answers
+        """Nothing has to wait."""
+        return 0.0
 
     async def _wake(self) -> None:
         """Connect anew to a host of which no unit answers any more: gateways hang with their connections open."""
@@ -145,6 +160,17 @@ class LineClient:
         size = self._framing.length(len(question.pdu)) + self._framing.length(question.length)
         return 1000 * (size * self._timing.byte_s + 2 * self._timing.silence_s)
 
+    def patience(self, question: Question) -> float:
+        """Request and timeout."""
+        return 1000 * (self._framing.length(len(question.pdu)) * self._timing.byte_s + self._timing.timeout_s)
+
+    def wait_s(self, question: Question, room: int) -> float:
+        """How long late answers to earlier questions may pass for its answer, in every length that it can be asked."""
+        if not self._late:
+            return 0.0
+        now = asyncio.get_running_loop().time()
+        return min(self._late.until(asked) - now for asked in self._ways(question, room))
+
     async def _ask(self, question: Question, room: int, rest_ms: float) -> bytes:
         asked = self._distinct(question, room)
         await self._quiet()
@@ -170,15 +196,18 @@ class LineClient:
     def _distinct(self, question: Question, room: int) -> Question:
         """The question, or one that reads a little more, to which no late answer fits; raises `NotAsked`."""
         now = asyncio.get_running_loop().time()
-        if not self._late.holds(question, now):
-            return question
+        for asked in self._ways(question, room):
+            if self._late.until(asked) <= now:
+                return asked
+        raise NotAsked("not asked: a late answer to an earlier question could pass for its answer")
+
+    def _ways(self, question: Question, room: int) -> Iterator[Question]:
+        """The question, and others that read a little more."""
+        yield question
         if isinstance(question, Request) and question not in self._no_wider:
             step = BITS_A_BYTE if question.table.single_bits else 1
             for more in range(step, min(room, WIDER * step) + 1, step):
-                wider = question.wider(more)
-                if not self._late.holds(wider, now):
-                    return wider
-        raise NotAsked("not asked: a late answer to an earlier question could pass for its answer")
+                yield question.wider(more)
 
     def _check(self, question: Question, asked: Question, error: ExceptionAnswer, due: float) -> None:
         """An exception is believed when it can be that of nothing else; raises `BadAnswer`."""
@@ -191,7 +220,7 @@ class LineClient:
 
     def _failed(self, asked: Question, due: float, quiet_s: float) -> None:
         """No answer, which was `due`: it may be late, and what is on the line now shall end."""
-        self._late.failed(asked, due, self._timing.timeout_s)
+        self._late.failed(asked, asyncio.get_running_loop().time(), due, self._timing.timeout_s)
         self._quiet_s = max(quiet_s, MIN_DRAIN_S)
 
     async def _quiet(self) -> None:

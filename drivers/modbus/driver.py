@@ -1,24 +1,29 @@
 """Modbus: points become the fewest reads, each one request and one answer."""
 
+import time
 from collections.abc import Sequence
+from math import ceil
 from pathlib import Path
 from typing import ClassVar, cast
 
-from drivers.base import BusSetup, Memory, PolledDriver, Read, Sink
-from drivers.errors import BadAnswer, DeviceError, ExceptionAnswer, NoAnswer, SetupError
+from drivers.base import BusSetup, Memory, PolledDriver, Read, Sink, points_of
+from drivers.errors import BadAnswer, DeviceError, ExceptionAnswer, NoAnswer, NotWritable, SetupError
 from drivers.modbus.answers import Answers
 from drivers.modbus.bus import BusOptions
+from drivers.modbus.encode import MASK_WRITE, encode
 from drivers.modbus.identity import Identity
 from drivers.modbus.mbap import Frame, parse_frame
 from drivers.modbus.options import DeviceOptions
 from drivers.modbus.pdu import Request, parse_request, payload
 from drivers.modbus.point import PointOptions
 from drivers.modbus.problems import problems_of
-from drivers.modbus.reads import Reads
+from drivers.modbus.reads import Reads, where_of
 from drivers.modbus.recording import lines
 from drivers.modbus.transport import client
 from drivers.modbus.vector import RegisterVector
-from ext import EXCEPTION
+from drivers.modbus.write import write_of
+from drivers.numbers import Scaling
+from ext import EXCEPTION, Value
 
 
 class ModbusDriver(PolledDriver):
@@ -38,6 +43,10 @@ class ModbusDriver(PolledDriver):
             raise SetupError(problems)
         self._client = client(setup.options)
         self._devices = {device.device.id: cast("DeviceOptions", device.options) for device in setup.devices}
+        self._points = {
+            point.point.id: (device.device.id, where_of(point), Scaling.of(point.point))
+            for device, point in points_of(setup)
+        }
         self._reads = Reads(setup.devices)
         self._answers = Answers(setup.devices)
 
@@ -68,9 +77,18 @@ class ModbusDriver(PolledDriver):
         return await self._client.ask(request, room=options.room(request), rest_ms=options.turnaround)
 
     def cost(self, read: Read) -> float:
-        """Bus time in ms that one answered read takes, without the device's own."""
-        options = self._devices[read.device]
-        return self._client.cost(cast("Request", read.request)) + options.turnaround
+        """How long `read` occupies the bus when it is answered at once, in ms."""
+        return self._client.cost(cast("Request", read.request)) + self._devices[read.device].turnaround
+
+    def patience(self, read: Read) -> float:
+        """How long `read` occupies the bus when nothing answers, in ms."""
+        return self._client.patience(cast("Request", read.request))
+
+    def not_before(self, read: Read) -> int:
+        """Boot ms before which `read` must not be asked: a late answer to another could be taken for its own."""
+        request = cast("Request", read.request)
+        wait_s = self._client.wait_s(request, self._devices[read.device].room(request))
+        return 0 if wait_s <= 0 else ceil(1000 * (time.clock_gettime(time.CLOCK_BOOTTIME) + wait_s))
 
     async def ask(self, read: Read, sink: Sink) -> None:
         """Give `sink` what answers `read`; what the device is known to refuse is said to be so without asking."""
@@ -99,6 +117,23 @@ class ModbusDriver(PolledDriver):
     def give(self, read: Read, data: bytes, sink: Sink) -> None:
         """Give `sink` all that the answer to `read` says."""
         self._answers.give(read, data, sink)
+
+    async def write(self, point: str, value: Value) -> None:
+        """Write `value`, and see that the answer repeats it; what the device says afterwards is for a read to tell.
+
+        Raises `NotWritable` before anything is sent, else as `ask` does.
+        """
+        if point not in self._points:
+            raise NotWritable(f"{point}: there is no such point on this bus")
+        device, where, scaling = self._points[point]
+        options = self._devices[device]
+        exponent = self._answers.exponent(device, where)
+        writing = encode(where, scaling, value, exponent=exponent, multiple=options.write_multiple)
+        if writing.function == MASK_WRITE and not options.mask_write:
+            raise NotWritable(
+                f"{point} is a part of a register: without function 22 (mask_write = true) its other bits could be lost"
+            )
+        await self._client.ask(write_of(options.address, writing), rest_ms=options.turnaround)
 
     def narrower(self, read: Read, error: DeviceError) -> Sequence[Read]:
         """After an illegal address or value in a merged read: the parts that take its place; else nothing."""

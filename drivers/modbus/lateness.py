@@ -15,17 +15,18 @@ class Lateness:
     def __init__(self) -> None:
         self._until: dict[Shape, float] = {}
 
-    def failed(self, question: Question, due: float, patience: float) -> None:
+    def failed(self, question: Question, now: float, due: float, patience: float) -> None:
         """`question` has no answer that was `due` then; it may come until `LATE_TIMEOUTS` of `patience` later."""
+        self._until = {shape: until for shape, until in self._until.items() if until > now}
         self._until[_shape(question)] = due + LATE_TIMEOUTS * patience
 
-    def holds(self, question: Question, now: float) -> bool:
-        """Whether a late answer could pass for the answer to `question`."""
-        shape = _shape(question)
-        if self._until.get(shape, now) > now:
-            return True
-        self._until.pop(shape, None)
-        return False
+    def __bool__(self) -> bool:
+        """Whether something failed not long ago."""
+        return bool(self._until)
+
+    def until(self, question: Question) -> float:
+        """When no late answer can pass for the answer to `question` any more; 0 when none is awaited."""
+        return self._until.get(_shape(question), 0.0)
 
     def holds_function(self, question: Question, now: float) -> bool:
         """Whether an exception, which tells of no more than unit and function, could be a late one."""

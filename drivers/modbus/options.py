@@ -1,6 +1,6 @@
 """What a configuration may say of a device."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
@@ -26,8 +26,8 @@ class DeviceOptions(Options):
 
     turnaround: Turnaround = 0
     """The line rests that long after an answer of this unit, beyond the silence of the standard."""
-    write_single: Literal[6, 16] = 6
-    """The function that writes one register."""
+    write_multiple: Annotated[bool, Field(strict=True)] = False
+    """One register or coil is written by function 16 or 15, too: some devices have no 6 or 5."""
     mask_write: Annotated[bool, Field(strict=True)] = False
     """Whether it knows function 22, without which single bits of its registers are not written."""
 

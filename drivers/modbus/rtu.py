@@ -2,9 +2,9 @@
 
 from drivers.checksums import CRCS
 from drivers.errors import BadAnswer
+from drivers.modbus.encode import MASK_WRITE, WRITE_COIL, WRITE_COILS, WRITE_REGISTER, WRITE_REGISTERS
 from drivers.modbus.framing import LineFraming
 from drivers.modbus.pdu import ERROR_BIT, Question
-from drivers.modbus.write import MASK_REGISTER, WRITE_COIL, WRITE_COILS, WRITE_REGISTER, WRITE_REGISTERS
 
 MAX_FRAME = 256  # LINE 2.5.1
 FAST_BAUD = 19200  # above it the silent interval is fixed: LINE 2.5.1.1
@@ -12,7 +12,7 @@ FAST_SILENCE = 1.75  # ms
 EXCEPTION_FRAME = 5  # bytes: unit, function, code, CRC
 
 _crc = CRCS["CRC-16/MODBUS"]  # LINE 2.5.1.2
-_FIXED = {WRITE_COIL: 8, WRITE_REGISTER: 8, WRITE_COILS: 8, WRITE_REGISTERS: 8, MASK_REGISTER: 10}  # whole answers
+_FIXED = {WRITE_COIL: 8, WRITE_REGISTER: 8, WRITE_COILS: 8, WRITE_REGISTERS: 8, MASK_WRITE: 10}  # whole answers
 
 
 def silence_ms(baud: int, byte_ms: float) -> float:

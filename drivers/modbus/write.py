@@ -1,11 +1,12 @@
 """Writes of coils and registers; APP is the Modbus Application Protocol Specification V1.1b3. No I/O."""
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from drivers.errors import BadAnswer
+from drivers.modbus.encode import MASK_WRITE, WRITE_COIL, WRITE_COILS, WRITE_REGISTER, WRITE_REGISTERS, Writing
 
-WRITE_COIL, WRITE_REGISTER, WRITE_COILS, WRITE_REGISTERS, MASK_REGISTER = 5, 6, 15, 16, 22  # APP 6.5, 6.6, 6.11 to 6.16
 MAX_WRITE_REGISTERS = 123  # APP 6.12
 MAX_WRITE_BITS = 1968  # APP 6.11
 _ON, _OFF = 0xFF00, 0x0000  # APP 6.5
@@ -45,39 +46,36 @@ class Write:
         return b""
 
 
-def write_coil(unit: int, address: int, on: bool) -> Write:
-    """One coil by function 5."""
-    return Write(unit, struct.pack(">BHH", WRITE_COIL, address, _ON if on else _OFF))
+def write_of(unit: int, writing: Writing) -> Write:
+    """The request for `writing`; ValueError when it is more than one request holds."""
+    values, count = writing.values, len(writing.values)
+    most = MAX_WRITE_BITS if writing.function == WRITE_COILS else MAX_WRITE_REGISTERS
+    if not 0 < count <= (most if writing.function in _LONG else 1):
+        raise ValueError(f"function {writing.function} does not write {count} addresses at once")
+    head = struct.pack(">BH", writing.function, writing.address)
+    return Write(unit, head + _DATA[writing.function](writing, values, count))
 
 
-def write_register(unit: int, address: int, value: int) -> Write:
-    """One register by function 6."""
-    return Write(unit, struct.pack(">BHH", WRITE_REGISTER, address, value))
+def _coil(_: Writing, values: tuple[int, ...], __: int) -> bytes:
+    return struct.pack(">H", _ON if values[0] else _OFF)
 
 
-def write_coils(unit: int, address: int, states: "tuple[bool, ...]") -> Write:
-    """Coils in a row by function 15; ValueError for more than `MAX_WRITE_BITS`, or none."""
-    if not 0 < len(states) <= MAX_WRITE_BITS:
-        raise ValueError(f"from 1 to {MAX_WRITE_BITS} coils are written at once, not {len(states)}")
-    number = sum(on << place for place, on in enumerate(states))
-    data = number.to_bytes((len(states) + 7) // 8, "little")
-    return Write(unit, struct.pack(">BHHB", WRITE_COILS, address, len(states), len(data)) + data)
+def _coils(_: Writing, values: tuple[int, ...], count: int) -> bytes:
+    size = (count + 7) // 8
+    number = sum(bool(on) << place for place, on in enumerate(values))
+    return struct.pack(">HB", count, size) + number.to_bytes(size, "little")
 
 
-def write_registers(unit: int, address: int, data: bytes) -> Write:
-    """Registers in a row by function 16; ValueError for more than `MAX_WRITE_REGISTERS`, or none, or half of one."""
-    count, odd = divmod(len(data), 2)
-    if odd or not 0 < count <= MAX_WRITE_REGISTERS:
-        raise ValueError(f"from 1 to {MAX_WRITE_REGISTERS} registers are written at once, not {len(data)} bytes")
-    return Write(unit, struct.pack(">BHHB", WRITE_REGISTERS, address, count, len(data)) + data)
-
-
-def mask_register(unit: int, address: int, mask: int, value: int) -> Write:
-    """The bits of `mask` in one register become those of `value`, the others stay, by function 22 (APP 6.16)."""
-    return Write(unit, struct.pack(">BHHH", MASK_REGISTER, address, ~mask & 0xFFFF, value & mask))
+_DATA: dict[int, Callable[[Writing, tuple[int, ...], int], bytes]] = {
+    WRITE_COIL: _coil,
+    WRITE_REGISTER: lambda _, values, __: struct.pack(">H", values[0]),
+    WRITE_COILS: _coils,
+    WRITE_REGISTERS: lambda _, values, count: struct.pack(f">HB{count}H", count, 2 * count, *values),
+    MASK_WRITE: lambda writing, values, _: struct.pack(">HH", writing.and_mask, values[0]),
+}
 
 
 def _fields(pdu: bytes) -> tuple[tuple[str, int, int], ...]:
-    if pdu[0] == MASK_REGISTER:
+    if pdu[0] == MASK_WRITE:
         return ("address", 1, 3), ("and mask", 3, 5), ("or mask", 5, 7)
     return ("address", 1, 3), ("count" if pdu[0] in _LONG else "value", 3, 5)

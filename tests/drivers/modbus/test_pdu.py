@@ -1,11 +1,13 @@
 """Answers and frames, with the examples of the standard."""
 
+from itertools import pairwise
+
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from drivers.errors import BadAnswer, ExceptionAnswer, NoAnswer
-from drivers.modbus.mbap import MAX_FRAME, FrameStream, parse_frame
+from drivers.modbus.mbap import MAX_FRAME, RECENT, FrameStream, parse_frame
 from drivers.modbus.pdu import Request, Table, parse_request, payload
 
 HOLDING = Request(1, Table.HOLDING, 107, 3)  # Modbus Application Protocol V1.1b3, 6.3: registers 108 to 110
@@ -95,16 +97,29 @@ frames = st.lists(
 
 
 @given(frames, st.data())
-def test_frames_survive_any_cutting(sent: list[tuple[int, int, bytes]], data: st.DataObject) -> None:
-    whole = b"".join(_frame(*frame) for frame in sent)
+def test_frames_survive_any_cutting_but_behind_a_frame_and_within_a_header(
+    sent: list[tuple[int, int, bytes]], data: st.DataObject
+) -> None:
+    whole, places, at = b"".join(_frame(*frame) for frame in sent), [], 0
+    for *_, pdu in sent:
+        places += [at, *range(at + 6, at + 7 + len(pdu))]
+        at += 7 + len(pdu)
+    cuts = sorted(data.draw(st.sets(st.sampled_from(places)))) if places else []
     stream, got = FrameStream(), []
-    while whole:
-        cut = data.draw(st.integers(1, len(whole)))
-        # no answer is awaited
-        got += [(f.transaction, f.unit, f.pdu) for f in stream.feed(whole[:cut], 0)]
-        whole = whole[cut:]
+    newest = max((transaction for transaction, *_ in sent), default=0) + 0x8000 & 0xFFFF  # none of these was asked
+    assume(all(newest - transaction & 0xFFFF >= RECENT for transaction, *_ in sent))
+    for start, end in pairwise([0, *cuts, len(whole)]):
+        got += [(f.transaction, f.unit, f.pdu) for f in stream.feed(whole[start:end], newest)]
     assert got == sent
     assert stream.dropped == 0
+
+
+def test_an_answer_with_something_behind_it_that_is_no_frame_is_not_believed() -> None:
+    # two answers that were merged: the first register is the first's, the second half the one's and half the other's
+    stream = FrameStream()
+    assert list(stream.feed(bytes.fromhex("0007 0000 0007 01 03 04 0001 00") + bytes.fromhex("02 0003 00"), 7)) == []
+    assert stream.dropped > 0
+    assert [f.pdu for f in stream.feed(_frame(8, 1, ANSWER), 8)] == [ANSWER]
 
 
 @given(st.lists(st.binary(max_size=600), max_size=10))
