@@ -7,18 +7,17 @@ from pathlib import Path
 from typing import ClassVar, cast
 
 from drivers.base import BusSetup, Memory, PolledDriver, Read, Sink, points_of
-from drivers.errors import BadAnswer, DeviceError, ExceptionAnswer, NoAnswer, NotWritable, SetupError
+from drivers.errors import DeviceError, ExceptionAnswer, NotWritable, SetupError
 from drivers.modbus.answers import Answers
 from drivers.modbus.bus import BusOptions
 from drivers.modbus.encode import MASK_WRITE, encode
 from drivers.modbus.identity import Identity
-from drivers.modbus.mbap import Frame, parse_frame
 from drivers.modbus.options import DeviceOptions
-from drivers.modbus.pdu import Request, parse_request, payload
+from drivers.modbus.pdu import Request
 from drivers.modbus.point import PointOptions
 from drivers.modbus.problems import problems_of
 from drivers.modbus.reads import Reads, where_of
-from drivers.modbus.recording import lines
+from drivers.modbus.replay import Replay
 from drivers.modbus.transport import client
 from drivers.modbus.vector import RegisterVector
 from drivers.modbus.write import write_of
@@ -141,36 +140,5 @@ class ModbusDriver(PolledDriver):
 
     def replay(self, recording: str, sink: Sink) -> None:
         """Decode recorded frames; a request that is not one of the reads is a stranger, one left unanswered failed."""
-        reads = {read.request: read for read in self._reads.all}
-        waiting: dict[int, tuple[Request, Read]] = {}
-        for line in lines(recording):
-            try:
-                frame = parse_frame(line.data)
-            except BadAnswer as error:
-                sink.stranger(f"line {line.number}: {error}")
-                continue
-            if line.asked:
-                _note(waiting, frame, reads, sink)
-            elif frame.transaction in waiting:
-                self._replayed(*waiting.pop(frame.transaction), frame, sink)
-            else:
-                sink.stranger(f"line {line.number}: an answer that nobody waits for")
-        for _, read in waiting.values():
-            sink.failed(read.device, NoAnswer("no answer in the recording"))
-
-    def _replayed(self, request: Request, read: Read, frame: Frame, sink: Sink) -> None:
-        try:
-            data = payload(request, frame.unit, frame.pdu)
-        except DeviceError as error:
-            sink.failed(read.device, error)
-        else:
-            self.give(read, data, sink)
-
-
-def _note(waiting: dict[int, tuple[Request, Read]], frame: Frame, reads: dict[object, Read], sink: Sink) -> None:
-    request = parse_request(frame.unit, frame.pdu)
-    read = reads.get(request)
-    if request is None or read is None:
-        sink.stranger(f"a request that is not one of ours: unit {frame.unit}, {frame.pdu.hex(' ')}")
-    else:
-        waiting[frame.transaction] = request, read
+        options = cast("BusOptions", self.setup.options)
+        Replay(options.transport, self._reads.all, self._answers, sink).run(recording)

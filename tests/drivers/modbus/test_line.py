@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from drivers.errors import BadAnswer, BusError, ExceptionAnswer, NoAnswer, NotAsked
+from drivers.errors import BadAnswer, BusError, DeviceError, ExceptionAnswer, NoAnswer, NotAsked
 from drivers.modbus import ascii as ascii_frames
 from drivers.modbus import rtu
 from drivers.modbus.ascii import AsciiFraming
