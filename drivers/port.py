@@ -67,7 +67,8 @@ class Port:
         self._options = options
         self._path = options.port
         self._serial: serial.Serial | None = None
-        self._attached: int | None = None
+        self._attached: tuple[int, _Reader] | None = None
+        self._resuming: asyncio.TimerHandle | None = None
 
     async def open(self) -> None:
         """Open it, in a thread since the kernel may take its time; raises `BusError`."""
@@ -81,8 +82,11 @@ class Port:
     async def close(self) -> None:
         """Close it; safe at any time. What was not sent yet is thrown away: a stopped line must not hold us."""
         port, self._serial = self._serial, None
+        if self._resuming is not None:
+            self._resuming.cancel()
+            self._resuming = None
         if self._attached is not None:
-            asyncio.get_running_loop().remove_reader(self._attached)
+            asyncio.get_running_loop().remove_reader(self._attached[0])
             self._attached = None
         if port is not None:
             await asyncio.to_thread(_close, port)
@@ -134,8 +138,25 @@ class Port:
             lost(error if isinstance(error, BusError) else BusError(f"{self._path}: {error!r}"))
 
         gone.add_done_callback(went)
-        loop.add_reader(descriptor, _Reader(self._path, descriptor, receive, gone))
-        self._attached = descriptor
+        self._attached = descriptor, _Reader(self._path, descriptor, receive, gone)
+        loop.add_reader(*self._attached)
+
+    def pause(self, seconds: float) -> None:
+        """Let what arrives gather for so long, and take it then: each look at a slow line costs more than it finds."""
+        if self._attached is None or self._resuming is not None:
+            return
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._attached[0])
+        self._resuming = loop.call_later(seconds, self._resume)
+
+    def _resume(self) -> None:
+        self._resuming = None
+        if self._attached is None:
+            return
+        descriptor, reader = self._attached
+        reader()
+        if self._attached is not None and self._resuming is None and not reader.ended:
+            asyncio.get_running_loop().add_reader(descriptor, reader)
 
     def send_now(self, data: bytes) -> None:
         """Hand all of it to the kernel without waiting, in place of what came before; raises `BusError`.
@@ -273,6 +294,11 @@ class _Reader:
         self._receive = receive
         self._gone = gone
         self._empty = 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether the port is gone."""
+        return self._gone.done()
 
     def __call__(self) -> None:
         if self._gone.done():

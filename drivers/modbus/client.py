@@ -119,7 +119,7 @@ class LineClient:
     could pass for its answer."""
 
     def __init__(self, link: Link, framing: LineFraming, timing: Timing) -> None:
-        self._talk = Conversation(link, framing)
+        self._talk = Conversation(link, framing, timing.byte_s)
         self._framing = framing
         self._timing = timing
         self._late = Lateness()

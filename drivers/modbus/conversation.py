@@ -34,12 +34,19 @@ class Link(Protocol):
     def send(self, data: bytes) -> None:
         """Send all of it, without waiting; raises `BusError`."""
 
+    def pause(self, seconds: float) -> None:
+        """Nothing worth a look comes that soon."""
+
+
+MIN_PAUSE_S = 0.002  # the event loop's clock ticks in ms
+
 
 class Conversation:
     """One question at a time; what arrives when nobody asks is only noted. Times are those of the event loop, in s."""
 
-    def __init__(self, link: Link, framing: Framing) -> None:
+    def __init__(self, link: Link, framing: Framing, byte_s: float = 0.0) -> None:
         self.link = link
+        self._byte_s = byte_s
         self.framing = framing
         self.heard_at = 0.0
         """When bytes came last."""
@@ -75,7 +82,10 @@ class Conversation:
         self._answer = answer
         timer = loop.call_later(begin_s, self._late, whole_s - begin_s, f"{begin_s:g} s")
         try:
-            self.link.send(self.framing.begin(question))
+            request = self.framing.begin(question)
+            self.link.send(request)
+            if self._byte_s:
+                self._pause(len(request) + self.framing.missing)
             return await answer
         finally:
             timer.cancel()
@@ -95,14 +105,22 @@ class Conversation:
             if answer is not None and waiting:
                 answer.set_exception(error)
         else:
-            if found is not None and answer is not None and waiting:
-                answer.set_result(found)
+            if answer is not None and waiting:
+                if found is not None:
+                    answer.set_result(found)
+                elif self._byte_s:
+                    self._pause(self.framing.missing)
 
     def lost(self, error: BusError) -> None:
         """Called by the link; ends the question under way now, not at its timeout."""
         self._gone = self._gone or str(error)
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(error)
+
+    def _pause(self, missing: int) -> None:
+        """Wait for bytes that need their time on the line."""
+        if missing * self._byte_s >= MIN_PAUSE_S:
+            self.link.pause(missing * self._byte_s)
 
     def _late(self, more_s: float, patience: str) -> None:
         answer = self._answer

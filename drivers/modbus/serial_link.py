@@ -28,3 +28,7 @@ class SerialLink:
     def send(self, data: bytes) -> None:
         """Send without waiting; raises `BusError`."""
         self._port.send_now(data)
+
+    def pause(self, seconds: float) -> None:
+        """Look for nothing that long."""
+        self._port.pause(seconds)

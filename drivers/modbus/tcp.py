@@ -70,6 +70,9 @@ class TcpLink:
             raise BusError(f"connection to {self.name} lost: it takes no more")
         transport.write(data)
 
+    def pause(self, seconds: float) -> None:
+        """What comes by TCP comes in few pieces."""
+
     def _watch_host(self, connection: socket.socket) -> None:
         """A host that is switched off is noticed by TCP itself, so that silent units need not be counted for it."""
         with suppress(OSError):
