@@ -1,6 +1,7 @@
 """Asks units, and believes only what can be nothing but the answer."""
 
 import asyncio
+import logging
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,11 +15,13 @@ from drivers.modbus.mbap import MbapFraming
 from drivers.modbus.pdu import ILLEGAL_ADDRESS, ILLEGAL_VALUE, Question, Request, Table
 from drivers.modbus.write import Write
 
+log = logging.getLogger(__name__)
+
 TCP_COST = (
     2.0  # ms: devices with Ethernet answer within a few (TCP 4.4.1.2 has no figure); the wait is theirs, not ours
 )
 SILENT_S = 60.0
-"""A host that took no question seriously for so long is connected to anew; each time in vain doubles it."""
+"""A bus on which nothing was heard for so long is opened anew; each time in vain doubles it."""
 SILENT_MAX_S = 16 * SILENT_S
 BABBLE_S = 1.0  # a line that is never quiet for so long is not worth a longer wait: others of the agent's buses are
 MIN_DRAIN_S = 0.02  # USB adapters hold bytes back for up to 16 ms
@@ -52,20 +55,41 @@ class Client(Protocol):
         """How long from now `question` would raise `NotAsked`; 0 when it would not."""
 
 
+class Silence:
+    """Opens a bus anew on which nothing at all was heard for long: gateways and adapters hang with all lights on."""
+
+    def __init__(self, talk: Conversation) -> None:
+        self._talk = talk
+        self._since = 0.0
+        self._patience_s = SILENT_S
+
+    def began(self) -> None:
+        """The bus was opened for other reasons."""
+        self._since = asyncio.get_running_loop().time()
+        self._patience_s = SILENT_S
+
+    async def heard_nothing(self) -> None:
+        """A question was not answered; raises `BusError` when the bus cannot be opened anew."""
+        if self._talk.heard_at > self._since:
+            self._since, self._patience_s = self._talk.heard_at, SILENT_S
+        now = asyncio.get_running_loop().time()
+        if now - self._since >= self._patience_s:
+            self._since, self._patience_s = now, min(2 * self._patience_s, SILENT_MAX_S)
+            await self._talk.open()
+
+
 class MbapClient:
     """Modbus TCP: late answers are told by their transaction numbers."""
 
     def __init__(self, link: Link, timeout: int) -> None:
         self._talk = Conversation(link, MbapFraming())
         self._timeout_s = timeout / 1000
-        self._patience_s = SILENT_S
-        self._silent_since = 0.0
+        self._silence = Silence(self._talk)
 
     async def open(self) -> None:
         """Connect anew; raises `BusError`."""
-        self._patience_s = SILENT_S
         await self._talk.open()
-        self._silent_since = asyncio.get_running_loop().time()
+        self._silence.began()
 
     async def close(self) -> None:
         """Drop the connection."""
@@ -76,7 +100,7 @@ class MbapClient:
         try:
             return await self._talk.ask(question, self._timeout_s, self._timeout_s)
         except NoAnswer:
-            await self._wake()
+            await self._silence.heard_nothing()
             raise
 
     def cost(self, question: Question) -> float:  # noqa: ARG002 - a few hundred bytes are nothing on Ethernet
@@ -90,17 +114,6 @@ class MbapClient:
     def wait_s(self, question: Question, room: int) -> float:  # noqa: ARG002 - transaction numbers tell late answers
         """Nothing has to wait."""
         return 0.0
-
-    async def _wake(self) -> None:
-        """Connect anew to a host of which no unit answers any more: gateways hang with their connections open."""
-        now = asyncio.get_running_loop().time()
-        if self._talk.heard_at > self._silent_since:
-            self._silent_since = self._talk.heard_at
-            self._patience_s = SILENT_S
-        if now - self._silent_since >= self._patience_s:
-            self._patience_s = min(2 * self._patience_s, SILENT_MAX_S)
-            self._silent_since = now
-            await self._talk.open()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +135,9 @@ class LineClient:
         self._talk = Conversation(link, framing, timing.byte_s)
         self._framing = framing
         self._timing = timing
+        self._silence = Silence(self._talk)
         self._late = Lateness()
+        self._told = False
         self._well: set[int] = set()
         """Units whose last question was answered: noise on the way is worth a second try."""
         self._no_wider: set[Question] = set()
@@ -132,6 +147,7 @@ class LineClient:
         """Open the line anew; raises `BusError`."""
         self._well.clear()
         await self._talk.open()
+        self._silence.began()
 
     async def close(self) -> None:
         """Close the line."""
@@ -151,9 +167,14 @@ class LineClient:
             with suppress(NotAsked):
                 return await self._ask(question, room, rest_ms)
             raise
+        except NotAsked:
+            raise
         except NoAnswer:
             self._well.discard(question.unit)
+            await self._silence.heard_nothing()
             raise
+        finally:
+            self._tell_echo()
 
     def cost(self, question: Question) -> float:
         """Request, answer and the silence around them, from the rate of the line."""
@@ -222,6 +243,11 @@ class LineClient:
         """No answer, which was `due`: it may be late, and what is on the line now shall end."""
         self._late.failed(asked, asyncio.get_running_loop().time(), due, self._timing.timeout_s)
         self._quiet_s = max(quiet_s, MIN_DRAIN_S)
+
+    def _tell_echo(self) -> None:
+        if self._framing.echo and not self._told:
+            self._told = True
+            log.info("%s: the line gives back what is sent (local echo); that is skipped", self._talk.link.name)
 
     async def _quiet(self) -> None:
         """Wait until the line has rested as long as it must; what comes meanwhile belongs to nobody."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import logging
 import struct
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from drivers.modbus import ascii as ascii_frames
 from drivers.modbus import rtu
 from drivers.modbus.ascii import AsciiFraming
 from drivers.modbus.bus import RtuBus
-from drivers.modbus.client import SILENT_S, LineClient, MbapClient, Timing
+from drivers.modbus.client import SILENT_S, Client, LineClient, MbapClient, Timing
 from drivers.modbus.encode import WRITE_REGISTER, Writing
 from drivers.modbus.framing import LineFraming
 from drivers.modbus.pdu import Request, Table
@@ -236,16 +237,20 @@ def test_a_line_that_is_never_quiet_is_waited_for_no_longer_than_a_second() -> N
     assert run(talk()) == pytest.approx(1, abs=0.1)
 
 
-def test_a_gateway_that_hangs_is_connected_to_anew_at_a_growing_distance() -> None:
+@pytest.mark.parametrize(
+    "make", [lambda wire: MbapClient(wire, 500), lambda wire: LineClient(wire, RtuFraming(), FAST)], ids=["tcp", "line"]
+)
+def test_a_gateway_that_hangs_is_connected_to_anew_at_a_growing_distance(make: Callable[[Wire], Client]) -> None:
     async def talk() -> list[float]:
         loop, opened = asyncio.get_running_loop(), [0.0]
         wire = Wire(lambda _: None)
-        client = MbapClient(wire, 500)
+        client = make(wire)
         await client.open()
         begin = loop.time()
         while loop.time() < begin + 8 * SILENT_S:
             with pytest.raises(NoAnswer):
                 await client.ask(READ)
+            await asyncio.sleep(0.5)
             if wire.opened > len(opened):
                 opened.append(loop.time() - begin)
         return opened
@@ -269,6 +274,19 @@ def test_one_unit_that_answers_keeps_the_connection() -> None:
         return wire.opened
 
     assert run(talk()) == 1
+
+
+def test_an_echo_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    async def talk() -> None:
+        client, wire = _client(lambda frame: wire.deliver(frame + ANSWER, 0.01))
+        await client.open()
+        for _ in range(3):
+            assert await client.ask(READ) == VOLTS
+
+    with caplog.at_level(logging.INFO):
+        run(talk())
+    told = [record.getMessage() for record in caplog.records if "echo" in record.getMessage()]
+    assert told == ["wire: the line gives back what is sent (local echo); that is skipped"]
 
 
 async def test_a_port_that_is_unplugged_and_plugged_in_elsewhere(tmp_path: Path) -> None:
