@@ -6,17 +6,23 @@ another unit, function or length than was asked is one, too, when it is late: an
 """
 
 import asyncio
+import os
 import random
 import struct
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import pytest
 
 from drivers.errors import DeviceError
+from drivers.modbus.bus import RtuBus
 from drivers.modbus.client import Client, LineClient, MbapClient, Timing
 from drivers.modbus.pdu import Request, Table
 from drivers.modbus.rtu import RtuFraming
+from drivers.modbus.transport import client
+from tests.drivers.line import Line
 from tests.drivers.modbus.wires import Wire, run
 
 ANSWERS = 10_000
@@ -30,12 +36,47 @@ KINDS = (
 )  # fmt: skip
 
 
+class Sender(Protocol):
+    """What takes answers to the client."""
+
+    def deliver(self, data: bytes, after_s: float, pair: int = 0) -> None:
+        """That much later."""
+
+
+class Pty:
+    """A serial line: the same device, in real time."""
+
+    def __init__(self, device: "Hostile") -> None:
+        self.line = Line()
+        self._device = device
+        device.wire = self
+
+    def attach(self) -> None:
+        asyncio.get_running_loop().add_reader(self.line.master, self._asked)
+
+    def detach(self) -> None:
+        asyncio.get_running_loop().remove_reader(self.line.master)
+
+    def deliver(self, data: bytes, after_s: float, pair: int = 0) -> None:  # noqa: ARG002 - lines mix everything
+        asyncio.get_running_loop().call_later(after_s, self._send, data)
+
+    def _send(self, data: bytes) -> None:
+        if self.line.master >= 0:
+            self.line.send(data)
+
+    def _asked(self) -> None:
+        with suppress(OSError):  # EIO: the port is not open yet
+            self._device.answer(os.read(self.line.master, 8))
+
+
 @dataclass
 class Hostile:
     """A device that answers each question in a way drawn by lot, over RTU or Modbus TCP frames."""
 
     dice: random.Random
     rtu: bool
+    timeout_s: float = TIMEOUT_S
+    byte_s: float = BYTE_S
     served: dict[int, tuple[int, int, int]] = field(default_factory=dict)
     """value -> question number, address"""
     asked: int = 0
@@ -44,36 +85,38 @@ class Hostile:
     last: int = 0
     lies: set[int] = field(default_factory=set)
     """Questions whose answers are forgeries for others, once they are late."""
+    wire: "Sender" = field(init=False)
 
     def attach(self) -> Wire:
-        self.wire = Wire(self.answer)
-        return self.wire
+        made = Wire(self.answer)
+        self.wire = made
+        return made
 
     def answer(self, frame: bytes) -> None:
         """Called with each request as it is sent."""
         self.asked += 1
         kind = self.dice.choice(KINDS)
         self.kinds[kind] += 1
-        delay = len(frame) * BYTE_S + self.dice.uniform(0, 0.9 * TIMEOUT_S)
+        delay = len(frame) * self.byte_s + self.dice.uniform(0, 0.9 * self.timeout_s)
         getattr(self, "_" + kind.replace(" ", "_"))(frame, delay)
 
     def _send(self, data: bytes, delay: float) -> None:
-        self.wire.deliver(data, delay + (len(data) * BYTE_S if self.rtu else 0))
+        self.wire.deliver(data, delay + (len(data) * self.byte_s if self.rtu else 0))
 
     def _soon(self, data: bytes) -> None:
         self.lies.add(self.asked)
-        self.wire.deliver(data, self.dice.uniform(0, 0.9) * TIMEOUT_S)
+        self.wire.deliver(data, self.dice.uniform(0, 0.9) * self.timeout_s)
 
     def _right(self, frame: bytes, delay: float) -> None:
         self._send(self._frame(frame, self._values(frame)), delay)
 
     def _late(self, frame: bytes, delay: float) -> None:
-        self._send(self._frame(frame, self._values(frame)), delay + self.dice.uniform(0.2, 3) * TIMEOUT_S)
+        self._send(self._frame(frame, self._values(frame)), delay + self.dice.uniform(0.2, 3) * self.timeout_s)
 
     def _twice_late(self, frame: bytes, _: float) -> None:
         answer = self._frame(frame, self._values(frame))
         for late in (self.dice.uniform(2, 3.9), self.dice.uniform(2, 3.9)):
-            self._send(answer, late * TIMEOUT_S)
+            self._send(answer, late * self.timeout_s)
 
     def _short(self, frame: bytes, _: float) -> None:
         self._soon(self._frame(frame, self._values(frame)[: self.dice.randrange(3)]))
@@ -117,7 +160,7 @@ class Hostile:
         cut = self.dice.randrange(1, len(answer))
         pair = 0 if self.rtu else self.asked  # TCP never mixes what was written at once
         self.wire.deliver(answer[:cut], delay, pair)
-        self.wire.deliver(answer[cut:], delay + self.dice.uniform(0, 2) * TIMEOUT_S, pair)
+        self.wire.deliver(answer[cut:], delay + self.dice.uniform(0, 2) * self.timeout_s, pair)
 
     def _noise_before(self, frame: bytes, delay: float) -> None:
         self._send(self.dice.randbytes(self.dice.randrange(1, 40)) + self._frame(frame, self._values(frame)), delay)
@@ -130,7 +173,7 @@ class Hostile:
 
     def _exception(self, frame: bytes, delay: float) -> None:
         pdu = bytes((self._pdu(frame)[0] | 0x80, self.dice.choice((1, 2, 3, 4, 6, 11))))
-        self._send(self._wrap(frame, self._unit(frame), pdu), delay + self.dice.choice((0, 0, 2)) * TIMEOUT_S)
+        self._send(self._wrap(frame, self._unit(frame), pdu), delay + self.dice.choice((0, 0, 2)) * self.timeout_s)
 
     def _late_and_next(self, frame: bytes, _: float) -> None:
         """The answer to this question comes in one piece with the next, if that is not too late by then."""
@@ -159,7 +202,7 @@ class Hostile:
         unit = changed.get("unit", self._unit(frame))
         function = changed.get("function", self._pdu(frame)[0])
         answer = self._wrap(frame, unit, bytes((function, changed.get("count", len(values) & 0xFF))) + values)
-        oldest = asyncio.get_running_loop().time() - 3 * TIMEOUT_S
+        oldest = asyncio.get_running_loop().time() - 3 * self.timeout_s
         before, self.held = b"".join(data for since, data in self.held if since > oldest), []
         return before + answer
 
@@ -185,15 +228,15 @@ def _with_crc(body: bytes) -> bytes:
     return body + crc.to_bytes(2, "little")
 
 
-async def _ask(device: Hostile, client: Client, answers: int) -> tuple[Counter[str], int]:
+async def _ask(device: Hostile, asking: Client, answers: int) -> tuple[Counter[str], int]:
     """Ask until there were so many answers; how it went, and how many values were wrong."""
     dice, outcome, wrong = device.dice, Counter[str](), 0
-    await client.open()
+    await asking.open()
     while device.asked < answers:
         request = Request(dice.choice(UNITS), Table.HOLDING, dice.randrange(1000), dice.choice(LENGTHS))
         first = device.asked + 1
         try:
-            data = await client.ask(request, room=min(4, 125 - request.count))
+            data = await asking.ask(request, room=min(4, 125 - request.count))
         except DeviceError as error:
             outcome[type(error).__name__] += 1
         else:
@@ -203,7 +246,7 @@ async def _ask(device: Hostile, client: Client, answers: int) -> tuple[Counter[s
                 right = asked >= first and (unit, address) == (request.unit, request.address + place)
                 wrong += not right and not (asked < first and asked in device.lies)
         if dice.random() < 0.3:
-            await asyncio.sleep(dice.uniform(0, 5) * TIMEOUT_S)
+            await asyncio.sleep(dice.uniform(0, 5) * device.timeout_s)
     return outcome, wrong
 
 
@@ -216,8 +259,21 @@ def _line(wire: Wire) -> LineClient:
 def test_no_hostile_answer_becomes_a_value(kind: str, seed: int) -> None:
     device = Hostile(random.Random(seed), kind == "rtu")
     wire = device.attach()
-    client: Client = _line(wire) if kind == "rtu" else MbapClient(wire, int(1000 * TIMEOUT_S))
-    outcome, wrong = run(_ask(device, client, ANSWERS // 2))
+    asking: Client = _line(wire) if kind == "rtu" else MbapClient(wire, int(1000 * TIMEOUT_S))
+    outcome, wrong = run(_ask(device, asking, ANSWERS // 2))
     assert wrong == 0
     assert min(device.kinds[name] for name in KINDS) > 100
     assert outcome["good"] > ANSWERS // 40
+
+
+async def test_nor_on_a_serial_port_in_real_time() -> None:
+    device = Hostile(random.Random(7), rtu=True, timeout_s=0.05, byte_s=11 / 115200)
+    pty = Pty(device)
+    serial = client(RtuBus(transport="rtu", port=pty.line.path, baud=115200, timeout=50))
+    pty.attach()
+    outcome, wrong = await _ask(device, serial, 40)
+    pty.detach()
+    await serial.close()
+    pty.line.unplug()
+    assert wrong == 0
+    assert outcome["good"] > 2
