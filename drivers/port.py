@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import select
 import termios
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Literal, TypeVar
@@ -149,12 +150,21 @@ class Port:
         loop.remove_reader(self._attached[0])
         self._resuming = loop.call_later(seconds, self._resume)
 
+    def look(self) -> None:
+        """End a pause now."""
+        if self._resuming is not None:
+            self._resuming.cancel()
+            self._resume()
+
     def _resume(self) -> None:
         self._resuming = None
         if self._attached is None:
             return
         descriptor, reader = self._attached
-        reader()
+        waiting = select.poll()
+        waiting.register(descriptor, select.POLLIN)
+        if waiting.poll(0):  # a tty that has nothing reads as one that is hung up
+            reader()
         if self._attached is not None and self._resuming is None and not reader.ended:
             asyncio.get_running_loop().add_reader(descriptor, reader)
 

@@ -37,10 +37,6 @@ class AsciiFraming(LineFraming):
         """The frame of a PDU."""
         return encode(unit, pdu)
 
-    def encode_head(self, question: Question) -> bytes:
-        """Colon, unit, and what is known of the PDU."""
-        return START + (bytes((question.unit,)) + question.head).hex().upper().encode()
-
     def length(self, size: int) -> int:
         """Colon, two characters for each of unit, PDU and LRC, CR LF."""
         return 2 * size + 7

@@ -37,8 +37,11 @@ class Link(Protocol):
     def pause(self, seconds: float) -> None:
         """Nothing worth a look comes that soon."""
 
+    def look(self) -> None:
+        """Give what has come all the same."""
 
-MIN_PAUSE_S = 0.002  # the event loop's clock ticks in ms
+
+MIN_PAUSE_S = 0.015  # what is nearer is waited for by listening: a pause ends up to some ms late
 
 
 class Conversation:
@@ -126,6 +129,7 @@ class Conversation:
         answer = self._answer
         if answer is None or answer.done():
             return
+        self.link.look()
         if more_s > 0 and self.framing.begun:
             asyncio.get_running_loop().call_later(more_s, self._too_late, answer, patience)
         else:

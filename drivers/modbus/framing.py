@@ -8,8 +8,6 @@ from drivers.modbus.write import Write
 
 MAX_HELD = 2048  # bytes of an exchange that are kept: an echo and an answer in ASCII are less than 1100
 
-EXCEPTION_SIZE = 2  # bytes of the PDU: APP 7
-
 
 class Framing(ABC):
     """One question at a time: `begin`, then `feed` what arrives until an answer comes, or `end`."""
@@ -24,7 +22,7 @@ class Framing(ABC):
 
     @property
     def missing(self) -> int:
-        """At least so many bytes must still come before the answer is whole."""
+        """So many bytes must still come before the answer is whole."""
         return 0
 
     @abstractmethod
@@ -63,11 +61,8 @@ class LineFraming(Framing):
 
     @property
     def missing(self) -> int:
-        """As many as the answer lacks; when none of it is there, those of the shortest, which is an exception."""
-        if self._question is None:
-            return 0
-        begun = self._held.startswith(self.encode_head(self._question))
-        return self.length(self._question.length if begun else EXCEPTION_SIZE) - len(self._held)
+        """As many as the answer lacks; an exception, which is shorter, is seen no later than the answer would be."""
+        return 0 if self._question is None else self.length(self._question.length) - len(self._held)
 
     def reset(self) -> None:
         """Another adapter may be there now."""
@@ -107,10 +102,6 @@ class LineFraming(Framing):
     @abstractmethod
     def encode(self, unit: int, pdu: bytes) -> bytes:
         """The frame of a PDU."""
-
-    @abstractmethod
-    def encode_head(self, question: Question) -> bytes:
-        """How the frame of the right answer begins."""
 
     @abstractmethod
     def length(self, size: int) -> int:

@@ -3,13 +3,13 @@
 from drivers.checksums import CRCS
 from drivers.errors import BadAnswer
 from drivers.modbus.encode import MASK_WRITE, WRITE_COIL, WRITE_COILS, WRITE_REGISTER, WRITE_REGISTERS
-from drivers.modbus.framing import EXCEPTION_SIZE, LineFraming
+from drivers.modbus.framing import LineFraming
 from drivers.modbus.pdu import ERROR_BIT, Question
 
 MAX_FRAME = 256  # LINE 2.5.1
 FAST_BAUD = 19200  # above it the silent interval is fixed: LINE 2.5.1.1
 FAST_SILENCE = 1.75  # ms
-EXCEPTION_FRAME = EXCEPTION_SIZE + 3  # bytes
+EXCEPTION_FRAME = 5  # bytes: unit, function, code, CRC
 
 _crc = CRCS["CRC-16/MODBUS"]  # LINE 2.5.1.2
 _FIXED = {WRITE_COIL: 8, WRITE_REGISTER: 8, WRITE_COILS: 8, WRITE_REGISTERS: 8, MASK_WRITE: 10}  # whole answers
@@ -39,10 +39,6 @@ class RtuFraming(LineFraming):
     def encode(self, unit: int, pdu: bytes) -> bytes:
         """The frame of a PDU."""
         return encode(unit, pdu)
-
-    def encode_head(self, question: Question) -> bytes:
-        """Unit, and what is known of the PDU."""
-        return bytes((question.unit,)) + question.head
 
     def length(self, size: int) -> int:
         """Unit, PDU, CRC."""

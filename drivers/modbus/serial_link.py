@@ -32,3 +32,7 @@ class SerialLink:
     def pause(self, seconds: float) -> None:
         """Look for nothing that long."""
         self._port.pause(seconds)
+
+    def look(self) -> None:
+        """Give what has come meanwhile."""
+        self._port.look()

@@ -73,6 +73,9 @@ class TcpLink:
     def pause(self, seconds: float) -> None:
         """What comes by TCP comes in few pieces."""
 
+    def look(self) -> None:
+        """Nothing was held back."""
+
     def _watch_host(self, connection: socket.socket) -> None:
         """A host that is switched off is noticed by TCP itself, so that silent units need not be counted for it."""
         with suppress(OSError):

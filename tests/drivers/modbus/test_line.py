@@ -311,6 +311,32 @@ async def test_a_port_that_is_unplugged_and_plugged_in_elsewhere(tmp_path: Path)
         await serial.close()
 
 
+async def test_an_answer_that_takes_longer_than_the_timeout_is_waited_for_once_it_has_begun() -> None:
+    line = Line()
+    serial = client(RtuBus(transport="rtu", port=line.path, baud=9600, timeout=30))
+    await serial.open()
+    asking = asyncio.ensure_future(serial.ask(Request(1, Table.HOLDING, 0, 100)))  # 235 ms on the line
+    await line.heard(8)
+    whole = rtu.encode(1, bytes((3, 200)) + bytes(200))
+    line.send(whole[:20])
+    await asyncio.sleep(0.2)
+    line.send(whole[20:])
+    assert await asking == bytes(200)
+    await serial.close()
+    line.unplug()
+
+
+async def test_silence_again_and_again_is_no_port_that_hung_up() -> None:
+    line = Line()
+    serial = client(RtuBus(transport="rtu", port=line.path, baud=9600, timeout=10))
+    await serial.open()
+    for unit in range(1, 8):
+        with pytest.raises(NoAnswer, match="no answer"):
+            await serial.ask(Request(unit, Table.HOLDING, 0, 100))
+    await serial.close()
+    line.unplug()
+
+
 async def test_a_port_has_one_owner() -> None:
     line = Line()
     first, second = (client(RtuBus(transport="rtu", port=line.path)) for _ in range(2))

@@ -67,6 +67,9 @@ class Wire:
     def pause(self, seconds: float) -> None:
         """Everything comes as it comes."""
 
+    def look(self) -> None:
+        """The same."""
+
     def deliver(self, data: bytes, after_s: float, pair: int = 0) -> None:
         """The bytes arrive that much later, on the connection of now; between the two of a `pair` comes nothing."""
         asyncio.get_running_loop().call_later(after_s, self._arrive, self._receiver, data, pair)
