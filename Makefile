@@ -56,6 +56,7 @@ bench: $(READY)
 	@.venv/bin/python bench/codec.py --batch 5000 $(BENCH)
 	@.venv/bin/python bench/agent.py $(BENCH)
 	@.venv/bin/python bench/store.py
+	@.venv/bin/python bench/modbus.py
 
 fuzz: $(READY)
 	@tools/debian fuzz

@@ -18,6 +18,11 @@ class Options(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    @classmethod
+    def variant(cls, raw: dict[str, Any]) -> "type[Options]":  # noqa: ARG003 - for those that have some
+        """The model that checks `raw`, where one key decides which others there are; this one when none does."""
+        return cls
+
 
 @dataclass(frozen=True, slots=True)
 class PointSetup:

@@ -19,13 +19,14 @@ class Crc:
     def __call__(self, data: bytes) -> int:
         """The checksum of `data`."""
         table, top = _table(self), self.width - 8
-        register = _mirrored(self.init, self.width) if self.reflected else self.init
-        mask = (1 << self.width) - 1
-        for byte in data:
-            if self.reflected:
+        if self.reflected:
+            register = _mirrored(self.init, self.width)
+            for byte in data:
                 register = (register >> 8) ^ table[(register ^ byte) & 0xFF]
-            else:
-                register = (register << 8 & mask) ^ table[register >> top ^ byte]
+            return register ^ self.xorout
+        register, mask = self.init, (1 << self.width) - 1
+        for byte in data:
+            register = (register << 8 & mask) ^ table[register >> top ^ byte]
         return register ^ self.xorout
 
 
@@ -137,5 +138,6 @@ def _entry(crc: Crc, byte: int) -> int:
     return register & ((1 << crc.width) - 1)
 
 
+@lru_cache
 def _mirrored(value: int, width: int) -> int:
     return int(f"{value:0{width}b}"[::-1], 2)

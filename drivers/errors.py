@@ -53,10 +53,8 @@ class NotWritable(DriverError, ValueError):
     exit_code = 65  # EX_DATAERR
 
 
-class ValueRefused(DriverError, ValueError):
+class ValueRefused(NotWritable):
     """A value cannot be written to a point: none of its type, out of its range, or between the steps of its scale."""
-
-    exit_code = 65  # EX_DATAERR
 
 
 class SetupError(DriverError, ValueError):

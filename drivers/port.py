@@ -2,13 +2,16 @@
 
 import asyncio
 import os
+import select
 import termios
 from collections.abc import Awaitable, Callable
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import serial
-from pydantic import Field
+from pydantic import BeforeValidator, Field
+from serial.rs485 import RS485Settings
 
+from config.units import SECOND, duration_between
 from drivers.base import Options
 from drivers.errors import BusError, NoAnswer
 
@@ -24,6 +27,20 @@ EMPTY_READS = 3
 _PARITIES = {"none": serial.PARITY_NONE, "even": serial.PARITY_EVEN, "odd": serial.PARITY_ODD}
 
 
+Delay = Annotated[int, BeforeValidator(duration_between(0, SECOND))]
+
+
+class Rs485(Options):
+    """How the port's driver switches an RS-485 transceiver by its RTS line (TIOCSRS485), where it can."""
+
+    rts_on_send: Annotated[bool, Field(strict=True)] = True
+    rts_after_send: Annotated[bool, Field(strict=True)] = False
+    delay_before: Delay = 0
+    delay_after: Delay = 0
+    hear_own: Annotated[bool, Field(strict=True)] = False
+    """The receiver stays on while sending."""
+
+
 class SerialBus(Options):
     """`[buses.x]` of a driver on a serial port: which port, and how its bytes are sent.
 
@@ -35,6 +52,7 @@ class SerialBus(Options):
     data_bits: Literal[7, 8] = 8
     parity: Literal["none", "even", "odd"] = "none"
     stop_bits: Literal[1, 2] = 1
+    rs485: Rs485 | None = None
 
     @property
     def byte_ms(self) -> float:
@@ -50,6 +68,8 @@ class Port:
         self._options = options
         self._path = options.port
         self._serial: serial.Serial | None = None
+        self._attached: tuple[int, _Reader] | None = None
+        self._resuming: asyncio.TimerHandle | None = None
 
     async def open(self) -> None:
         """Open it, in a thread since the kernel may take its time; raises `BusError`."""
@@ -63,6 +83,12 @@ class Port:
     async def close(self) -> None:
         """Close it; safe at any time. What was not sent yet is thrown away: a stopped line must not hold us."""
         port, self._serial = self._serial, None
+        if self._resuming is not None:
+            self._resuming.cancel()
+            self._resuming = None
+        if self._attached is not None:
+            asyncio.get_running_loop().remove_reader(self._attached[0])
+            self._attached = None
         if port is not None:
             await asyncio.to_thread(_close, port)
 
@@ -98,6 +124,65 @@ class Port:
 
         await self.forget()
         return await self._receive(take, work)
+
+    def attach(self, receive: Callable[[bytes], None], lost: Callable[[BusError], None]) -> None:
+        """Give `receive` what arrives from now until the port is closed; `lost` is told once, when the port goes.
+
+        In place of `listen` and `ask`; a question then costs two system calls. Raises `BusError`.
+        """
+        loop, descriptor = asyncio.get_running_loop(), self._open_port().fileno()
+        gone: asyncio.Future[None] = loop.create_future()
+
+        def went(_: object) -> None:
+            loop.remove_reader(descriptor)
+            error = gone.exception()
+            lost(error if isinstance(error, BusError) else BusError(f"{self._path}: {error!r}"))
+
+        gone.add_done_callback(went)
+        self._attached = descriptor, _Reader(self._path, descriptor, receive, gone)
+        loop.add_reader(*self._attached)
+
+    def pause(self, seconds: float) -> None:
+        """Let what arrives gather for so long, and take it then: each look at a slow line costs more than it finds."""
+        if self._attached is None or self._resuming is not None:
+            return
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._attached[0])
+        self._resuming = loop.call_later(seconds, self._resume)
+
+    def look(self) -> None:
+        """End a pause now."""
+        if self._resuming is not None:
+            self._resuming.cancel()
+            self._resume()
+
+    def _resume(self) -> None:
+        self._resuming = None
+        if self._attached is None:
+            return
+        descriptor, reader = self._attached
+        waiting = select.poll()
+        waiting.register(descriptor, select.POLLIN)
+        if waiting.poll(0):  # a tty that has nothing reads as one that is hung up
+            reader()
+        if self._attached is not None and self._resuming is None and not reader.ended:
+            asyncio.get_running_loop().add_reader(descriptor, reader)
+
+    def send_now(self, data: bytes) -> None:
+        """Hand all of it to the kernel without waiting, in place of what came before; raises `BusError`.
+
+        A port that does not take a whole frame has stopped: nobody sends faster than the line for long.
+        """
+        port = self._open_port()
+        try:
+            termios.tcflush(port.fileno(), termios.TCIFLUSH)
+            sent = os.write(port.fileno(), data)
+        except BlockingIOError:
+            sent = 0
+        except (OSError, termios.error) as error:
+            raise self._gone(error) from error
+        if sent != len(data):
+            raise BusError(f"{self._path} takes no bytes")
 
     async def send(self, data: bytes) -> None:
         """Send all of it and wait until its last bit is on the line, by the baud rate; raises `BusError`."""
@@ -174,7 +259,7 @@ class Port:
     def _open(self) -> serial.Serial:
         options = self._options
         try:
-            return serial.Serial(
+            port = serial.Serial(
                 options.port,
                 options.baud,
                 bytesize=options.data_bits,
@@ -185,6 +270,24 @@ class Port:
             )
         except (OSError, ValueError, termios.error) as error:
             raise BusError(f"cannot open {self._path}: {_reason(error)}") from error
+        if options.rs485 is not None:
+            self._switch(port, options.rs485)
+        return port
+
+    def _switch(self, port: serial.Serial, wanted: Rs485) -> None:
+        try:
+            port.rs485_mode = RS485Settings(
+                rts_level_for_tx=wanted.rts_on_send,
+                rts_level_for_rx=wanted.rts_after_send,
+                loopback=wanted.hear_own,
+                delay_before_tx=(wanted.delay_before + 0.5) / 1000,
+                delay_before_rx=(wanted.delay_after + 0.5) / 1000,
+            )
+        except (OSError, ValueError) as error:
+            port.close()
+            raise BusError(
+                f"{self._path} has no RS-485 mode; most USB adapters switch by themselves: leave rs485 out"
+            ) from error
 
     def _gone(self, error: Exception) -> BusError:
         return BusError(f"{self._path} is gone: {_reason(error)}")
@@ -201,6 +304,11 @@ class _Reader:
         self._receive = receive
         self._gone = gone
         self._empty = 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether the port is gone."""
+        return self._gone.done()
 
     def __call__(self) -> None:
         if self._gone.done():

@@ -1,7 +1,7 @@
 """Check the driver's own options in a configuration: what `config` kept raw."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from pydantic import ValidationError
 
@@ -59,6 +59,7 @@ def check_options(
     model: type[Checked], raw: dict[str, object], path: str, known: frozenset[str], problems: Found
 ) -> Checked | None:
     """The driver's options checked; `known` are the keys that every driver's table has, to suggest for a typo."""
+    model = cast("type[Checked]", model.variant(raw))
     try:
         return model.model_validate(raw, context="file")
     except ValidationError as error:

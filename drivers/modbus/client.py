@@ -1,171 +1,266 @@
-"""The one place that knows pymodbus: a Modbus TCP connection that never gives itself up.
-
-pymodbus accepts answers that are too short, closes the connection after a few silent requests and drops bytes at each
-send; here it only keeps the connection, the transaction numbers and the timeout, and whole answers are judged by `pdu`.
-"""
+"""Asks units, and believes only what can be nothing but the answer."""
 
 import asyncio
 import logging
-import os
-import socket
+from collections.abc import Iterator
 from contextlib import suppress
-from typing import cast
+from dataclasses import dataclass
+from typing import Protocol
 
-from pymodbus.client import AsyncModbusTcpClient
-from pymodbus.exceptions import ConnectionException, ModbusIOException
-from pymodbus.framer import FramerSocket
-from pymodbus.pdu import DecodePDU, ModbusPDU
-from pymodbus.pdu.bit_message import ReadCoilsRequest, ReadDiscreteInputsRequest
-from pymodbus.pdu.register_message import ReadHoldingRegistersRequest, ReadInputRegistersRequest
+from drivers.errors import BadAnswer, DeviceError, ExceptionAnswer, NoAnswer, NotAsked
+from drivers.modbus.conversation import Conversation, Link
+from drivers.modbus.framing import LineFraming
+from drivers.modbus.lateness import Lateness
+from drivers.modbus.mbap import MbapFraming
+from drivers.modbus.pdu import ILLEGAL_ADDRESS, ILLEGAL_VALUE, Question, Request, Table
+from drivers.modbus.write import Write
 
-from drivers.errors import BadAnswer, BusError, NoAnswer
-from drivers.modbus.pdu import FrameStream, Request, Table, payload
+log = logging.getLogger(__name__)
 
-NEVER = 1 << 62  # silent requests before pymodbus would close the connection
-MAX_CHUNK = 1 << 20  # bytes pymodbus takes at once; asyncio hands over at most 256 KiB
-MIN_UNACKNOWLEDGED = 10_000  # ms (RFC 5482); TCP's own 100 s (RFC 9293, 3.8.3) would stop all devices that long
-KEEPALIVE = ((socket.TCP_KEEPIDLE, 10), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 3))  # s, s, probes
-
-_QUESTIONS: dict[Table, type[ModbusPDU]] = {
-    Table.COIL: ReadCoilsRequest,
-    Table.DISCRETE: ReadDiscreteInputsRequest,
-    Table.HOLDING: ReadHoldingRegistersRequest,
-    Table.INPUT: ReadInputRegistersRequest,
-}
-
-# What goes wrong is raised here and logged once by the agent, not once more for each request by pymodbus.
-logging.getLogger("pymodbus").setLevel(logging.CRITICAL + 1)
+TCP_COST = (
+    2.0  # ms: devices with Ethernet answer within a few (TCP 4.4.1.2 has no figure); the wait is theirs, not ours
+)
+SILENT_S = 60.0
+"""A bus on which nothing was heard for so long is opened anew; each time in vain doubles it."""
+SILENT_MAX_S = 16 * SILENT_S
+BABBLE_S = 1.0  # a line that is never quiet for so long is not worth a longer wait: others of the agent's buses are
+MIN_DRAIN_S = 0.02  # USB adapters hold bytes back for up to 16 ms
+WIDER = 4  # different lengths that a read is tried with while late answers to shorter ones may come
+BITS_A_BYTE = 8
 
 
-class _Answer(ModbusPDU):
-    """An answer as it came, not decoded."""
+class Client(Protocol):
+    """One bus; one question at a time."""
 
-    def __init__(self, dev_id: int, transaction: int, unit: int, pdu: bytes) -> None:
-        super().__init__(dev_id=dev_id, transaction_id=transaction)
-        self.unit = unit
-        self.raw = pdu
+    async def open(self) -> None:
+        """Open it anew; raises `BusError`."""
+
+    async def close(self) -> None:
+        """Close it; safe at any time."""
+
+    async def ask(self, question: Question, *, room: int = 0, rest_ms: float = 0) -> bytes:
+        """The data of the answer; raises `BusError` or a `DeviceError`.
+
+        `room` is how many more addresses behind those of a read may be read; `rest_ms` is how long the unit's line must
+        rest after its answer.
+        """
+
+    def cost(self, question: Question) -> float:
+        """Bus time in ms that an answered question takes, without the device's own."""
+
+    def patience(self, question: Question) -> float:
+        """Bus time in ms that a question takes which nothing answers."""
+
+    def wait_s(self, question: Question, room: int) -> float:
+        """How long from now `question` would raise `NotAsked`; 0 when it would not."""
 
 
-class _Framer(FramerSocket):
-    """Hands over the frame with the awaited transaction number, undecoded, and swallows all others."""
+class Silence:
+    """Opens a bus anew on which nothing at all was heard for long: gateways and adapters hang with all lights on."""
 
-    def __init__(self) -> None:
-        super().__init__(DecodePDU(False))
-        self.stream = FrameStream()
+    def __init__(self, talk: Conversation) -> None:
+        self._talk = talk
+        self._since = 0.0
+        self._patience_s = SILENT_S
 
-    def handleFrame(  # noqa: N802 pymodbus's name
-        self, data: bytes, exp_devid: int, exp_tid: int
-    ) -> tuple[int, ModbusPDU | None]:
-        """All of `data` is used at once; never raises, which would cost the connection."""
-        answer = None
-        for frame in self.stream.feed(data, exp_tid, exp_devid):
-            if frame.transaction == exp_tid and answer is None:
-                answer = _Answer(exp_devid, exp_tid, frame.unit, frame.pdu)
-        return len(data), answer
+    def began(self) -> None:
+        """The bus was opened for other reasons."""
+        self._since = asyncio.get_running_loop().time()
+        self._patience_s = SILENT_S
+
+    async def heard_nothing(self) -> None:
+        """A question was not answered; raises `BusError` when the bus cannot be opened anew."""
+        if self._talk.heard_at > self._since:
+            self._since, self._patience_s = self._talk.heard_at, SILENT_S
+        now = asyncio.get_running_loop().time()
+        if now - self._since >= self._patience_s:
+            self._since, self._patience_s = now, min(2 * self._patience_s, SILENT_MAX_S)
+            await self._talk.open()
 
 
-class Client:
-    """One connection to one host; one request at a time."""
+class MbapClient:
+    """Modbus TCP: late answers are told by their transaction numbers."""
 
-    def __init__(self, host: str, port: int, timeout: int, connect_timeout: int) -> None:
-        self._host = host
-        self._port = port
-        self._timeout = timeout / 1000
-        self._connect_timeout = connect_timeout / 1000
-        self._client: AsyncModbusTcpClient | None = None
-        self._framer = _Framer()
-
-    @property
-    def name(self) -> str:
-        """The host and port, for people."""
-        return f"[{self._host}]:{self._port}" if ":" in self._host else f"{self._host}:{self._port}"
+    def __init__(self, link: Link, timeout: int) -> None:
+        self._talk = Conversation(link, MbapFraming())
+        self._timeout_s = timeout / 1000
+        self._silence = Silence(self._talk)
 
     async def open(self) -> None:
         """Connect anew; raises `BusError`."""
-        self.close()
-        self._framer = _Framer()
-        self._client = client = self._make()
+        await self._talk.open()
+        self._silence.began()
+
+    async def close(self) -> None:
+        """Drop the connection."""
+        await self._talk.close()
+
+    async def ask(self, question: Question, *, room: int = 0, rest_ms: float = 0) -> bytes:  # noqa: ARG002 - of lines
+        """As `Client` has it."""
         try:
-            async with asyncio.timeout(self._connect_timeout):
-                await client.ctx.call_create()
-        except OSError as error:
-            self.close()
-            raise BusError(f"no connection to {self.name}: {_reason(error)}") from error
-        except UnicodeError as error:
-            self.close()
-            raise BusError(f"no connection to {self.name}: no such host name") from error
-        self._watch_host(client.ctx.transport)
+            return await self._talk.ask(question, self._timeout_s, self._timeout_s)
+        except NoAnswer:
+            await self._silence.heard_nothing()
+            raise
 
-    def close(self) -> None:
-        """Drop the connection at once; safe at any time."""
-        client, self._client = self._client, None
-        if client is not None:
-            transport = client.ctx.transport
-            client.close()
-            if isinstance(transport, asyncio.WriteTransport):
-                transport.abort()
+    def cost(self, question: Question) -> float:  # noqa: ARG002 - a few hundred bytes are nothing on Ethernet
+        """What the way there and back takes."""
+        return TCP_COST
 
-    async def ask(self, request: Request) -> bytes:
-        """The data of the answer; raises `BusError` or a `DeviceError`, which leaves the connection as it was."""
-        client = self._client
-        if client is None or not client.connected:
-            raise BusError(f"not connected to {self.name}")
-        question = _QUESTIONS[request.table](address=request.address, count=request.count, dev_id=request.unit)
-        answer = await self._execute(client, question)
-        return payload(request, answer.unit, answer.raw)
+    def patience(self, question: Question) -> float:  # noqa: ARG002 - as above
+        """The timeout."""
+        return 1000 * self._timeout_s
 
-    async def _execute(self, client: AsyncModbusTcpClient, question: ModbusPDU) -> _Answer:
-        task = asyncio.current_task()
-        cancels = task.cancelling() if task else 0
-        dropped = self._framer.stream.dropped
+    def wait_s(self, question: Question, room: int) -> float:  # noqa: ARG002 - transaction numbers tell late answers
+        """Nothing has to wait."""
+        return 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How fast a line is, in s."""
+
+    byte_s: float
+    silence_s: float
+    """Between two frames."""
+    timeout_s: float
+    """How long a unit may take to begin its answer."""
+
+
+class LineClient:
+    """RTU and ASCII: an answer is told by unit, function and length alone, so nothing is asked while a late answer
+    could pass for its answer."""
+
+    def __init__(self, link: Link, framing: LineFraming, timing: Timing) -> None:
+        self._talk = Conversation(link, framing, timing.byte_s)
+        self._framing = framing
+        self._timing = timing
+        self._silence = Silence(self._talk)
+        self._late = Lateness()
+        self._told = False
+        self._well: set[int] = set()
+        """Units whose last question was answered: noise on the way is worth a second try."""
+        self._no_wider: set[Question] = set()
+        self._quiet_s = timing.silence_s
+
+    async def open(self) -> None:
+        """Open the line anew; raises `BusError`."""
+        self._well.clear()
+        await self._talk.open()
+        self._silence.began()
+
+    async def close(self) -> None:
+        """Close the line."""
+        await self._talk.close()
+
+    async def ask(self, question: Question, *, room: int = 0, rest_ms: float = 0) -> bytes:
+        """As `Client` has it; raises `NotAsked` while a late answer could pass for the answer."""
+        if self._framing.echo is None and isinstance(question, Write):
+            with suppress(DeviceError):  # silence tells as well whether the line has an echo
+                await self._ask(Request(question.unit, Table.HOLDING, 0, 1), 0, rest_ms)
         try:
-            answer = await client.execute(False, question)
-        except ModbusIOException:
-            strange = self._framer.stream.dropped - dropped
-            if strange:
-                raise BadAnswer(f"{strange} bytes came that are no Modbus TCP frame, and no answer") from None
-            raise NoAnswer(f"no answer within {self._timeout:g} s") from None
-        except (ConnectionException, OSError) as error:
-            raise BusError(f"connection to {self.name} lost: {error}") from error
-        if task and task.cancelling() > cancels:
-            raise asyncio.CancelledError  # wait_for of Python 3.11 forgets a cancel that meets the answer
-        return cast("_Answer", answer)
+            return await self._ask(question, room, rest_ms)
+        except BadAnswer:
+            if question.unit not in self._well or isinstance(question, Write):
+                raise
+            self._well.discard(question.unit)
+            with suppress(NotAsked):
+                return await self._ask(question, room, rest_ms)
+            raise
+        except NotAsked:
+            raise
+        except NoAnswer:
+            self._well.discard(question.unit)
+            await self._silence.heard_nothing()
+            raise
+        finally:
+            self._tell_echo()
 
-    def _make(self) -> AsyncModbusTcpClient:
-        client = AsyncModbusTcpClient(
-            self._host,
-            port=self._port,
-            timeout=self._timeout,
-            retries=0,
-            reconnect_delay=0,
-            trace_connect=self._connection_changed,
-        )
-        client.set_max_no_responses(NEVER)
-        client.ctx.framer = self._framer
-        client.ctx.max_buffer_size = MAX_CHUNK
-        return client
+    def cost(self, question: Question) -> float:
+        """Request, answer and the silence around them, from the rate of the line."""
+        size = self._framing.length(len(question.pdu)) + self._framing.length(question.length)
+        return 1000 * (size * self._timing.byte_s + 2 * self._timing.silence_s)
 
-    def _connection_changed(self, connected: bool) -> None:
-        """A lost connection ends the request under way now, not at its timeout."""
-        if self._client is None or connected:
-            return
-        waiting = self._client.ctx.response_future
-        if not waiting.done():
-            waiting.set_exception(ConnectionResetError("closed by the other side"))
-            waiting.exception()  # seen, even when nobody waits
+    def patience(self, question: Question) -> float:
+        """Request and timeout."""
+        return 1000 * (self._framing.length(len(question.pdu)) * self._timing.byte_s + self._timing.timeout_s)
 
-    def _watch_host(self, transport: asyncio.BaseTransport) -> None:
-        """A host that is switched off is noticed by TCP itself, so that silent units need not be counted for it."""
-        connection = transport.get_extra_info("socket")
-        patience = max(MIN_UNACKNOWLEDGED, int(3000 * self._timeout))
-        with suppress(OSError):
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            for option, value in KEEPALIVE:
-                connection.setsockopt(socket.IPPROTO_TCP, option, value)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, patience)
+    def wait_s(self, question: Question, room: int) -> float:
+        """How long late answers to earlier questions may pass for its answer, in every length that it can be asked."""
+        if not self._late:
+            return 0.0
+        now = asyncio.get_running_loop().time()
+        return min(self._late.until(asked) - now for asked in self._ways(question, room))
+
+    async def _ask(self, question: Question, room: int, rest_ms: float) -> bytes:
+        asked = self._distinct(question, room)
+        await self._quiet()
+        answer_s = self._framing.length(asked.length) * self._timing.byte_s
+        begin_s = self._framing.length(len(asked.pdu)) * self._timing.byte_s + self._timing.timeout_s
+        whole_s = begin_s + 2 * answer_s + MIN_DRAIN_S
+        rest_s = self._timing.silence_s + rest_ms / 1000
+        due = asyncio.get_running_loop().time() + whole_s
+        try:
+            data = await self._talk.ask(asked, begin_s, whole_s)
+        except ExceptionAnswer as error:
+            self._quiet_s = rest_s
+            self._check(question, asked, error, due)
+            self._well.add(question.unit)
+            raise
+        except (DeviceError, asyncio.CancelledError):
+            self._failed(asked, due, rest_s + answer_s)
+            raise
+        self._quiet_s = rest_s
+        self._well.add(question.unit)
+        return data if asked is question else _narrow(question, data)
+
+    def _distinct(self, question: Question, room: int) -> Question:
+        """The question, or one that reads a little more, to which no late answer fits; raises `NotAsked`."""
+        now = asyncio.get_running_loop().time()
+        for asked in self._ways(question, room):
+            if self._late.until(asked) <= now:
+                return asked
+        raise NotAsked("not asked: a late answer to an earlier question could pass for its answer")
+
+    def _ways(self, question: Question, room: int) -> Iterator[Question]:
+        """The question, and others that read a little more."""
+        yield question
+        if isinstance(question, Request) and question not in self._no_wider:
+            step = BITS_A_BYTE if question.table.single_bits else 1
+            for more in range(step, min(room, WIDER * step) + 1, step):
+                yield question.wider(more)
+
+    def _check(self, question: Question, asked: Question, error: ExceptionAnswer, due: float) -> None:
+        """An exception is believed when it can be that of nothing else; raises `BadAnswer`."""
+        now = asyncio.get_running_loop().time()
+        if asked is not question and error.code in (ILLEGAL_ADDRESS, ILLEGAL_VALUE):
+            self._no_wider.add(question)
+        if asked is not question or self._late.holds_function(asked, now):
+            self._failed(asked, due, self._quiet_s)
+            raise BadAnswer(f"{error}, which may belong to an earlier question") from error
+
+    def _failed(self, asked: Question, due: float, quiet_s: float) -> None:
+        """No answer, which was `due`: it may be late, and what is on the line now shall end."""
+        self._late.failed(asked, asyncio.get_running_loop().time(), due, self._timing.timeout_s)
+        self._quiet_s = max(quiet_s, MIN_DRAIN_S)
+
+    def _tell_echo(self) -> None:
+        if self._framing.echo and not self._told:
+            self._told = True
+            log.info("%s: the line gives back what is sent (local echo); that is skipped", self._talk.link.name)
+
+    async def _quiet(self) -> None:
+        """Wait until the line has rested as long as it must; what comes meanwhile belongs to nobody."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + BABBLE_S
+        while (wait := self._talk.heard_at + self._quiet_s - loop.time()) > 0:
+            if loop.time() >= until:
+                raise BadAnswer(f"the line is never quiet for {1000 * self._quiet_s:.3g} ms")
+            await asyncio.sleep(wait)
 
 
-def _reason(error: OSError) -> str:
-    if isinstance(error, TimeoutError) and not error.errno:
-        return "no answer"
-    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+def _narrow(question: Question, data: bytes) -> bytes:
+    """The data of `question` from that of a wider read."""
+    if not isinstance(question, Request):
+        return data
+    return data[: question.count if question.table.single_bits else 2 * question.count]

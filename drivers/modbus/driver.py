@@ -1,26 +1,32 @@
-"""Modbus TCP: points become the fewest reads, each one request and one answer."""
+"""Modbus: points become the fewest reads, each one request and one answer."""
 
+import time
 from collections.abc import Sequence
+from math import ceil
 from pathlib import Path
 from typing import ClassVar, cast
 
-from drivers.base import BusSetup, Memory, PolledDriver, Read, Sink
-from drivers.errors import BadAnswer, DeviceError, ExceptionAnswer, NoAnswer, SetupError
+from drivers.base import BusSetup, Memory, PolledDriver, Read, Sink, points_of
+from drivers.errors import DeviceError, ExceptionAnswer, NotWritable, SetupError
 from drivers.modbus.answers import Answers
-from drivers.modbus.client import Client
+from drivers.modbus.bus import BusOptions
+from drivers.modbus.encode import MASK_WRITE, encode
 from drivers.modbus.identity import Identity
-from drivers.modbus.options import BusOptions, DeviceOptions
-from drivers.modbus.pdu import Frame, Request, parse_frame, parse_request, payload
+from drivers.modbus.options import DeviceOptions
+from drivers.modbus.pdu import Request
 from drivers.modbus.point import PointOptions
 from drivers.modbus.problems import problems_of
-from drivers.modbus.reads import Reads
-from drivers.modbus.recording import lines
+from drivers.modbus.reads import Reads, where_of
+from drivers.modbus.replay import Replay
+from drivers.modbus.transport import client
 from drivers.modbus.vector import RegisterVector
-from ext import EXCEPTION
+from drivers.modbus.write import write_of
+from drivers.numbers import Scaling
+from ext import EXCEPTION, Value
 
 
 class ModbusDriver(PolledDriver):
-    """One Modbus TCP server and the units that answer through it."""
+    """One bus and the units that answer on it."""
 
     BusOptions = BusOptions
     DeviceOptions = DeviceOptions
@@ -34,8 +40,12 @@ class ModbusDriver(PolledDriver):
         problems = [problem for device in setup.devices for problem in problems_of(device)]
         if problems:
             raise SetupError(problems)
-        options = cast("BusOptions", setup.options)
-        self._client = Client(options.host, options.port, options.timeout, options.connect_timeout)
+        self._client = client(setup.options)
+        self._devices = {device.device.id: cast("DeviceOptions", device.options) for device in setup.devices}
+        self._points = {
+            point.point.id: (device.device.id, where_of(point), Scaling.of(point.point))
+            for device, point in points_of(setup)
+        }
         self._reads = Reads(setup.devices)
         self._answers = Answers(setup.devices)
 
@@ -52,16 +62,32 @@ class ModbusDriver(PolledDriver):
         self._reads.forget(device)
 
     async def open(self) -> None:
-        """Connect to the host; raises `BusError`."""
+        """Open the bus anew; raises `BusError`."""
         await self._client.open()
 
     async def close(self) -> None:
-        """Drop the connection."""
-        self._client.close()
+        """Close the bus."""
+        await self._client.close()
 
     async def read(self, read: Read) -> bytes:
-        """Ask once and wait for the answer, at most the bus's timeout; raises `DeviceError` or `BusError`."""
-        return await self._client.ask(cast("Request", read.request))
+        """Ask and wait for the answer, at most the bus's timeout; raises `DeviceError` or `BusError`."""
+        request = cast("Request", read.request)
+        options = self._devices[read.device]
+        return await self._client.ask(request, room=options.room(request), rest_ms=options.turnaround)
+
+    def cost(self, read: Read) -> float:
+        """How long `read` occupies the bus when it is answered at once, in ms."""
+        return self._client.cost(cast("Request", read.request)) + self._devices[read.device].turnaround
+
+    def patience(self, read: Read) -> float:
+        """How long `read` occupies the bus when nothing answers, in ms."""
+        return self._client.patience(cast("Request", read.request))
+
+    def not_before(self, read: Read) -> int:
+        """Boot ms before which `read` must not be asked: a late answer to another could be taken for its own."""
+        request = cast("Request", read.request)
+        wait_s = self._client.wait_s(request, self._devices[read.device].room(request))
+        return 0 if wait_s <= 0 else ceil(1000 * (time.clock_gettime(time.CLOCK_BOOTTIME) + wait_s))
 
     async def ask(self, read: Read, sink: Sink) -> None:
         """Give `sink` what answers `read`; what the device is known to refuse is said to be so without asking."""
@@ -91,42 +117,28 @@ class ModbusDriver(PolledDriver):
         """Give `sink` all that the answer to `read` says."""
         self._answers.give(read, data, sink)
 
+    async def write(self, point: str, value: Value) -> None:
+        """Write `value`, and see that the answer repeats it; what the device says afterwards is for a read to tell.
+
+        Raises `NotWritable` before anything is sent, else as `ask` does.
+        """
+        if point not in self._points:
+            raise NotWritable(f"{point}: there is no such point on this bus")
+        device, where, scaling = self._points[point]
+        options = self._devices[device]
+        exponent = self._answers.exponent(device, where)
+        writing = encode(where, scaling, value, exponent=exponent, multiple=options.write_multiple)
+        if writing.function == MASK_WRITE and not options.mask_write:
+            raise NotWritable(
+                f"{point} is a part of a register: without function 22 (mask_write = true) its other bits could be lost"
+            )
+        await self._client.ask(write_of(options.address, writing), rest_ms=options.turnaround)
+
     def narrower(self, read: Read, error: DeviceError) -> Sequence[Read]:
         """After an illegal address or value in a merged read: the parts that take its place; else nothing."""
         return self._reads.narrower(read, error)
 
     def replay(self, recording: str, sink: Sink) -> None:
         """Decode recorded frames; a request that is not one of the reads is a stranger, one left unanswered failed."""
-        reads = {read.request: read for read in self._reads.all}
-        waiting: dict[int, tuple[Request, Read]] = {}
-        for line in lines(recording):
-            try:
-                frame = parse_frame(line.data)
-            except BadAnswer as error:
-                sink.stranger(f"line {line.number}: {error}")
-                continue
-            if line.asked:
-                _note(waiting, frame, reads, sink)
-            elif frame.transaction in waiting:
-                self._replayed(*waiting.pop(frame.transaction), frame, sink)
-            else:
-                sink.stranger(f"line {line.number}: an answer that nobody waits for")
-        for _, read in waiting.values():
-            sink.failed(read.device, NoAnswer("no answer in the recording"))
-
-    def _replayed(self, request: Request, read: Read, frame: Frame, sink: Sink) -> None:
-        try:
-            data = payload(request, frame.unit, frame.pdu)
-        except DeviceError as error:
-            sink.failed(read.device, error)
-        else:
-            self.give(read, data, sink)
-
-
-def _note(waiting: dict[int, tuple[Request, Read]], frame: Frame, reads: dict[object, Read], sink: Sink) -> None:
-    request = parse_request(frame)
-    read = reads.get(request)
-    if request is None or read is None:
-        sink.stranger(f"a request that is not one of ours: unit {frame.unit}, {frame.pdu.hex(' ')}")
-    else:
-        waiting[frame.transaction] = request, read
+        options = cast("BusOptions", self.setup.options)
+        Replay(options.transport, self._reads.all, self._answers, sink).run(recording)

@@ -1,10 +1,10 @@
-"""Recorded frames as text: `> hex` for a request, `< hex` for an answer, whole MBAP frames, `#` for a comment."""
+"""Recorded frames as text: `> hex` for a request, `< hex` for an answer, whole frames, `#` for a comment."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from drivers.errors import DriverError
-from drivers.modbus.pdu import MAX_FRAME
+from drivers.modbus.ascii import MAX_FRAME
 
 MAX_LINE = 4 * MAX_FRAME  # characters: two digits a byte, and room to set them apart
 

@@ -168,7 +168,7 @@ def test_replay_tells_strangers_and_silence(tmp_path: Path) -> None:
     assert len(sink.strangers) == 3
 
 
-@pytest.mark.parametrize("text", ["? 00", "> 0g", "> 0", "0001", "> " + "00" * 1000])
+@pytest.mark.parametrize("text", ["? 00", "> 0g", "> 0", "0001", "> " + "00" * 1500])
 def test_a_recording_that_is_none(tmp_path: Path, text: str) -> None:
     driver = make(tmp_path, device("d", 1, "a holding 107"))
     with pytest.raises(RecordingError, match="line 2: "):

@@ -25,19 +25,22 @@ def _bus_problems(folder: Path, bus: str) -> list[tuple[str, str, object]]:
     return list(caught.value.problems)
 
 
-@pytest.mark.parametrize("transport", ["rtu", "rtu-over-tcp", "ascii", "tls"])
-def test_a_transport_of_another_version_is_the_one_thing_told(tmp_path: Path, transport: str) -> None:
-    bus = f'transport = "{transport}"\nport = "/dev/serial/by-id/usb-A"\nbaud = 9600\nparity = "none"'
-    ((path, message, found),) = _bus_problems(tmp_path, bus)
-    assert (path, found) == ("buses.panel.transport", transport)
-    assert f'transport "{transport}" is not in this version; "tcp" is' in message
-
-
 @pytest.mark.parametrize(
     ("bus", "key"),
     [
         ('transport = "smoke"', "transport"),
         ('host = "a"', "transport"),
+        ('transport = "tcp"\nhost = "a"\nbaud = 9600', "baud"),
+        ('transport = "rtu"\nport = 502', "port"),
+        ('transport = "rtu"\nport = "/dev/x"\nhost = "a"', "host"),
+        ('transport = "rtu"\nport = "/dev/x"\ndata_bits = 7', "data_bits"),
+        ('transport = "rtu"\nport = "/dev/x"\nparity = "E"', "parity"),
+        ('transport = "rtu"\nport = "/dev/x"\nrs485 = { rts_on_sent = true }', "rs485.rts_on_sent"),
+        ('transport = "rtu"\nport = "/dev/x"\nrs485 = { delay_before = "2s" }', "rs485.delay_before"),
+        ('transport = "rtu-over-tcp"\nhost = "a"', "port"),
+        ('transport = "rtu-over-tcp"\nhost = "a"\nport = 4001\nparity = "even"', "parity"),
+        ('transport = "ascii"\nport = "/dev/x"\ncert = "a"', "cert"),
+        ('transport = "tls"\nhost = "a"\ncipher = "b"', "cipher"),
         ('transport = "tcp"', "host"),
         ('transport = "tcp"\nhost = ""', "host"),
         ('transport = "tcp"\nhost = "a b"', "host"),

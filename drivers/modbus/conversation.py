@@ -1,0 +1,140 @@
+"""One question after the other over one link: sends, waits, and gives what arrives to the framing."""
+
+import asyncio
+from typing import Protocol
+
+from drivers.errors import BusError, DeviceError
+from drivers.modbus.framing import Framing
+from drivers.modbus.pdu import Question
+
+
+class Receiver(Protocol):
+    """Who is told what happens on a link."""
+
+    def received(self, data: bytes) -> None:
+        """These bytes arrived."""
+
+    def lost(self, error: BusError) -> None:
+        """The link is gone."""
+
+
+class Link(Protocol):
+    """What carries bytes."""
+
+    @property
+    def name(self) -> str:
+        """What it is, for people."""
+
+    async def open(self, receiver: Receiver) -> None:
+        """Open it anew; raises `BusError`."""
+
+    async def close(self) -> None:
+        """Close it; safe at any time."""
+
+    def send(self, data: bytes) -> None:
+        """Send all of it, without waiting; raises `BusError`."""
+
+    def pause(self, seconds: float) -> None:
+        """Nothing worth a look comes that soon."""
+
+    def look(self) -> None:
+        """Give what has come all the same."""
+
+
+MIN_PAUSE_S = 0.015  # what is nearer is waited for by listening: a pause ends up to some ms late
+
+
+class Conversation:
+    """One question at a time; what arrives when nobody asks is only noted. Times are those of the event loop, in s."""
+
+    def __init__(self, link: Link, framing: Framing, byte_s: float = 0.0) -> None:
+        self.link = link
+        self._byte_s = byte_s
+        self.framing = framing
+        self.heard_at = 0.0
+        """When bytes came last."""
+        self._gone = f"{link.name} is not open"
+        """Why nothing can be asked; "" when something can."""
+        self._answer: asyncio.Future[bytes] | None = None
+
+    async def open(self) -> None:
+        """Open the link anew; raises `BusError`."""
+        await self.close()
+        self.framing.reset()
+        self._gone = ""
+        try:
+            await self.link.open(self)
+        except BusError as error:
+            self._gone = str(error)
+            raise
+
+    async def close(self) -> None:
+        """Close the link; safe at any time."""
+        self._gone = f"{self.link.name} is not open"
+        await self.link.close()
+
+    async def ask(self, question: Question, begin_s: float, whole_s: float) -> bytes:
+        """The data of the answer, which must begin within `begin_s`, and be whole within `whole_s`.
+
+        Raises `BusError`, or a `DeviceError`, which leaves the link as it was.
+        """
+        if self._gone:
+            raise BusError(self._gone)
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[bytes] = loop.create_future()
+        self._answer = answer
+        timer = loop.call_later(begin_s, self._late, whole_s - begin_s, f"{begin_s:g} s")
+        try:
+            request = self.framing.begin(question)
+            self.link.send(request)
+            if self._byte_s:
+                self._pause(len(request) + self.framing.missing)
+            return await answer
+        finally:
+            timer.cancel()
+            self._answer = None
+
+    def received(self, data: bytes) -> None:
+        """Called by the link."""
+        self.heard_at = asyncio.get_running_loop().time()
+        answer = self._answer
+        waiting = answer is not None and not answer.done()
+        try:
+            found = self.framing.feed(data)
+        except DeviceError as error:
+            if answer is not None and waiting:
+                answer.set_exception(error)
+        except Exception as error:  # noqa: BLE001 - a fault of ours must end the question, not vanish in the event loop
+            if answer is not None and waiting:
+                answer.set_exception(error)
+        else:
+            if answer is not None and waiting:
+                if found is not None:
+                    answer.set_result(found)
+                elif self._byte_s:
+                    self._pause(self.framing.missing)
+
+    def lost(self, error: BusError) -> None:
+        """Called by the link; ends the question under way now, not at its timeout."""
+        self._gone = self._gone or str(error)
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(error)
+
+    def _pause(self, missing: int) -> None:
+        """Wait for bytes that need their time on the line."""
+        if missing * self._byte_s >= MIN_PAUSE_S:
+            self.link.pause(missing * self._byte_s)
+
+    def _late(self, more_s: float, patience: str) -> None:
+        answer = self._answer
+        if answer is None or answer.done():
+            return
+        self.link.look()
+        if more_s > 0 and self.framing.begun:
+            asyncio.get_running_loop().call_later(more_s, self._too_late, answer, patience)
+        else:
+            self._too_late(answer, patience)
+
+    def _too_late(self, answer: "asyncio.Future[bytes]", patience: str) -> None:
+        if not answer.done():
+            answer.set_exception(self.framing.end(patience))
