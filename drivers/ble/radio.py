@@ -68,6 +68,12 @@ class Radio:
         self._ended: asyncio.Future[None] | None = None
         self._fresh = _Fresh(self._listeners)
         self._mode: Mode | None = None
+        self._connecting = asyncio.Lock()
+
+    @property
+    def connecting(self) -> asyncio.Lock:
+        """Held by who connects through this adapter; all buses of the process that use it share one."""
+        return _scanning.get(self.adapter, self)._connecting  # noqa: SLF001 - of its own class
 
     @property
     def adapter(self) -> str:
