@@ -11,12 +11,13 @@ from drivers.ble.formats.keys import KeyFileError, load_key
 from drivers.ble.formats.session import Session, Wanted
 from drivers.ble.options import Advertisement, BleDevice, BlePoint
 from drivers.errors import BadAnswer, SetupError
-from ext import BAD_ANSWER, CLOCK, GOOD, SENTINEL, Value
+from ext import BAD_ANSWER, CLOCK, GOOD, SENTINEL, Layout, Value
 
 # Core Specification 5.4, Vol 4 Part E, 7.7.65.2: RSSI in dBm is -127 to 20, and 127 where there is none. bleak gives
 # -127 where BlueZ gives none.
 MIN_RSSI, MAX_RSSI, NO_RSSI = -127, 20, (127, -127)
 
+_BYTE = {rssi: rssi.to_bytes(1, "big", signed=True) for rssi in range(MIN_RSSI, MAX_RSSI + 1)}
 BUILT_S = 1_700_000_000  # November 2023: a clock that shows less was not set since the machine started
 SHOWN_BYTES = 4  # of a payload that is not the wanted one: enough to tell formats apart
 
@@ -27,18 +28,23 @@ Problems = list[tuple[str, str, object]]
 class _Claim:
     """A configured device, by what it advertises: a fixed layout, a format that describes itself, or nothing known."""
 
+    device: str
     layout: Advertisement | None
     session: Session | None
     read: Read
+    """The points in its payload."""
+    whole: Read
+    """... and those of the signal strength, which is the byte after it: one scan for all."""
     rssi: tuple[str, ...]
     seen: tuple[str, ...]
 
     def find(self, manufacturer: Mapping[int, bytes], services: Mapping[str, bytes]) -> bytes | None:
         """The data that are the device's; None when it said nothing of the kind."""
-        if self.layout is not None:
-            if self.layout.company is not None:
-                return manufacturer.get(self.layout.company)
-            return services.get(self.layout.service or "")
+        layout = self.layout
+        if layout is not None:
+            if layout.company is not None:
+                return manufacturer.get(layout.company)
+            return services.get(layout.service or "")
         if self.session is None:
             return b""
         claims = self.session.format.claims
@@ -77,7 +83,7 @@ class Listeners:
     @property
     def reads(self) -> Sequence[Read]:
         """One for each device: the points in its payload."""
-        return [claim.read for claim in self._claims if claim.read.points]
+        return [claim.whole for claim in self._claims if claim.whole.points]
 
     def senders(self) -> Sequence[int | str] | None:
         """Company ids and service UUIDs of everything that is configured; None when these do not tell all of it."""
@@ -99,10 +105,8 @@ class Listeners:
             sink.stranger(self._describe(manufacturer, services))
             return
         data = claim.find(manufacturer, services)
-        if data is not None and _give(claim, data, sink) and (claim.rssi or claim.seen):
-            value, quality = _strength(rssi)
-            told = [(point, value, quality) for point in claim.rssi]
-            sink.values(claim.read.device, told + [(point, *_clock()) for point in claim.seen])
+        if data is not None:
+            _give(claim, data, rssi, sink)
 
     def _find(
         self, address: str, name: str, manufacturer: Mapping[int, bytes], services: Mapping[str, bytes]
@@ -138,17 +142,26 @@ class Listeners:
         return "advertisement of another format"
 
 
-def _give(claim: _Claim, data: bytes, sink: Sink) -> bool:
-    """Whether the device's data were usable, and new."""
-    if claim.session is not None:
-        return _hear(claim.session, claim.read.device, data, sink)
-    device = claim.read.device
-    if claim.layout is not None and not claim.layout.claims(data):
-        sink.failed(device, _mismatch(claim.layout, data))
-        return False
-    if claim.read.points:
-        sink.scan(claim.read, data)
-    return True
+def _give(claim: _Claim, data: bytes, rssi: int, sink: Sink) -> None:
+    layout = claim.layout
+    if layout is not None:
+        if not layout.claims(data):
+            sink.failed(claim.device, _mismatch(layout, data))
+            return
+        if MIN_RSSI < rssi <= MAX_RSSI:  # almost always: what comes with every advertisement is one call
+            if claim.whole.points:
+                sink.scan(claim.whole, data + _BYTE[rssi])
+            if claim.seen:
+                sink.values(claim.device, [(point, *_clock()) for point in claim.seen])
+            return
+        if claim.read.points:
+            sink.scan(claim.read, data)
+    elif claim.session is not None and not _hear(claim.session, claim.device, data, sink):
+        return
+    if claim.rssi or claim.seen:
+        value, quality = _strength(rssi)
+        told = [(point, value, quality) for point in claim.rssi]
+        sink.values(claim.device, told + [(point, *_clock()) for point in claim.seen])
 
 
 def _hear(session: Session, device: str, data: bytes, sink: Sink) -> bool:
@@ -189,14 +202,15 @@ def _claim(setup: DeviceSetup, options: BleDevice, problems: Problems) -> _Claim
                 problems.append((f"{path}.byte", message, layout.offset))
             points.append((point.point.id, layout))
     session = _session(device, options, wanted, problems)
-    return _Claim(options.advertisement, session, Read(device, tuple(points)), tuple(rssi), tuple(seen))
+    length = 0 if options.advertisement is None else options.advertisement.length
+    strengths = [(name, Layout(length, "int8")) for name in rssi] if options.advertisement is not None else []
+    read, whole = Read(device, tuple(points)), Read(device, (*points, *strengths))
+    return _Claim(device, options.advertisement, session, read, whole, tuple(rssi), tuple(seen))
 
 
 def _put(claims: dict[str, _Claim], key: str, value: str, claim: _Claim, problems: Problems) -> None:
     if value in claims:
-        problems.append(
-            (f"devices.{claim.read.device}.{key}", f"is the {key} of {claims[value].read.device} too", value)
-        )
+        problems.append((f"devices.{claim.device}.{key}", f"is the {key} of {claims[value].device} too", value))
     claims[value] = claim
 
 

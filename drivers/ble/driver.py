@@ -68,7 +68,8 @@ class BleDriver(ListeningDriver):
         def heard(
             address: str, rssi: int, manufacturer: Mapping[int, bytes], services: Mapping[str, bytes], name: str
         ) -> None:
-            take(address, rssi, manufacturer, {_short(u): d for u, d in services.items()}, sink, name)
+            short = {_short(uuid): data for uuid, data in services.items()} if services else services
+            take(address, rssi, manufacturer, short, sink, name)
 
         await self._radio.listen(heard)
 

@@ -42,6 +42,7 @@ MAX_REMEMBERED = 10_000
 
 _NO_DATA: Mapping[int, bytes] = {}
 _NO_SERVICE: Mapping[str, bytes] = {}
+_NOTHING = (None, None)
 _LOST = (BleakError, DBusFastError, OSError, EOFError)
 
 
@@ -232,13 +233,13 @@ class _Fresh:
         self.count += 1
         told = advertisement.platform_data[1]
         data, service, address = told.get("ManufacturerData"), told.get("ServiceData"), device.address
-        before = self._last.get(address, (None, None))
+        before = self._last.get(address, _NOTHING)
         new_data, new_service = data is not before[0], service is not before[1]
         if not new_data and not new_service:
             return
         self._last[address] = (data, service)
         self._last.move_to_end(address)
-        if len(self._last) > MAX_REMEMBERED:
+        if before is _NOTHING and len(self._last) > MAX_REMEMBERED:
             self._last.popitem(last=False)
         for heard in self._listeners:
             heard(

@@ -316,3 +316,35 @@ async def test_an_adapter_that_comes_later(driver: BleDriver, bluez: SimulatedBl
     bluez.add_adapter("hci0")
     await driver.open()
     await driver.close()
+
+
+CROWD = 20
+
+
+@pytest.fixture
+def crowd(tmp_path: Path) -> BleDriver:
+    tags = "\n".join(
+        f'd{n} = {{ bus = "air", address = "C4:11:22:33:44:{n:02X}", profile = "ruuvi-df5" }}' for n in range(CROWD)
+    )
+    return make(BleDriver, tmp_path, f'[buses]\nair = {{ driver = "ble" }}\n[devices]\n{tags}\n')
+
+
+async def test_none_of_a_crowd_is_lost_and_strangers_leave_nothing(crowd: BleDriver, bluez: SimulatedBluez) -> None:
+    """The short form of bench/ble.py: each payload's counter is heard once, in order."""
+    sink, each = Listener(crowd.setup), 100
+    await crowd.open()
+    with listening(crowd, sink):
+        await bluez.until_scanning()
+        for turn in range(each):
+            counted = VALID[:16] + turn.to_bytes(2, "big") + VALID[18:]
+            for number in range(CROWD):
+                bluez.advertise(f"C4:11:22:33:44:{number:02X}", {RUUVI: counted})
+            bluez.advertise(STRANGER, {RUUVI: counted}, name="somebody")
+            await sink.until(samples=(turn + 1) * CROWD * 11)  # dbus-fast gives up a connection whose socket is full
+        facts = crowd.facts()
+    await crowd.close()
+    for number in range(CROWD):
+        counters = [value for name, value, _ in sink.samples if name == f"d{number}/sequence"]
+        assert counters == [str(turn) for turn in range(each)]
+    assert set(sink.strangers) == {"advertisement of company 0x0499, header 05"}
+    assert STRANGER not in repr((facts, sink.samples, sink.failures))
