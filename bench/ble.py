@@ -73,7 +73,9 @@ async def send(rate: int, seconds: float, devices: int) -> int:
     await bluez.start()
     bluez.add_adapter()
     # dbus-fast gives a connection up whose socket is full; a blocking one waits for the daemon, as bluetoothd does
-    bluez.bus._sock.setblocking(True)
+    socket = bluez.bus._sock
+    assert socket is not None
+    socket.setblocking(True)
     await bluez.until_scanning()
     await asyncio.sleep(1)
     loop = asyncio.get_running_loop()

@@ -100,7 +100,9 @@ class Listeners:
 
         Raises nothing for what was heard.
         """
-        claim = self._addressed.get(address) or self._find(address, name, manufacturer, services)
+        claim = self._addressed.get(address)
+        if claim is None:
+            claim = self._find(address, name, manufacturer, services) if self._named or self._keyed else None
         if claim is None:
             sink.stranger(self._describe(manufacturer, services))
             return

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -37,11 +36,11 @@ STOP_SECONDS = 2.0  # BlueZ answers StopDiscovery within milliseconds, or never
 TICK_SECONDS = 1.0
 
 # Devices whose last data are remembered to tell what is new: streets see some thousand addresses, and many change
-# theirs every 15 minutes.
+# theirs every 15 minutes. The last and the second last so many are known.
 MAX_REMEMBERED = 10_000
 
-_NO_DATA: Mapping[int, bytes] = {}
-_NO_SERVICE: Mapping[str, bytes] = {}
+_NO_DATA: dict[int, bytes] = {}
+_NO_SERVICE: dict[str, bytes] = {}
 _NOTHING = (None, None)
 _LOST = (BleakError, DBusFastError, OSError, EOFError)
 
@@ -225,30 +224,28 @@ class _Fresh:
         self.ended = True
         self.count = 0
         self._listeners = listeners
-        self._last: OrderedDict[str, tuple[object, object]] = OrderedDict()
+        self._last: dict[str, tuple[object, object]] = {}
+        self._older = self._last
 
     def __call__(self, device: BLEDevice, advertisement: AdvertisementData) -> None:
         if self.ended:
             return
         self.count += 1
-        told = advertisement.platform_data[1]
+        _, manufacturer, services, _, _, rssi, (_, told) = advertisement
         data, service, address = told.get("ManufacturerData"), told.get("ServiceData"), device.address
-        before = self._last.get(address, _NOTHING)
-        new_data, new_service = data is not before[0], service is not before[1]
-        if not new_data and not new_service:
-            return
+        before = self._last.get(address) or self._older.get(address, _NOTHING)
+        if data is before[0]:
+            if service is before[1]:
+                return
+            manufacturer = _NO_DATA
+        elif service is before[1]:
+            services = _NO_SERVICE
         self._last[address] = (data, service)
-        self._last.move_to_end(address)
-        if before is _NOTHING and len(self._last) > MAX_REMEMBERED:
-            self._last.popitem(last=False)
+        if len(self._last) > MAX_REMEMBERED:
+            self._older, self._last = self._last, {}
+        name = advertisement.local_name or ""
         for heard in self._listeners:
-            heard(
-                address,
-                advertisement.rssi,
-                advertisement.manufacturer_data if new_data else _NO_DATA,
-                advertisement.service_data if new_service else _NO_SERVICE,
-                advertisement.local_name or "",
-            )
+            heard(address, rssi, manufacturer, services, name)
 
 
 def _pattern(sender: int | str) -> OrPattern:
