@@ -103,6 +103,10 @@ class GattDriver(AskingDriver):
         async with self._turn():
             await self._peripheral(point.partition("/")[0]).write(part, data)
 
+    def patience(self, read: Read) -> float:  # noqa: ARG002 - the same for all
+        """What a visit takes that comes to nothing, ms."""
+        return cast("GattBus", self.setup.options).timeout
+
     def replay(self, recording: str, sink: Sink) -> None:
         """A value a line: `C4:11:22:33:44:55 2a6e 0a0b`; # begins a comment line."""
         devices = {address: device for device, address in self._addresses.items()}
