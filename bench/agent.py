@@ -41,7 +41,11 @@ class Meters(Scene):
 
     count: int = 50
 
-    def configure(self, modbus: int, mast: str, p1: str, link: int) -> None:
+    @property
+    def bluetooth(self) -> bool:
+        return False
+
+    def configure(self, modbus: int, mast: str, p1: str, link: int, ble: str = "") -> None:
         lines = [CONFIG.format(modbus=modbus, link=link)]
         for index in range(self.count):
             name = "meter" if index == 0 else f"meter{index + 1}"
@@ -50,7 +54,7 @@ class Meters(Scene):
         self.config.write_text("".join(lines))
 
     def simulators(self) -> list[str]:
-        return [*Scene(self.folder).simulators(), "--meters", str(self.count), "--lights", "0", "--no-mast", "--no-p1"]
+        return [*super(Meters, self).simulators(), "--meters", str(self.count), "--lights", "0", "--no-mast", "--no-p1"]
 
 
 @dataclass(frozen=True, slots=True)

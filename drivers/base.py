@@ -1,7 +1,7 @@
 """What a driver is: the contract between the agent and everything that talks to devices."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -155,6 +155,10 @@ class Driver(ABC):
     @abstractmethod
     async def close(self) -> None:
         """Close the bus; safe to call at any time, any number of times."""
+
+    def facts(self) -> Mapping[str, str | int]:
+        """What status shows of the bus besides: how it is used, and what was done to keep it going."""
+        return {}
 
     @abstractmethod
     def replay(self, recording: str, sink: Sink) -> None:

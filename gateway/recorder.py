@@ -76,14 +76,16 @@ class Recorder:
     def scan(self, read: Read, payload: bytes, quality: int = GOOD) -> None:
         """Decode, judge and keep the points of `payload`, which arrived just now."""
         boot_ms = self._now()
-        plans = self._compiled(read)
-        if any(len(payload) < plan.size for _, plan in plans):
-            self.fail(read, BAD_ANSWER)
-            return
+        plans, size = self._compiled(read), len(payload)
+        for _, plan in plans:
+            if size < plan.size:
+                self.fail(read, BAD_ANSWER)
+                return
         for priority, plan in plans:
             self._pack(priority, Packer.append_scan, plan, payload, boot_ms, quality)
         self.on_heard(read.device)
-        self._tell(name for name, _ in read.points)
+        if self._listeners:
+            self._tell(name for name, _ in read.points)
 
     def value(self, point: str, value: Value, quality: int = GOOD) -> None:
         """Keep one value of `point` (full id), which arrived just now."""

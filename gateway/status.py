@@ -65,6 +65,7 @@ def _bus(agent: "Agent", bus: BusTask) -> dict[str, Any]:
         "driver": bus.bus.driver,
         "up": bus.up,
         "error": bus.error,
+        "facts": dict(bus.driver.facts()),
         "missed": None if turns is None else turns.schedule.missed,
         "planned": _planned(bus),
         "busy": round(bus.busy.share(now), 3) if isinstance(bus, PollingTask) else None,

@@ -1,21 +1,24 @@
 """What an advertisement says to the configured devices. Sans-IO; knows neither bleak nor BlueZ."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 from drivers.base import BusSetup, DeviceSetup, Read, Sink
-from drivers.ble.formats import load
+from drivers.ble.formats import Format, load
 from drivers.ble.formats.keys import KeyFileError, load_key
 from drivers.ble.formats.session import Session, Wanted
 from drivers.ble.options import Advertisement, BleDevice, BlePoint
 from drivers.errors import BadAnswer, SetupError
-from ext import BAD_ANSWER, GOOD, SENTINEL, Value
+from ext import BAD_ANSWER, CLOCK, GOOD, SENTINEL, Layout, Value
 
 # Core Specification 5.4, Vol 4 Part E, 7.7.65.2: RSSI in dBm is -127 to 20, and 127 where there is none. bleak gives
 # -127 where BlueZ gives none.
 MIN_RSSI, MAX_RSSI, NO_RSSI = -127, 20, (127, -127)
 
+_BYTE = {rssi: rssi.to_bytes(1, "big", signed=True) for rssi in range(MIN_RSSI, MAX_RSSI + 1)}
+BUILT_S = 1_700_000_000  # November 2023: a clock that shows less was not set since the machine started
 SHOWN_BYTES = 4  # of a payload that is not the wanted one: enough to tell formats apart
 
 Problems = list[tuple[str, str, object]]
@@ -23,67 +26,109 @@ Problems = list[tuple[str, str, object]]
 
 @dataclass(frozen=True, slots=True)
 class _Claim:
-    """A configured device, by what it advertises: a fixed layout, or a format that describes itself."""
+    """A configured device, by what it advertises: a fixed layout, a format that describes itself, or nothing known."""
 
+    device: str
     layout: Advertisement | None
     session: Session | None
     read: Read
+    """The points in its payload."""
+    whole: Read
+    """... and those of the signal strength, which is the byte after it: one scan for all."""
     rssi: tuple[str, ...]
+    seen: tuple[str, ...]
 
     def find(self, manufacturer: Mapping[int, bytes], services: Mapping[str, bytes]) -> bytes | None:
         """The data that are the device's; None when it said nothing of the kind."""
-        if self.layout is not None:
-            if self.layout.company is not None:
-                return manufacturer.get(self.layout.company)
-            return services.get(self.layout.service or "")
-        if self.session is not None:
-            claims = self.session.format.claims
-            for service, data in services.items():
-                if claims(None, service):
-                    return data
-            for company, data in manufacturer.items():
-                if claims(company, None):
-                    return data
+        layout = self.layout
+        if layout is not None:
+            if layout.company is not None:
+                return manufacturer.get(layout.company)
+            return services.get(layout.service or "")
+        if self.session is None:
+            return b""
+        claims = self.session.format.claims
+        for service, data in services.items():
+            if claims(None, service):
+                return data
+        for company, data in manufacturer.items():
+            if claims(company, None):
+                return data
         return None
 
 
 class Listeners:
-    """The devices of a bus by address; raises `SetupError` for an address, a byte or a key that cannot be."""
+    """The devices of a bus by what tells them apart; raises `SetupError` for an address, byte or key that cannot be."""
 
     def __init__(self, setup: BusSetup) -> None:
         problems: Problems = []
-        self._claims: dict[str, _Claim] = {}
+        self._addressed: dict[str, _Claim] = {}
+        self._named: dict[str, _Claim] = {}
+        self._keyed: list[_Claim] = []
         for device in setup.devices:
             options = cast("BleDevice", device.options)
-            address = options.address
-            if address in self._claims:
-                other = self._claims[address].read.device
-                problems.append((f"devices.{device.device.id}.address", f"is the address of {other} too", address))
-            self._claims[address] = _claim(device, options, problems)
+            claim = _claim(device, options, problems)
+            if options.address is not None:
+                _put(self._addressed, "address", options.address, claim, problems)
+            elif options.name is not None:
+                _put(self._named, "name", options.name, claim, problems)
+            else:
+                self._keyed.append(claim)
         if problems:
             raise SetupError(problems)
-        self._layouts = {claim.layout for claim in self._claims.values() if claim.layout is not None}
+        self._claims = [*self._addressed.values(), *self._named.values(), *self._keyed]
+        self._layouts = {claim.layout for claim in self._claims if claim.layout is not None}
+        self._formats = {claim.session.format.name: claim.session.format for claim in self._claims if claim.session}
 
     @property
     def reads(self) -> Sequence[Read]:
         """One for each device: the points in its payload."""
-        return [claim.read for claim in self._claims.values() if claim.read.points]
+        return [claim.whole for claim in self._claims if claim.whole.points]
+
+    def senders(self) -> Sequence[int | str] | None:
+        """Company ids and service UUIDs of everything that is configured; None when these do not tell all of it."""
+        if self._named or any(claim.layout is None and claim.session is None for claim in self._claims):
+            return None  # a name may come in a scan response, which only active scanning asks for
+        layouts = [one.company if one.company is not None else one.service or "" for one in self._layouts]
+        return [*layouts, *(sender for one in self._formats.values() for sender in _senders(one))]
 
     def take(
-        self, address: str, rssi: int, manufacturer: Mapping[int, bytes], services: Mapping[str, bytes], sink: Sink
-    ) -> None:
+        self, address: str, rssi: int, manufacturer: Mapping[int, bytes], services: Mapping[str, bytes], sink: Sink,
+        name: str = "",
+    ) -> None:  # fmt: skip
         """Give the sink what a device advertised just now: data by company id, and by service UUID as `short` has it.
 
         Raises nothing for what was heard.
         """
-        claim = self._claims.get(address)
+        claim = self._addressed.get(address)
+        if claim is None:
+            claim = self._find(address, name, manufacturer, services) if self._named or self._keyed else None
         if claim is None:
             sink.stranger(self._describe(manufacturer, services))
             return
         data = claim.find(manufacturer, services)
-        if data is not None and _give(claim, data, sink) and claim.rssi:
-            value, quality = _strength(rssi)
-            sink.values(claim.read.device, [(point, value, quality) for point in claim.rssi])
+        if data is not None:
+            _give(claim, data, rssi, sink)
+
+    def _find(
+        self, address: str, name: str, manufacturer: Mapping[int, bytes], services: Mapping[str, bytes]
+    ) -> _Claim | None:
+        """The device at an address that is not configured: by its name, or by its key."""
+        claim = self._named.get(name) if name else None
+        if claim is not None and claim.session is not None:
+            claim.session.address = address
+        return claim or next(self._unlocked(address, manufacturer, services), None)
+
+    def _unlocked(
+        self, address: str, manufacturer: Mapping[int, bytes], services: Mapping[str, bytes]
+    ) -> Iterator[_Claim]:
+        for claim in self._keyed:
+            session, data = claim.session, claim.find(manufacturer, services)
+            if session is None or not data:
+                continue
+            if session.address == address or session.authenticates(address, data):
+                session.address = address
+                yield claim
 
     def _describe(self, manufacturer: Mapping[int, bytes], services: Mapping[str, bytes]) -> str:
         """A stranger by the format it speaks, never by its address or its bytes."""
@@ -91,20 +136,34 @@ class Listeners:
             data = services.get(known.service or "") if known.company is None else manufacturer.get(known.company)
             if data is not None and known.claims(data):
                 return f"advertisement of {known}"
+        for spoken in self._formats.values():
+            if any(spoken.claims(None, one) for one in services) or any(
+                spoken.claims(one, None) for one in manufacturer
+            ):
+                return f"advertisement of the format {spoken.name}"
         return "advertisement of another format"
 
 
-def _give(claim: _Claim, data: bytes, sink: Sink) -> bool:
-    """Whether the device's data were usable, and new."""
-    if claim.session is not None:
-        return _hear(claim.session, claim.read.device, data, sink)
-    device = claim.read.device
-    if claim.layout is None or not claim.layout.claims(data):
-        sink.failed(device, _mismatch(claim.layout, data))
-        return False
-    if claim.read.points:
-        sink.scan(claim.read, data)
-    return True
+def _give(claim: _Claim, data: bytes, rssi: int, sink: Sink) -> None:
+    layout = claim.layout
+    if layout is not None:
+        if not layout.claims(data):
+            sink.failed(claim.device, _mismatch(layout, data))
+            return
+        if MIN_RSSI < rssi <= MAX_RSSI:  # almost always: what comes with every advertisement is one call
+            if claim.whole.points:
+                sink.scan(claim.whole, data + _BYTE[rssi])
+            if claim.seen:
+                sink.values(claim.device, [(point, *_clock()) for point in claim.seen])
+            return
+        if claim.read.points:
+            sink.scan(claim.read, data)
+    elif claim.session is not None and not _hear(claim.session, claim.device, data, sink):
+        return
+    if claim.rssi or claim.seen:
+        value, quality = _strength(rssi)
+        told = [(point, value, quality) for point in claim.rssi]
+        sink.values(claim.device, told + [(point, *_clock()) for point in claim.seen])
 
 
 def _hear(session: Session, device: str, data: bytes, sink: Sink) -> bool:
@@ -124,12 +183,14 @@ def _hear(session: Session, device: str, data: bytes, sink: Sink) -> bool:
 
 
 def _claim(setup: DeviceSetup, options: BleDevice, problems: Problems) -> _Claim:
-    device, points, rssi = setup.device.id, [], []
+    device, points, rssi, seen = setup.device.id, [], [], []
     wanted: list[Wanted] = []
     for point in setup.points:
         where, path = cast("BlePoint", point.options), f"devices.{device}.points.{point.point.name}"
         if where.source == "rssi":
             rssi.append(point.point.id)
+        elif where.source == "last-seen":
+            seen.append(point.point.id)
         elif where.reading is not None:
             wanted.append(Wanted(point.point, where.reading))
             if options.format is None:
@@ -143,7 +204,22 @@ def _claim(setup: DeviceSetup, options: BleDevice, problems: Problems) -> _Claim
                 problems.append((f"{path}.byte", message, layout.offset))
             points.append((point.point.id, layout))
     session = _session(device, options, wanted, problems)
-    return _Claim(options.advertisement, session, Read(device, tuple(points)), tuple(rssi))
+    length = 0 if options.advertisement is None else options.advertisement.length
+    strengths = [(name, Layout(length, "int8")) for name in rssi] if options.advertisement is not None else []
+    read, whole = Read(device, tuple(points)), Read(device, (*points, *strengths))
+    return _Claim(device, options.advertisement, session, read, whole, tuple(rssi), tuple(seen))
+
+
+def _put(claims: dict[str, _Claim], key: str, value: str, claim: _Claim, problems: Problems) -> None:
+    if value in claims:
+        problems.append((f"devices.{claim.device}.{key}", f"is the {key} of {claims[value].device} too", value))
+    claims[value] = claim
+
+
+def _senders(spoken: Format) -> Iterator[int | str]:
+    """Every company id and 16-bit service UUID that may be meant by a format: a twentieth of a second's work."""
+    yield from (company for company in range(1 << 16) if spoken.claims(company, None))
+    yield from (uuid for uuid in (f"{number:04x}" for number in range(1 << 16)) if spoken.claims(None, uuid))
 
 
 def _session(device: str, options: BleDevice, wanted: Sequence[Wanted], problems: Problems) -> Session | None:
@@ -155,7 +231,7 @@ def _session(device: str, options: BleDevice, wanted: Sequence[Wanted], problems
             key = load_key(options.key_file, spoken.key_bytes)
         except KeyFileError as error:
             problems.append((f"devices.{device}.key_file", str(error), str(options.key_file)))
-    return Session(spoken, options.address, key, wanted)
+    return Session(spoken, options.address or "", key, wanted)
 
 
 def _strength(rssi: int) -> tuple[Value, int]:
@@ -164,8 +240,14 @@ def _strength(rssi: int) -> tuple[Value, int]:
     return (rssi, GOOD) if MIN_RSSI <= rssi <= MAX_RSSI else (None, BAD_ANSWER)
 
 
-def _mismatch(wanted: Advertisement | None, data: bytes) -> BadAnswer:
+def _clock() -> tuple[Value, int]:
+    """Seconds since the epoch, uncertain while nobody told this machine the time."""
+    now = int(time.time())
+    return now, GOOD if now >= BUILT_S else CLOCK
+
+
+def _mismatch(wanted: Advertisement, data: bytes) -> BadAnswer:
     return BadAnswer(
         f"advertisement of {len(data)} bytes that begins {data[:SHOWN_BYTES].hex() or 'nothing'}; "
-        + (f"wanted {wanted.length} bytes that begin {wanted.header.hex() or 'anyhow'}" if wanted else "")
+        f"wanted {wanted.length} bytes that begin {wanted.header.hex() or 'anyhow'}"
     )

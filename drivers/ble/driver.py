@@ -1,6 +1,8 @@
-"""Listens to advertisements on one adapter."""
+"""Listens to advertisements near one adapter."""
 
 import re
+from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
 
@@ -20,6 +22,9 @@ _RECORD = re.compile(
 )
 
 
+_short = lru_cache(maxsize=256)(short)  # a street has a dozen services
+
+
 class BleDriver(ListeningDriver):
     """Bluetooth LE sensors that advertise manufacturer data of a fixed layout."""
 
@@ -30,7 +35,6 @@ class BleDriver(ListeningDriver):
 
     def __init__(self, setup: BusSetup) -> None:
         super().__init__(setup)
-        self._adapter = cast("BleBus", setup.options).adapter
         self._listeners = Listeners(setup)
         self._radio: Radio | None = None
 
@@ -38,26 +42,36 @@ class BleDriver(ListeningDriver):
         """The payload of each device."""
         return list(self._listeners.reads)
 
+    def facts(self) -> Mapping[str, str | int]:
+        """How the adapter scans, and what was done to heal it."""
+        return {} if self._radio is None else self._radio.facts()
+
     async def open(self) -> None:
         """See that adapter and BlueZ are there; raises `BusError`."""
         from drivers.ble.radio import Radio  # bleak costs 10 MB: only for who has a Bluetooth bus
 
-        radio = Radio(self._adapter)
-        await radio.open()
-        self._radio = radio
+        if self._radio is None:  # kept from then on: what was done to heal it is not forgotten when it went away
+            self._radio = Radio(cast("BleBus", self.setup.options), self._listeners.senders)
+        await self._radio.open()
 
     async def close(self) -> None:
         """Leave the adapter as it was."""
-        radio, self._radio = self._radio, None
-        if radio is not None:
-            await radio.close()
+        if self._radio is not None:
+            await self._radio.close()
 
     async def listen(self, sink: Sink) -> None:
         """Scan and feed `sink` until cancelled; raises `BusError` when the adapter or BlueZ is gone."""
         if self._radio is None:
-            raise BusError(f"Bluetooth adapter {self._adapter} is not open")
-        listeners = self._listeners
-        await self._radio.listen(lambda address, rssi, data: listeners.take(address, rssi, data, {}, sink))
+            raise BusError(f"Bluetooth adapter {cast('BleBus', self.setup.options).adapter} is not open")
+        take = self._listeners.take
+
+        def heard(
+            address: str, rssi: int, manufacturer: Mapping[int, bytes], services: Mapping[str, bytes], name: str
+        ) -> None:
+            short = {_short(uuid): data for uuid, data in services.items()} if services else services
+            take(address, rssi, manufacturer, short, sink, name)
+
+        await self._radio.listen(heard)
 
     def replay(self, recording: str, sink: Sink) -> None:
         """A line an advertisement: `C4:11:22:33:44:55 -60 0499 0512fc...` or `... service fcd2 40...`; # comments."""

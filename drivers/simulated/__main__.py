@@ -10,6 +10,7 @@ import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from drivers.simulated import mast, p1
 from drivers.simulated.lights import light
@@ -18,6 +19,9 @@ from drivers.simulated.meters import meter
 from drivers.simulated.modbus import SimulatedServer
 from drivers.simulated.speaker import Speaker
 from drivers.simulated.unit import Unit
+
+if TYPE_CHECKING:
+    from drivers.simulated.beacons import Beacons
 
 MAX_UNITS = 247  # addresses of one line: Modbus over Serial Line V1.02, 2.2
 
@@ -40,6 +44,7 @@ def _arguments() -> argparse.Namespace:
         help="seconds from one round of the mast, and of the P1 meter, to the next",
     )
     parser.add_argument("--no-mast", action="store_true", help="no weather mast")
+    parser.add_argument("--ble", action="store_true", help="Bluetooth sensors, on a D-Bus of their own (dbus-daemon)")
     parser.add_argument("--no-p1", action="store_true", help="no P1 meter")
     arguments = parser.parse_args()
     if not 0 <= max(2 * arguments.meters - 1, 2 * arguments.lights) <= MAX_UNITS:
@@ -67,6 +72,10 @@ async def _serve(arguments: argparse.Namespace) -> None:
     speakers = _speakers(arguments, log)
     speaking = [asyncio.create_task(speaker.run()) for speaker in speakers.values()]
     paths = {name: speakers[name].path if name in speakers else None for name in ("mast", "p1")}
+    beacons = _beacons(arguments, log)
+    if beacons is not None:
+        paths["ble"] = beacons.address
+        speaking.append(asyncio.create_task(beacons.run()))
     sys.stdout.write(json.dumps({"modbus": server.port, **paths}) + "\n")
     sys.stdout.flush()
     await stopped.wait()
@@ -77,6 +86,8 @@ async def _serve(arguments: argparse.Namespace) -> None:
             await task
     for speaker in speakers.values():
         speaker.close()
+    if beacons is not None:
+        beacons.close()
     log.close()
 
 
@@ -88,6 +99,18 @@ def _speakers(arguments: argparse.Namespace, log: ServedLog) -> dict[str, Speake
     if not arguments.no_p1:
         speakers["p1"] = Speaker(log, arguments.interval, p1.BAUD, (p1.telegram,))
     return speakers
+
+
+def _beacons(arguments: argparse.Namespace, log: ServedLog) -> "Beacons | None":
+    if not arguments.ble:
+        return None
+    from drivers.simulated.beacons import Beacons  # dbus-fast is for who wants them
+    from drivers.simulated.dbus import program
+
+    daemon = program()
+    if daemon is None:
+        sys.exit("there is no dbus-daemon (apt install dbus)")
+    return Beacons(log, arguments.interval, daemon)
 
 
 def _name(kind: str, index: int) -> str:

@@ -10,6 +10,7 @@ from gateway.errors import GatewayError, NotRunning
 from gateway.sockets import status_socket
 
 KINDS = {
+    "ble": "List the Bluetooth devices that advertise near, with the format that fits.",
     "mbus": "Find M-Bus meters on a line.",
     "serial": "List the serial ports, and guess by listening what speaks there.",
 }

@@ -51,6 +51,8 @@ class Demo:
             await self.stage.open()
             self._event("devices, agent, broker and collector are running; look in from another terminal:")
             self._event(f"  lamppost status --run-dir {self.stage.run_dir}")
+            if not self.stage.scene.bluetooth:
+                self._event("no Bluetooth sensors: there is no dbus-daemon here (apt install dbus)")
             self._event(f"the buffer commits every {COMMIT_MS / 1000:g} s: a power cut loses no more than that")
             await self._play()
             self._event("the devices fall silent; what is on its way arrives")

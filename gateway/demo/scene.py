@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from buffer.keys import SigningKey
+from drivers.simulated.dbus import program
 
 GATEWAY, SITE = "gw-demo", "demo"
 COMMIT_MS = 1_000
@@ -48,6 +49,29 @@ points.pulses = {{ table = "input", register = 512, type = "uint32" }}
 points.energy-wh = {{ table = "input", register = 514, type = "uint64", unit = "Wh" }}
 points.phase-angle = {{ table = "input", register = 518, type = "int16", scale = 0.1, unit = "deg" }}
 """
+
+BEACONS = """\
+
+[buses.air]
+driver = "ble"
+
+[devices.bin]
+bus = "air"
+address = "C4:11:22:33:44:55"
+profile = "ruuvi-df5"
+every = "1s"
+
+[devices.room]
+bus = "air"
+address = "C4:11:22:33:44:56"
+format = "bthome"
+every = "1s"
+points.temperature = {{ reading = "temperature", unit = "Cel" }}
+points.humidity = {{ reading = "humidity", unit = "%RH" }}
+points.battery = {{ reading = "battery", unit = "%" }}
+points.rssi = {{ source = "rssi", unit = "dBm" }}
+"""
+"""Needs a D-Bus where a simulated BlueZ lives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +117,21 @@ class Scene:
         self.public_key.write_text(batch.to_json() + "\n")
         (self.folder / "authority.json").write_text(platform.to_json() + "\n")
 
-    def configure(self, modbus: int, mast: str, p1: str, link: int) -> None:
-        """Write the agent's configuration."""
+    def configure(self, modbus: int, mast: str, p1: str, link: int, ble: str = "") -> None:
+        """Write the agent's configuration; `ble` is the address of the Bluetooth sensors' D-Bus, if there are any."""
         ports = {"modbus": modbus, "mast": mast, "p1": p1, "link": link}
-        self.config.write_text(CONFIG.format(gateway=GATEWAY, site=SITE, commit=COMMIT_MS, **ports))
+        text = CONFIG + BEACONS if ble else CONFIG
+        self.config.write_text(text.format(gateway=GATEWAY, site=SITE, commit=COMMIT_MS, **ports))
 
     def simulators(self) -> list[str]:
         """The devices."""
-        return [sys.executable, "-m", "drivers.simulated", "--log", str(self.device_log)]
+        beacons = ["--ble"] if self.bluetooth else []
+        return [sys.executable, "-m", "drivers.simulated", "--log", str(self.device_log), *beacons]
+
+    @property
+    def bluetooth(self) -> bool:
+        """Whether there is what Bluetooth sensors need here: no radio, but a D-Bus daemon."""
+        return program() is not None
 
     def agent(self, run_dir: Path) -> list[str]:
         """The agent."""

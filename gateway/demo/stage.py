@@ -48,6 +48,7 @@ class Stage:
         self.link = Link()
         self._broker = 0
         self._killed = 0
+        self._environment: dict[str, str] = {}
 
     async def open(self) -> None:
         """Start everything, and wait until every device has been heard."""
@@ -60,6 +61,8 @@ class Stage:
         await self._done("register", self.scene.add_gateway())
         await self.start_collector()
         ready = await self._first_line("devices", self.scene.simulators())
+        if "ble" in ready:
+            self._environment = {"DBUS_SYSTEM_BUS_ADDRESS": ready["ble"]}
         await asyncio.to_thread(self.scene.configure, **ready, link=self.link.port)
         await self.start_agent()
 
@@ -88,7 +91,7 @@ class Stage:
 
     async def start_agent(self) -> None:
         """Start the agent, and wait until it has heard every device."""
-        process = await self.children.start("agent", self.scene.agent(self.run_dir))
+        process = await self.children.start("agent", self.scene.agent(self.run_dir), self._environment)
 
         def sampling() -> bool:
             if process.returncode is not None:

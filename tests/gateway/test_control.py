@@ -302,7 +302,7 @@ async def test_status_has_what_the_command_line_shows(tmp_path: Path, run_dir: P
             "gateway", "site", "version", "boot", "utc_ms", "clock", "clock_from", "stuck", "buses", "points",
             "strangers", "buffer", "uplink",
         }  # fmt: skip
-        assert keys(shown["buses"]) == {"id", "driver", "up", "error", "missed", "planned", "busy", "devices"}
+        assert keys(shown["buses"]) == {"id", "driver", "up", "error", "facts", "missed", "planned", "busy", "devices"}
         assert keys(shown["buses"][0]["devices"]) == {
             "id", "state", "since_s", "heard_s", "answers", "failures", "skipped", "last_error", "errors",
             "period",

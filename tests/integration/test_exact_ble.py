@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.drivers.ble.conftest import Daemon
-from tests.drivers.ble.fake_bluez import FakeBluez
+from drivers.simulated.bluez import SimulatedBluez
+from drivers.simulated.dbus import PrivateBus
 from tests.integration.harness import Rig, Row, columns, same
 
 RUUVI = 0x0499
@@ -61,16 +61,16 @@ def system_bus(
     program: Callable[[str, str], str], tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:
     """A D-Bus daemon of the test's own, for this process and those that it starts."""
-    made = Daemon(program("dbus-daemon", "dbus-daemon"), tmp_path_factory.mktemp("dbus"))
+    made = PrivateBus(program("dbus-daemon", "dbus-daemon"), tmp_path_factory.mktemp("dbus"))
     monkeypatch.setitem(os.environ, "DBUS_SYSTEM_BUS_ADDRESS", made.address)
     yield
     made.kill()
 
 
 @asynccontextmanager
-async def bluetoothd() -> AsyncIterator[FakeBluez]:
+async def bluetoothd() -> AsyncIterator[SimulatedBluez]:
     """A BlueZ that has just started, with an adapter and without memories."""
-    made = FakeBluez()
+    made = SimulatedBluez()
     await made.start()
     made.add_adapter()
     try:

@@ -44,7 +44,7 @@ class Session:
 
     def __init__(self, spoken: Format, address: str, key: bytes | None, wanted: Sequence[Wanted]) -> None:
         self.format = spoken
-        self._address = address
+        self.address = address
         self._key = key
         self._counter = Counter()
         self._wanted: dict[str, list[Wanted]] = {}
@@ -56,11 +56,18 @@ class Session:
 
         Raises `BadAnswer` when none of it can be used: damaged, not encrypted although there is a key, or replayed.
         """
-        report = self.format.decode(self._address, data, self._key)
+        report = self.format.decode(self.address, data, self._key)
         if self._key is not None and not self._is_new(report, data):
             return None
         said = [one.take(reading) for reading in report.readings for one in self._wanted.get(reading.point, ())]
         return said, report.error
+
+    def authenticates(self, address: str, data: bytes) -> bool:
+        """Whether `data` from `address` were sealed with the device's key."""
+        try:
+            return self._key is not None and self.format.decode(address, data, self._key).counter is not None
+        except BadAnswer:
+            return False
 
     def _is_new(self, report: Report, data: bytes) -> bool:
         """Whether nothing like it was heard; raises `Locked` for what anybody may have sent, now or before."""

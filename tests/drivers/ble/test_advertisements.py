@@ -145,3 +145,35 @@ points.late = {{ byte = 23, type = "uint32" }}
     with pytest.raises(Exception, match=r"devices\.twin\.points\.late\.byte") as caught:
         make(BleDriver, tmp_path, config)
     assert "devices.twin.address" in str(caught.value)
+
+
+# https://bthome.io/encryption/, the example with its key and address: temperature 25.06, humidity 50.55
+SEALED = bytes.fromhex("41a47266c95f730011223378237214")
+SEALED_KEY, SEALED_BY = "231d39c1d7cc1ab1aee224cd096db932", "54:48:E6:8F:80:A5"
+
+
+def test_a_device_is_known_by_its_key_alone(tmp_path: Path) -> None:
+    key = tmp_path / "hall.key"
+    key.write_text(SEALED_KEY)
+    key.chmod(0o600)
+    config = f"""
+[buses]
+air = {{ driver = "ble" }}
+[devices.hall]
+bus = "air"
+format = "bthome"
+key_file = "{key}"
+points.temperature = {{ reading = "temperature", unit = "Cel" }}
+points.rssi = {{ source = "rssi" }}
+"""
+    driver = make(BleDriver, tmp_path, config)
+    listeners, heard = Listeners(driver.setup), Heard(driver.setup)
+    listeners.take("C4:11:22:33:44:55", -60, {}, {"fcd2": SEALED}, heard)
+    listeners.take(SEALED_BY, -60, {}, {"fcd2": SEALED[:-1] + b"\x00"}, heard)
+    assert heard.strangers == ["advertisement of the format bthome"] * 2
+    assert not heard.samples
+    listeners.take(SEALED_BY, -60, {}, {"fcd2": SEALED}, heard)
+    assert heard.samples == [["hall/temperature", "25.06", "good"], ["hall/rssi", "-60", "good"]]
+    listeners.take(SEALED_BY, -60, {}, {"fcd2": SEALED}, heard)  # repeated, which says nothing new
+    assert len(heard.samples) == 2
+    assert SEALED_KEY not in repr((heard.strangers, heard.failures))
