@@ -13,6 +13,7 @@ KINDS = {
     "ble": "List the Bluetooth devices that advertise near, with the format that fits.",
     "mbus": "Find M-Bus meters on a line.",
     "serial": "List the serial ports, and guess by listening what speaks there.",
+    "sunspec": "Follow the chain of SunSpec models of an inverter, meter or battery.",
 }
 
 
