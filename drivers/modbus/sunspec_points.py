@@ -94,7 +94,7 @@ def value(place: Place, registers: Mapping[int, int]) -> Value:
     data = b"".join((word or 0).to_bytes(2, "big") for word in words)
     where = PointOptions.model_validate({key: made[key] for key in made if key in _OURS})
     scaling = Scaling(made.get("scale", Decimal(1)), Decimal(0), (made["sentinel"],) if "sentinel" in made else ())
-    if where.kind == "string":
+    if where.stored == "string":
         return values.text(where, data) or None
     if where.values is not None:
         return values.named(where, scaling, data, place.address)[0]

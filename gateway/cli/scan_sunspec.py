@@ -171,6 +171,11 @@ def _text(value: object) -> object:
     return format(value, "f") if isinstance(value, Decimal) else value
 
 
+def _short(value: object) -> object:
+    """For people: a float32 has seven digits."""
+    return "" if value is None else format(value, ".7g") if isinstance(value, float) else _text(value)
+
+
 def _json(one: Found, points: Points, known: "Definitions") -> dict[str, Any]:
     from drivers.modbus.sunspec_points import unit_of, value
 
@@ -193,7 +198,7 @@ def _print(one: Found, points: Points, known: "Definitions") -> None:
 
     for model in one.map.models:
         rows = [
-            (place.address, name, "" if (said := value(place, one.map.registers)) is None else _text(said),
+            (place.address, name, _short(value(place, one.map.registers)),
              unit_of(place.field.units), place.field.label)
             for name, place in points if place.model == model
         ]  # fmt: skip
@@ -251,10 +256,14 @@ def _config(place: "Place") -> dict[str, Any]:
     return made
 
 
+def _raw(bits: int) -> str:
+    return f"0x{bits:X}" if bits else "0"
+
+
 def _value(value: object) -> str:
     """The value as TOML."""
     if isinstance(value, dict):
-        inner = ", ".join(f"{key} = {_value(one)}" for key, one in value.items())
+        inner = ", ".join(f"{key} = {_raw(one) if key == 'sentinel' else _value(one)}" for key, one in value.items())
         return f"{{ {inner} }}" if inner else "{}"
     if isinstance(value, bool):
         return str(value).lower()

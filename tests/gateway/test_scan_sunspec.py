@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from drivers.errors import NotSunSpec
 from drivers.modbus import ModbusDriver
 from gateway.cli.scan import command
-from tests.drivers.modbus.sunspec_maps import Image, device_1547, served, sunny_boy
+from tests.drivers.modbus.sunspec_maps import Image, device_1547, served, served_on_a_line, sunny_boy
 from tests.drivers.modbus.support import GATEWAY, Values, from_file
 
 
@@ -50,6 +50,23 @@ async def test_what_a_device_measures_is_shown(tmp_path: Path) -> None:
         "701-tmpcab": ("55.0", "Cel"),
     }
     assert not any(name.startswith(("1-da", "701-w-sf", "701-id", "703-")) for name in found)  # settings, and how
+
+
+async def test_a_line(tmp_path: Path) -> None:
+    async with served_on_a_line(sunny_boy(), 126) as port:
+        place = [
+            port,
+            "--unit",
+            "126",
+            "--baud",
+            "115200",
+            "--run-dir",
+            str(tmp_path),
+            "--config",
+            str(tmp_path / "no"),
+        ]
+        found = points(await asyncio.to_thread(CliRunner().invoke, command, ["sunspec", *place, "--json"]))
+    assert found["122-actwh"]["value"] == 29479142
 
 
 async def test_settings_and_single_models_by_option(tmp_path: Path) -> None:

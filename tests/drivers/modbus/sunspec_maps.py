@@ -7,9 +7,12 @@ from itertools import count
 from pathlib import Path
 
 import sunspec2  # type: ignore[import-untyped]
+from pymodbus import FramerType
+from pymodbus.server import ModbusSerialServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 from sunspec2.file.client import FileClientModel  # type: ignore[import-untyped]
 
+from tests.drivers.modbus.cable import Cable
 from tests.drivers.modbus.test_servers import pymodbus_server
 
 Image = dict[int, int]
@@ -36,6 +39,19 @@ async def served(image: Image, unit: int = 1) -> AsyncIterator[int]:
     """The port of pymodbus's server with these registers."""
     async with pymodbus_server(SimDevice(unit, _blocks(image))) as port:
         yield port
+
+
+@asynccontextmanager
+async def served_on_a_line(image: Image, unit: int = 1) -> AsyncIterator[str]:
+    """The device file at whose other end pymodbus's RTU server has these registers."""
+    async with Cable() as cable:
+        device = SimDevice(unit, _blocks(image))
+        server = ModbusSerialServer(device, framer=FramerType.RTU, port=cable.theirs, baudrate=115200)
+        await server.serve_forever(background=True)
+        try:
+            yield cable.ours
+        finally:
+            await server.shutdown()  # type: ignore[no-untyped-call]
 
 
 def _blocks(image: Image) -> list[SimData]:
