@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from click.testing import CliRunner, Result
 from drivers.errors import NotSunSpec
 from drivers.modbus import ModbusDriver
 from gateway.cli.scan import command
+from gateway.sockets import status_socket
 from tests.drivers.modbus.sunspec_maps import Image, device_1547, served, served_on_a_line, sunny_boy
 from tests.drivers.modbus.support import GATEWAY, Values, from_file
 
@@ -145,6 +147,18 @@ async def test_without_the_models_the_chain_is_shown(tmp_path: Path, monkeypatch
     (found,) = json.loads(done.stdout)
     assert (len(found["models"]), found["points"]) == (17, [])
     assert "install pysunspec2" in done.stderr
+
+
+def test_a_bus_in_service_is_left_alone(run_dir: Path) -> None:
+    config = run_dir / "lamppost.toml"
+    config.write_text(GATEWAY + '[buses]\nroof = { driver = "modbus", transport = "tcp", host = "10.0.0.9" }\n')
+    with socket.socket(socket.AF_UNIX) as agent:
+        status_socket(run_dir).parent.mkdir(exist_ok=True)
+        agent.bind(str(status_socket(run_dir)))
+        agent.listen()
+        place = ["tcp://10.0.0.9", "--config", str(config), "--run-dir", str(run_dir)]
+        done = CliRunner().invoke(command, ["sunspec", *place])
+    assert "bus roof of the running agent" in str(done.exception)
 
 
 @pytest.mark.parametrize("place", ["http://10.0.0.9", "tcp://", "tcp://h:99999", "rtu-over-tcp://h", "tcp://h/1"])

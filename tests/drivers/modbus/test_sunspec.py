@@ -147,6 +147,15 @@ def _comparable(said: object) -> object:
     return pytest.approx(float(said)) if isinstance(said, int | float | Decimal) else said or None
 
 
+def test_a_common_model_without_its_padding() -> None:
+    """Technical Note SunSpec Logging in SolarEdge Inverters: length 65, and the model of the inverter at 40069."""
+    found, _ = survey(at(40000, *SUNS, 1, 65, *[0x2020] * 65, 103, 50, *[0xFFFF] * 50, 0xFFFF, 0))
+    assert [(m.id, m.address) for m in found.models] == [(1, 40002), (103, 40069)]
+    assert placed(found)["103-a"].address == 40071  # C_AC_Current, I_AC_Current_SF: the note's table
+    assert placed(found)["103-a"].scale == 40075
+    assert value(placed(found)["1-mn"], found.registers) is None
+
+
 def test_floats() -> None:
     """Model 111 has floats: 231.5 as IEEE 754 has it, and NaN, which is "not implemented"."""
     found, _ = survey(at(40000, *SUNS, 111, 4, 0x4367, 0x8000, 0x7FC0, 0, 0xFFFF, 0))
