@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sunspec2 import mb  # type: ignore[import-untyped]
 from sunspec2.modbus.client import SunSpecModbusClientDeviceTCP  # type: ignore[import-untyped]
 
 from drivers.errors import ExceptionAnswer, NoAnswer, NotSunSpec
@@ -14,7 +15,7 @@ from drivers.modbus.bus import TcpBus
 from drivers.modbus.sunspec import BASES, MAX_MODELS, MAX_REQUESTS, Map, Survey
 from drivers.modbus.sunspec_layout import Place
 from drivers.modbus.sunspec_models import standard
-from drivers.modbus.sunspec_points import config, named, value
+from drivers.modbus.sunspec_points import SENTINELS, config, named, value
 from drivers.modbus.sunspec_scan import run
 from drivers.modbus.transport import client
 from tests.drivers.modbus.sunspec_maps import Image, device_1547, served, sunny_boy
@@ -154,6 +155,12 @@ def test_a_common_model_without_its_padding() -> None:
     assert placed(found)["103-a"].address == 40071  # C_AC_Current, I_AC_Current_SF: the note's table
     assert placed(found)["103-a"].scale == 40075
     assert value(placed(found)["1-mn"], found.registers) is None
+
+
+@pytest.mark.parametrize("kind", SENTINELS)
+def test_not_implemented_is_what_pysunspec2_has_for_it(kind: str) -> None:
+    bits = 16 * mb.point_type_info[kind].len
+    assert SENTINELS[kind] == mb.unimpl_value[kind] & ((1 << bits) - 1)
 
 
 def test_floats() -> None:
