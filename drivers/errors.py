@@ -47,6 +47,10 @@ class BadAnswer(DeviceError, ValueError):
     quality = BAD_ANSWER
 
 
+class NotSunSpec(DeviceError, LookupError):
+    """The device answers, or does not, but shows no SunSpec map."""
+
+
 class NotWritable(DriverError, ValueError):
     """A point or a value that cannot be written; nothing was sent."""
 

@@ -13,7 +13,9 @@ KINDS = {
     "ble": "List the Bluetooth devices that advertise near, with the format that fits.",
     "mbus": "Find M-Bus meters on a line.",
     "serial": "List the serial ports, and guess by listening what speaks there.",
+    "sunspec": "Follow the chain of SunSpec models of an inverter, meter or battery.",
 }
+MODBUS_PORT = 502  # Modbus TCP 3.1.3; other drivers' buses with a host must say their port
 
 
 class InService(GatewayError, ConnectionError):
@@ -86,5 +88,5 @@ def _running(run_dir: Path) -> bool:
 
 
 def _places(options: dict[str, object]) -> tuple[str, ...]:
-    port, host = options.get("port"), options.get("host")
+    port, host = options.get("port", MODBUS_PORT), options.get("host")
     return (f"{host}:{port}",) if host is not None else (place_of(str(port)),)

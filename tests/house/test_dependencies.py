@@ -29,9 +29,9 @@ def _closure(name: str, extras: tuple[str, ...], seen: dict[str, Distribution]) 
 
 
 def _runtime() -> dict[str, Distribution]:
-    """Every distribution that the agent and its demo need, by name, without ours."""
+    """Every distribution that the agent, its demo and its scans need, by name, without ours."""
     seen: dict[str, Distribution] = {}
-    _closure("lamppost", ("demo",), seen)
+    _closure("lamppost", ("demo", "sunspec"), seen)
     del seen["lamppost"]
     return seen
 
