@@ -2,9 +2,9 @@
 
 import json
 import sqlite3
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -102,34 +102,60 @@ def _match(
     windows: Sequence[Window], ended_ms: int | None,
 ) -> None:  # fmt: skip
     """Find for each committed value the answer that it was, and for each answer whether it had to be committed."""
-    answers: dict[tuple[str, Decimal], list[int]] = defaultdict(list)
-    for point, utc_ms, value in said:
-        answers[point, value].append(utc_ms)
-    for times in answers.values():
-        times.sort()
-    invented = 0
-    for (point, utc_ms, text, quality), count in sorted(kept.items()):
-        if quality != GOOD or not text:
-            continue
-        for _ in range(count):
-            if not _take(answers[point, Decimal(text)], utc_ms):
-                invented += 1
-                if invented <= 5:
-                    result.faults.append(f"no device said: {point} at {utc_ms} = {text}")
+    answers, found = _by_value(said), _by_value(_good(kept))
+    invented = [(*key, utc_ms) for key in found for utc_ms in _pair(found[key], answers[key])]
+    result.faults += [f"no device said: {point} at {utc_ms} = {value:f}" for point, value, utc_ms in invented[:5]]
     left = [(point, utc_ms) for (point, _), times in answers.items() for utc_ms in times]
     result.uncommitted = len(left)
     missing = [(p, t) for p, t in left if not _excused(t, commit_ms, windows, ended_ms)]
     result.faults += [f"answered and never committed: {point} at {utc_ms}" for point, utc_ms in missing[:5]]
 
 
-def _take(times: list[int], utc_ms: int) -> bool:
-    """Remove the time nearest to `utc_ms` within the tolerance."""
-    index = bisect_left(times, utc_ms)
-    near = [i for i in (index - 1, index) if 0 <= i < len(times) and abs(times[i] - utc_ms) <= MATCH_MS]
-    if not near:
-        return False
-    times.pop(min(near, key=lambda i: abs(times[i] - utc_ms)))
-    return True
+def _good(kept: Counter[Key]) -> Iterator[tuple[str, int, Decimal]]:
+    for (point, utc_ms, text, quality), count in kept.items():
+        if quality == GOOD and text:
+            yield from [(point, utc_ms, Decimal(text))] * count
+
+
+def _by_value(rows: Iterable[tuple[str, int, Decimal]]) -> defaultdict[tuple[str, Decimal], list[int]]:
+    """The times of each value of each point, in order."""
+    times: defaultdict[tuple[str, Decimal], list[int]] = defaultdict(list)
+    for point, utc_ms, value in rows:
+        times[point, value].append(utc_ms)
+    for found in times.values():
+        found.sort()
+    return times
+
+
+def _pair(kept: list[int], answers: list[int]) -> list[int]:
+    """Take from `answers` one within the tolerance for each of `kept`; those of `kept` that found none.
+
+    The nearest answer each, which tells best which of several was not committed. Where that leaves one over, as it may
+    with a value that comes often, in order: then as many as can be find one.
+    """
+    for choose in (_nearest, _first):
+        rest = answers.copy()
+        alone = [utc_ms for utc_ms in kept if not _take(rest, utc_ms, choose)]
+        if not alone:
+            break
+    answers[:] = rest
+    return alone
+
+
+def _nearest(near: Sequence[int], utc_ms: int) -> int:
+    return min(near, key=lambda time: abs(time - utc_ms))
+
+
+def _first(near: Sequence[int], _: int) -> int:
+    return near[0]
+
+
+def _take(times: list[int], utc_ms: int, choose: Callable[[Sequence[int], int], int]) -> bool:
+    """Remove the chosen one of the times within the tolerance of `utc_ms`; whether there was one."""
+    near = times[bisect_left(times, utc_ms - MATCH_MS) : bisect_right(times, utc_ms + MATCH_MS)]
+    if near:
+        times.remove(choose(near, utc_ms))
+    return bool(near)
 
 
 def _excused(utc_ms: int, commit_ms: int, windows: Sequence[Window], ended_ms: int | None) -> bool:

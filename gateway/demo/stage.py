@@ -60,7 +60,7 @@ class Stage:
         await self.link.start()
         await self._done("register", self.scene.add_gateway())
         await self.start_collector()
-        ready = await self._first_line("devices", self.scene.simulators())
+        ready = await self._first_line("devices", await asyncio.to_thread(self.scene.simulators))
         if "ble" in ready:
             self._environment = {"DBUS_SYSTEM_BUS_ADDRESS": ready["ble"]}
         await asyncio.to_thread(self.scene.configure, **ready, link=self.link.port)
