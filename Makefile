@@ -2,6 +2,7 @@
 #   PYTHON=python3.12   which Python (>= 3.11) makes the environments
 #   DEMO="..."          options of `lamppost demo`
 #   TESTS="..."         arguments of pytest
+#   JOBS=N              processes that share the tests (2)
 #   CUTS="..."          options of the power cuts, as root: --cuts 1000 --seed 7
 #   BENCH="..."         options of the benchmarks
 #   FUZZ_SECONDS=60     how long `make fuzz` tries each target; FUZZ="..." further options of it
@@ -17,6 +18,7 @@ PREFIX ?= /opt/lamppost
 DESTDIR ?=
 DEMO ?=
 TESTS ?=
+JOBS ?= 2
 CUTS ?= --cuts 1000
 BENCH ?=
 FUZZ ?=
@@ -40,7 +42,7 @@ demo: $(READY)
 
 test: $(READY)
 	@tools/debian test
-	@.venv/bin/python -m pytest $(TESTS)
+	@.venv/bin/python -m pytest -n $(JOBS) --dist worksteal $(TESTS)
 
 cuts: $(READY)
 	@tools/debian test
