@@ -41,7 +41,9 @@ SDM120 = SimDevice(
         [SimData(0, values=[230.5] * 200, datatype=DataType.FLOAT32)],
     ),
 )
-HOSTILE = ModbusDeviceIdentification(info_name={"VendorName": "Eastron\x1b[31m", "ProductCode": "SDM120"})
+HOSTILE = ModbusDeviceIdentification(  # type: ignore[no-untyped-call]
+    info_name={"VendorName": "Eastron\x1b[31m", "ProductCode": "SDM120"}
+)
 MAIN = """\
 [gateway]
 id = "gw-1"
@@ -168,6 +170,9 @@ async def _used(shell: Shell, port: str) -> None:
     out, err = await shell("scan", "modbus", port, "--units", "17", "--baud", "19200", "--parity", "none", "--json")
     assert [one["unit"] for one in json.loads(out)] == [UNIT]
     assert "lent by the running agent" in err
+    out, _ = await shell("maintenance", f"modbus-{Path(port).name}", "--for", "100ms")
+    assert "is yours for" in out.splitlines()[0]
+    assert out.splitlines()[1].endswith("is the agent's again")
     where = ("--unit", str(UNIT), "--table", "input", "--count", "2", "--baud", "19200", "--json")
     out, _ = await shell("read", "--direct", port, *where)
     assert json.loads(out)["values"] == list(struct.unpack(">2H", struct.pack(">f", 230.5)))
