@@ -16,8 +16,6 @@ from gateway.status import value_json
 
 WANTED_MAX = 64
 """Devices and points of one request: a person reads the answer."""
-ROUNDS_MAX = 8
-"""A read of 125 registers that is refused is halved seven times until one register is left."""
 
 
 class Fresh:
@@ -51,7 +49,7 @@ class Fresh:
     async def _read(self, wanted: Sequence[tuple[PollingTask, list[str]]]) -> AsyncGenerator[dict[str, Any], None]:
         for task, points in wanted:
             missing, error = dict.fromkeys(points), ""
-            for _ in range(ROUNDS_MAX):
+            for _ in range(2 * len(points)):  # as many reads, had each its own, and as many that were split before
                 read = _next(task, missing)
                 if read is None:
                     break

@@ -3,18 +3,20 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from drivers.base import BusSetup, Read
-from drivers.errors import BusError, NoAnswer
-from ext import GOOD, MAINTENANCE, Value
+from drivers.errors import BusError, DeviceError, ExceptionAnswer, NoAnswer
+from ext import GOOD, MAINTENANCE, Layout, Value
 from gateway.client import Client
-from gateway.clock import System
+from gateway.clock import AgentClock, System
 from gateway.control import ControlServer
 from gateway.errors import GatewayError, RequestRefused
+from gateway.fresh import Fresh
 from gateway.health import State
 from gateway.leases import LEASE_MAX_S, Leases
 from gateway.poller import PollingTask
@@ -180,6 +182,48 @@ def test_a_read_out_of_turn_is_fresh_and_recorded(tmp_path: Path) -> None:
         assert scene.bus.health["d"].state is State.SUSPECT
 
     played(tmp_path, script)
+
+
+class Single(Asked):
+    """Reads points together until told not to: `half` is refused, its two halves are not."""
+
+    def __init__(self, setup: BusSetup) -> None:
+        super().__init__(setup)
+        self._reads = list(super().reads())
+
+    def reads(self) -> list[Read]:
+        return self._reads
+
+    def narrower(self, read: Read, error: DeviceError) -> list[Read]:  # noqa: ARG002
+        if len(read.points) == 1:
+            return []
+        parts = [replace(read, points=((name, Layout(0, "int16")),)) for name in read.names]
+        self._reads = [one for one in self._reads if one != read] + parts
+        return parts
+
+
+async def test_the_verb_read_asks_each_point_whatever_is_split_on_the_way(tmp_path: Path) -> None:
+    async def refusing(read: Read) -> bytes:
+        if len(read.points) > 1 or read.names == ("d/p3",):
+            raise ExceptionAnswer(2, "illegal data address")
+        return bytes(2)
+
+    _, (driver,) = await asyncio.to_thread(
+        make, tmp_path, bus() + device("d", *(f"p{n}" for n in range(12)), every="1h"), Single
+    )
+    driver.answer = driver.zeros
+    scene = Scene(System(), [driver])
+    clock = AgentClock(bytes(16))
+    fresh = Fresh(scene.tasks, scene.recorder, clock, dict.fromkeys(scene.points, "V"))
+    with pytest.raises(GatewayError, match="no device or point 'd/x'"):
+        fresh.read({"points": ["d/x"]})
+    async with scene.running():
+        await until(lambda: driver.asked)
+        driver.answer = refusing
+        rows = [row async for row in fresh.read({"points": ["d"]})]
+    assert sorted(row["point"] for row in rows) == sorted(scene.points)
+    assert {row["point"]: row["quality"] for row in rows if row["error"]} == {"d/p3": "bad (exception)"}
+    assert {(row["value"], row["unit"]) for row in rows if not row["error"]} == {(0, "V")}
 
 
 @pytest.mark.parametrize(
