@@ -59,11 +59,8 @@ def borrowed(place: str, config: Path, run_dir: Path) -> Iterator[None]:
     """
     try:
         client = Client(control_socket(run_dir))
-    except NotRunning:
-        yield
-        return
-    except NotAllowed as error:
-        refuse_in_service(place, config, run_dir, error.remedy)
+    except (NotRunning, NotAllowed) as error:
+        refuse_in_service(place, config, run_dir, error.remedy if isinstance(error, NotAllowed) else "")
         yield
         return
     with client:
