@@ -213,7 +213,7 @@ class LineClient:
             raise
         self._quiet_s = rest_s
         self._well.add(question.unit)
-        return data if asked is question else _narrow(question, data)
+        return data if asked is question else narrow(question, data)
 
     def _distinct(self, question: Question, room: int) -> Question:
         """The question, or one that reads a little more, to which no late answer fits; raises `NotAsked`."""
@@ -260,7 +260,7 @@ class LineClient:
             await asyncio.sleep(wait)
 
 
-def _narrow(question: Question, data: bytes) -> bytes:
+def narrow(question: Question, data: bytes) -> bytes:
     """The data of `question` from that of a wider read."""
     if not isinstance(question, Request):
         return data
