@@ -150,8 +150,8 @@ def _profile(builder: Builder, shelf: Shelf, entry: Entry, buses: dict[str, Bus]
         return None
     shelved = shelf.find(builder, entry, wanted)
     bus = buses.get(str(entry.table.get("bus")))
-    if shelved is not None and bus is not None and shelved.profile.driver != bus.driver:
-        message = f'is for driver "{shelved.profile.driver}", but bus "{bus.id}" has driver "{bus.driver}"'
+    if shelved is not None and bus is not None and shelved.profile.driver != bus.speaks:
+        message = f'is for driver "{shelved.profile.driver}", but bus "{bus.id}" has driver "{bus.speaks}"'
         builder.problem(entry.file, f"{entry.path}.profile", message, wanted)
         return None
     return shelved

@@ -67,6 +67,12 @@ class Bus(Table):
     driver: Id = Field(description="Name of an installed driver.", examples=["modbus"])
     options: dict[str, Any] = Field(default_factory=dict)
 
+    @property
+    def speaks(self) -> str:
+        """The driver whose devices are on it: its own, or the one whose recording it plays."""
+        of = self.options.get("of")
+        return of if self.driver == "replay" and isinstance(of, str) else self.driver
+
 
 class Device(Table):
     """Something on a bus. `options` holds the driver's own keys (its address too) as they were read."""

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from config import Bus, Device, Point
 from drivers.errors import DeviceError, NotWritable
+from drivers.tap import Monitor, Tap
 from ext import GOOD, Layout, Value
 
 
@@ -135,8 +136,19 @@ class Driver(ABC):
     profiles: ClassVar[Path | None] = None
     """The folder `profiles` beside the driver's module, where it brings any; it is found there without an import."""
 
+    @classmethod
+    def serving(cls, options: dict[str, Any]) -> "type[Driver]":  # noqa: ARG003 - for those that put others to work
+        """The class that serves a bus with these (unchecked) options; raises `UnknownDriver`."""
+        return cls
+
     def __init__(self, setup: BusSetup) -> None:
         self.setup = setup
+        self.tap = Tap()
+        """Where the bytes on the bus can be listened to, for drivers that tell it."""
+
+    def monitor(self) -> Monitor:
+        """One that puts together what the tap tells."""
+        return Monitor()
 
     @abstractmethod
     def reads(self) -> Sequence[Read]:
@@ -159,6 +171,10 @@ class Driver(ABC):
     def facts(self) -> Mapping[str, str | int]:
         """What status shows of the bus besides: how it is used, and what was done to keep it going."""
         return {}
+
+    def recording(self, pieces: Sequence[tuple[bool, bytes]]) -> str:
+        """Bytes as a tap told them (sent or not, in their order), in the notation that `replay` takes."""
+        return "".join(f"0x{data.hex()}\n" for sent, data in pieces if not sent)
 
     @abstractmethod
     def replay(self, recording: str, sink: Sink) -> None:

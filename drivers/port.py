@@ -14,6 +14,7 @@ from serial.rs485 import RS485Settings
 from config.units import SECOND, duration_between
 from drivers.base import Options
 from drivers.errors import BusError, NoAnswer
+from drivers.tap import Tap
 
 T = TypeVar("T")
 
@@ -64,8 +65,9 @@ class SerialBus(Options):
 class Port:
     """One serial port, owned by this process alone while it is open. One task uses it, one call at a time."""
 
-    def __init__(self, options: SerialBus) -> None:
+    def __init__(self, options: SerialBus, tap: Tap | None = None) -> None:
         self._options = options
+        self._tap = tap or Tap()
         self._path = options.port
         self._serial: serial.Serial | None = None
         self._attached: tuple[int, _Reader] | None = None
@@ -139,7 +141,7 @@ class Port:
             lost(error if isinstance(error, BusError) else BusError(f"{self._path}: {error!r}"))
 
         gone.add_done_callback(went)
-        self._attached = descriptor, _Reader(self._path, descriptor, receive, gone)
+        self._attached = descriptor, _Reader(self._path, descriptor, self._tap, receive, gone)
         loop.add_reader(*self._attached)
 
     def pause(self, seconds: float) -> None:
@@ -187,6 +189,8 @@ class Port:
     async def send(self, data: bytes) -> None:
         """Send all of it and wait until its last bit is on the line, by the baud rate; raises `BusError`."""
         loop, port, rest = asyncio.get_running_loop(), self._open_port(), memoryview(data)
+        if self._tap.listeners:
+            self._tap.tell(True, data)
         started = loop.time()
         while rest:
             try:
@@ -225,7 +229,7 @@ class Port:
         """Do `work` while `receive` gets what arrives; raises `BusError` when the port goes meanwhile."""
         loop, descriptor = asyncio.get_running_loop(), self._open_port().fileno()
         gone: asyncio.Future[None] = loop.create_future()
-        loop.add_reader(descriptor, _Reader(self._path, descriptor, receive, gone))
+        loop.add_reader(descriptor, _Reader(self._path, descriptor, self._tap, receive, gone))
         working = asyncio.ensure_future(work())
         try:
             await asyncio.wait((working, gone), return_when=asyncio.FIRST_COMPLETED)
@@ -297,9 +301,10 @@ class _Reader:
     """Reads once each time the descriptor is readable; ends `gone` with what went wrong."""
 
     def __init__(
-        self, path: str, descriptor: int, receive: Callable[[bytes], None], gone: asyncio.Future[None]
+        self, path: str, descriptor: int, tap: Tap, receive: Callable[[bytes], None], gone: asyncio.Future[None]
     ) -> None:
         self._path = path
+        self._tap = tap
         self._descriptor = descriptor
         self._receive = receive
         self._gone = gone
@@ -327,6 +332,8 @@ class _Reader:
             self._give(data)
 
     def _give(self, data: bytes) -> None:
+        if self._tap.listeners:
+            self._tap.tell(False, data)
         try:
             self._receive(data)
         except Exception as error:  # noqa: BLE001 - a fault of ours must end the call, not vanish in the event loop

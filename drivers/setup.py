@@ -19,7 +19,7 @@ def prepare(config: Config, load: Callable[[str], type[Driver]]) -> list[Driver]
     drivers = []
     for bus in config.buses.values():
         try:
-            drivers.append(_driver(config, bus, load(bus.driver)))
+            drivers.append(_driver(config, bus, load(bus.driver).serving(bus.options)))
         except UnknownDriver as error:
             problems.append((f"buses.{bus.id}.driver", str(error), bus.driver))
         except SetupError as error:

@@ -93,7 +93,7 @@ class TelegramDriver(ListeningDriver, Generic[Frame, P]):
         self._devices = {
             device.device.id: cast("tuple[Wanted[P], ...]", wanted(device, self.PointKind)) for device in setup.devices
         }
-        self._port = Port(cast("SerialBus", setup.options))
+        self._port = Port(cast("SerialBus", setup.options), self.tap)
 
     @abstractmethod
     def framer(self) -> Framer[Frame]:

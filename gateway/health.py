@@ -101,6 +101,11 @@ class Health:
         self.told = True
         self._become(State.OFFLINE, now)
 
+    def unseen(self, now: int) -> None:
+        """Nobody asks it for a while, so nobody knows."""
+        if self.state is not State.OFFLINE:
+            self._become(State.UNKNOWN, now)
+
     def within_reach(self, now: int) -> None:
         """Its bus is open again: a device that was lost with it alone is asked like any other."""
         if self.state is State.OFFLINE and self.in_a_row < OFFLINE_AFTER:

@@ -25,11 +25,20 @@ IDLE_MAX_S = 10.0
 MAX_WRITES = 64
 """Writes that wait for one bus: more than a command holds; one that finds the queue full is refused."""
 
+MAX_FRESH = 64
+"""Reads out of their turn that wait for one bus: a person asks for a few devices."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Write:
     point: str
     value: Value
+    done: "asyncio.Future[None]"
+
+
+@dataclass(frozen=True, slots=True)
+class _Fresh:
+    read: Read
     done: "asyncio.Future[None]"
 
 
@@ -44,6 +53,9 @@ class PollingTask(BusTask):
         self.load = Load(0, 0.0)
         self.busy = Busy(now())
         self._writes: deque[_Write] = deque()
+        self._fresh: deque[_Fresh] = deque()
+        self._free = asyncio.Event()  # clear while a write is under way
+        self._free.set()
         self._sleep: asyncio.Future[None] | None = None
 
     async def write(self, point: str, value: Value) -> None:
@@ -52,30 +64,60 @@ class PollingTask(BusTask):
         Raises `NotWritable`, `DeviceError` or `BusError`: then nobody knows whether the device has it. A caller that
         is cancelled while it waits takes its write back; one that has begun is finished.
         """
-        if not self.up:
-            raise BusError(f"bus {self.bus.id} is down: {self.error or 'not open yet'}")
+        self._must_be_up()
         if len(self._writes) >= MAX_WRITES:
             raise BusError(f"bus {self.bus.id}: {MAX_WRITES} writes wait already")
         write = _Write(point, value, asyncio.get_running_loop().create_future())
         self._writes.append(write)
-        if self._sleep is not None and not self._sleep.done():
-            self._sleep.set_result(None)
+        self._wake()
         await write.done
+
+    async def ask(self, read: Read) -> None:
+        """Ask `read` as the next thing on the bus but for writes; what it says is recorded like any other answer.
+
+        Raises `DeviceError` or `BusError`.
+        """
+        self._must_be_up()
+        if len(self._fresh) >= MAX_FRESH:
+            raise BusError(f"bus {self.bus.id}: {MAX_FRESH} reads wait already")
+        wait = self.asking.not_before(read) - self.now()
+        if wait > 0:
+            await asyncio.sleep(wait / 1000)
+            self._must_be_up()
+        fresh = _Fresh(read, asyncio.get_running_loop().create_future())
+        self._fresh.append(fresh)
+        self._wake()
+        await fresh.done
+
+    async def settled(self) -> None:
+        """A write is finished: else nobody would know whether the device has it."""
+        while not self._free.is_set():
+            await self._free.wait()
 
     async def serve(self) -> None:
         turns = self._begin()
         try:
-            while True:
+            while not self.lent:
                 now = self.now()
                 if self._writes:
                     await self._give(self._writes.popleft())
+                elif self._fresh:
+                    await self._answer(self._fresh.popleft(), turns)
                 elif (turn := turns.next(now)) is not None:
                     await self._ask(turn, turns)
                 else:
                     await self._rest(turns.wake(now), now)
                 self.alive()
         finally:
-            self._refuse_writes()
+            self._refuse_all()
+
+    def _must_be_up(self) -> None:
+        if not self.up or self.lent:
+            raise BusError(f"bus {self.bus.id} is down: {self.lent or self.error or 'not open yet'}")
+
+    def _wake(self) -> None:
+        if self._sleep is not None and not self._sleep.done():
+            self._sleep.set_result(None)
 
     def _begin(self) -> Turns:
         """The plan is made once: what is due when the bus is opened again follows from what was read before."""
@@ -84,7 +126,8 @@ class PollingTask(BusTask):
             self.load = load(self.asking)
             if self.load.too_much:
                 log.warning("bus %s: %s", self.bus.id, self.load)
-        self.turns.opened(self.now())
+        self.turns.opened(self.now(), lent=self.was_lent)
+        self.was_lent = False
         return self.turns
 
     async def _rest(self, until: int | None, now: int) -> None:
@@ -99,7 +142,8 @@ class PollingTask(BusTask):
             timer.cancel()
             self._sleep = None
 
-    async def _ask(self, turn: Turn, turns: Turns) -> None:
+    async def _ask(self, turn: Turn, turns: Turns) -> DeviceError | None:
+        """Ask, and record what comes of it; the error that the device made."""
         read, health = turn.read, self.health[turn.read.device]
         began = self.now()
         error = None
@@ -115,12 +159,14 @@ class PollingTask(BusTask):
             turn.slot.pace.note(now)
         elif isinstance(error, ExceptionAnswer):
             self._refused(turns, read, error)
+        return error
 
     async def _give(self, write: _Write) -> None:
         """Hand one write to the driver, and what comes of it to whoever waits."""
         if write.done.done():
             return
         began = self.now()
+        self._free.clear()
         try:
             await self.asking.write(write.point, write.value)
         except DriverError as error:
@@ -132,12 +178,29 @@ class PollingTask(BusTask):
                 write.done.set_result(None)
         finally:
             _fail(write, BusError(f"bus {self.bus.id}: given up while writing"))
+            self._free.set()
             self.busy.used(began, self.now())
 
-    def _refuse_writes(self) -> None:
+    async def _answer(self, fresh: _Fresh, turns: Turns) -> None:
+        """Ask what somebody waits for."""
+        if fresh.done.done():
+            return
+        try:
+            error = await self._ask(Turn(fresh.read, None), turns)
+        except BaseException:
+            _fail(fresh, BusError(f"bus {self.bus.id}: given up while asking"))
+            raise
+        if error is not None:
+            _fail(fresh, error)
+        elif not fresh.done.done():
+            fresh.done.set_result(None)
+
+    def _refuse_all(self) -> None:
         """Nobody shall wait for a bus that is gone."""
         while self._writes:
             _fail(self._writes.popleft(), BusError(f"bus {self.bus.id} is down"))
+        while self._fresh:
+            _fail(self._fresh.popleft(), BusError(f"bus {self.bus.id} is down"))
 
     def _judge(self, health: Health, read: Read, error: DeviceError | None, began: int, now: int) -> None:
         """What the outcome of a read says of its device."""
@@ -181,7 +244,7 @@ def _end(sleep: "asyncio.Future[None]") -> None:
         sleep.set_result(None)
 
 
-def _fail(write: _Write, error: DriverError) -> None:
+def _fail(waiting: _Write | _Fresh, error: DriverError) -> None:
     """Tell whoever waits, unless the outcome is known or nobody waits."""
-    if not write.done.done():
-        write.done.set_exception(error)
+    if not waiting.done.done():
+        waiting.done.set_exception(error)

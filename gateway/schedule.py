@@ -118,12 +118,20 @@ class Schedule:
         slot.waits = True
         heapq.heappush(self._waiting, (until, number))
 
-    def hasten(self, devices: Collection[str], now: int) -> None:
-        """Reads of devices that are back are due now, but none comes in less than half its period."""
+    def hasten(self, devices: Collection[str], now: int, *, again: bool = False) -> None:
+        """Reads of devices that are back are due now, but none comes in less than half its period.
+
+        Those of `again` do, since what they said last counts no more.
+        """
         hastened = set()
         for number, slot in self._slots.items():
             half, due = slot.read.every // 2, slot.deadline - slot.read.every
-            if slot.waits and slot.read.device in devices and slot.served + half <= now <= due - half:
+            if (
+                slot.waits
+                and slot.read.device in devices
+                and (again or slot.served + half <= now)
+                and now <= due - half
+            ):
                 slot.deadline = slot.following = due
                 hastened.add(number)
         self._waiting = [(now if number in hastened else at, number) for at, number in self._waiting]

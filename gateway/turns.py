@@ -78,13 +78,13 @@ class Turns:
             self.schedule.answered(turn.read, now)
             self.schedule.hasten((health.device,), now)
 
-    def opened(self, now: int) -> None:
-        """The bus is open again: what was lost with it is asked now."""
+    def opened(self, now: int, *, lent: bool = False) -> None:
+        """The bus is open again: what was lost with it is asked now; all of it, after it was `lent`."""
         lost = {health.device for health in self._health.values() if health.state is State.OFFLINE}
         for health in self._health.values():
             health.within_reach(now)
             self._note(health)
-        self.schedule.hasten(lost - self._gone, now)
+        self.schedule.hasten(self._health.keys() - self._gone if lent else lost - self._gone, now, again=lent)
 
     def _note(self, health: Health) -> None:
         if health.state is State.OFFLINE:

@@ -11,6 +11,9 @@ from ext import Value
 from ext.quality import describe
 from gateway.control import Args, Verb
 from gateway.errors import BadRequest, GatewayError
+from gateway.frames import Frames
+from gateway.fresh import Fresh
+from gateway.leases import Leases
 from gateway.queued import held_json
 from gateway.status import status, value_json
 from gateway.stored import ANSWER_S
@@ -29,8 +32,18 @@ class Verbs:
 
     def __init__(self, agent: "Agent") -> None:
         self._agent = agent
-        self.view: dict[str, Verb] = {"status": self.status, "tail": self.tail, "queue": self.queue}
-        self.operate: dict[str, Verb] = {"flush": self.flush, "forget": self.forget}
+        self.view: dict[str, Verb] = {
+            "status": self.status,
+            "tail": self.tail,
+            "queue": self.queue,
+            "frames": self.frames,
+        }
+        self.operate: dict[str, Verb] = {
+            "flush": self.flush,
+            "forget": self.forget,
+            "lease": self.lease,
+            "read": self.read,
+        }
 
     async def status(self, _: Args) -> dict[str, Any]:
         """The state of everything, now."""
@@ -62,6 +75,20 @@ class Verbs:
         if device is not None and not (isinstance(device, str) and quirks.knows(device)):
             raise BadRequest("device: no such device")
         return await quirks.forget(device)
+
+    def frames(self, args: Args) -> AsyncGenerator[dict[str, Any], None]:
+        """What goes over `buses`."""
+        return Frames(self._agent.buses, self._agent.clock).frames(args)
+
+    def lease(self, args: Args) -> AsyncGenerator[dict[str, Any], None]:
+        """Free the port of a bus for a while."""
+        return Leases(self._agent.buses).lease(args)
+
+    def read(self, args: Args) -> AsyncGenerator[dict[str, Any], None]:
+        """Ask for `points` now."""
+        agent = self._agent
+        units = {name: point.unit for name, point in agent.points.items()}
+        return Fresh(agent.buses, agent.recorder, agent.clock, units).read(args)
 
     def tail(self, args: Args) -> AsyncGenerator[dict[str, Any], None]:
         """Each sample as it is judged; `points` are shell patterns of full point ids."""

@@ -33,7 +33,7 @@ class FrameDriver(ListeningDriver):
         self._devices = [Framed(device, problems) for device in setup.devices]
         if problems:
             raise SetupError(problems)
-        self._port = Port(cast("SerialBus", setup.options))
+        self._port = Port(cast("SerialBus", setup.options), self.tap)
 
     def reads(self) -> list[Read]:
         """One payload a device: its frame."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Literal, cast
 
@@ -73,7 +74,7 @@ class Iec62056Driver(AskingDriver):
         self._options = cast("Iec62056Bus", setup.options)
         self._devices = {device.device.id: cast("Iec62056Device", device.options) for device in setup.devices}
         self._points = {device.device.id: wanted(device, Iec62056Point) for device in setup.devices}
-        self._port = Port(self._options)
+        self._port = Port(self._options, self.tap)
         _check_addresses(setup.devices)
 
     def reads(self) -> list[Read]:
@@ -108,6 +109,11 @@ class Iec62056Driver(AskingDriver):
     def patience(self, read: Read) -> float:
         """The request and the silence after it."""
         return len(request(self._devices[read.device].address)) * self._options.byte_ms + SILENCE_MS
+
+    def recording(self, pieces: Sequence[tuple[bool, bytes]]) -> str:
+        """What the first meter sent."""
+        data = b"".join(data for sent, data in pieces if not sent)
+        return "\n".join("".join(map(_shown, line)) for line in data.split(b"\r\n"))
 
     def replay(self, recording: str, sink: Sink) -> None:
         """The lines that a meter sends, with <STX>, <ETX> and <hh> for bytes; `@device` names who sends them."""
@@ -183,6 +189,10 @@ def _rate(found: Identification, most: int) -> tuple[str, int]:
     """The character and the rate to go on at: what the meter offers, or 300 baud where that is too fast here."""
     offered = found.baud or DEFAULT_BAUD
     return (found.rate, offered) if offered <= most else ("0", DEFAULT_BAUD)
+
+
+def _shown(byte: int) -> str:
+    return chr(byte) if 0x20 <= byte < 0x7F and byte != ord("<") else f"<{byte:02X}>"
 
 
 def _bytes(text: str) -> bytes:

@@ -33,7 +33,7 @@ class LineDriver(ListeningDriver):
         self._devices = [_Listener(device, problems) for device in setup.devices]
         if problems:
             raise SetupError(problems)
-        self._port = Port(cast("SerialBus", setup.options))
+        self._port = Port(cast("SerialBus", setup.options), self.tap)
 
     def reads(self) -> list[Read]:
         """None: lines have no fixed layout."""

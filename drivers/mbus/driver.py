@@ -16,6 +16,7 @@ from drivers.mbus.points import Wanted
 from drivers.mbus.telegram import Telegram, about, parse
 from drivers.mbus.wire import Tcp, Wire
 from drivers.port import Port
+from drivers.tap import Tap
 
 DEFAULT_EVERY = 15 * MINUTE  # ms; what a battery meter bears
 
@@ -52,7 +53,7 @@ class MbusDriver(AskingDriver):
         if problems:
             raise SetupError(problems)
         options = cast("MbusBus", setup.options)
-        self._wire = wire(options)
+        self._wire = wire(options, self.tap)
         self._master = Master(self._wire, options.baud, options.latency_ms)
         self._meters = {device.device.id: _meter(device) for device in setup.devices}
         self._reads = tuple(read for device in setup.devices for read in _plan(device))
@@ -95,6 +96,10 @@ class MbusDriver(AskingDriver):
         for device in waiting:
             sink.failed(device, BadAnswer("the recording ends before the last telegram"))
 
+    def recording(self, pieces: Sequence[tuple[bool, bytes]]) -> str:
+        """In hex; requests say nothing of values."""
+        return "".join(data.hex() + "\n" for sent, data in pieces if not sent)
+
     def _replayed(self, frame: Frame, waiting: dict[str, list[Telegram]], sink: Sink) -> None:
         try:
             telegram = parse(frame.data)
@@ -118,11 +123,11 @@ class MbusDriver(AskingDriver):
             sink.stranger("damaged M-Bus telegram")
 
 
-def wire(options: MbusBus) -> Wire:
-    """What carries the bytes, not opened."""
+def wire(options: MbusBus, tap: Tap | None = None) -> Wire:
+    """What carries the bytes, not opened; `tap` is told them."""
     if options.transport == "tcp":
-        return Tcp(str(options.host), int(options.port))
-    return Port(options.serial)
+        return Tcp(str(options.host), int(options.port), tap)
+    return Port(options.serial, tap)
 
 
 def _answers(target: Target, frame: Frame, telegram: Telegram) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from drivers.errors import BusError, NoAnswer
+from drivers.tap import Tap
 
 T = TypeVar("T")
 
@@ -28,8 +29,9 @@ class Wire(Protocol):
 class Tcp(asyncio.Protocol):
     """A level converter that passes bytes to and from a TCP connection."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, tap: Tap | None = None) -> None:
         self._host, self._port = host, port
+        self._tap = tap or Tap()
         self._transport: asyncio.Transport | None = None
         self._receive: Callable[[bytes], None] | None = None
         self._gone: asyncio.Future[None] | None = None
@@ -58,6 +60,8 @@ class Tcp(asyncio.Protocol):
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._receive = _into(answer, receive)
         try:
+            if self._tap.listeners:
+                self._tap.tell(True, request)
             transport.write(request)
             await asyncio.wait((answer, gone), timeout=timeout_ms / 1000, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -70,6 +74,8 @@ class Tcp(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Called by asyncio."""
+        if self._tap.listeners:
+            self._tap.tell(False, data)
         if self._receive is not None:
             self._receive(data)
 

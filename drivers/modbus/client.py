@@ -14,6 +14,7 @@ from drivers.modbus.lateness import Lateness
 from drivers.modbus.mbap import MbapFraming
 from drivers.modbus.pdu import ILLEGAL_ADDRESS, ILLEGAL_VALUE, Question, Request, Table
 from drivers.modbus.write import Write
+from drivers.tap import Tap
 
 log = logging.getLogger(__name__)
 
@@ -81,8 +82,8 @@ class Silence:
 class MbapClient:
     """Modbus TCP: late answers are told by their transaction numbers."""
 
-    def __init__(self, link: Link, timeout: int) -> None:
-        self._talk = Conversation(link, MbapFraming())
+    def __init__(self, link: Link, timeout: int, tap: Tap | None = None) -> None:
+        self._talk = Conversation(link, MbapFraming(), tap or Tap())
         self._timeout_s = timeout / 1000
         self._silence = Silence(self._talk)
 
@@ -131,8 +132,8 @@ class LineClient:
     """RTU and ASCII: an answer is told by unit, function and length alone, so nothing is asked while a late answer
     could pass for its answer."""
 
-    def __init__(self, link: Link, framing: LineFraming, timing: Timing) -> None:
-        self._talk = Conversation(link, framing, timing.byte_s)
+    def __init__(self, link: Link, framing: LineFraming, timing: Timing, tap: Tap | None = None) -> None:
+        self._talk = Conversation(link, framing, tap or Tap(), timing.byte_s)
         self._framing = framing
         self._timing = timing
         self._silence = Silence(self._talk)
@@ -212,7 +213,7 @@ class LineClient:
             raise
         self._quiet_s = rest_s
         self._well.add(question.unit)
-        return data if asked is question else _narrow(question, data)
+        return data if asked is question else narrow(question, data)
 
     def _distinct(self, question: Question, room: int) -> Question:
         """The question, or one that reads a little more, to which no late answer fits; raises `NotAsked`."""
@@ -259,7 +260,7 @@ class LineClient:
             await asyncio.sleep(wait)
 
 
-def _narrow(question: Question, data: bytes) -> bytes:
+def narrow(question: Question, data: bytes) -> bytes:
     """The data of `question` from that of a wider read."""
     if not isinstance(question, Request):
         return data

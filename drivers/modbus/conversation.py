@@ -6,6 +6,7 @@ from typing import Protocol
 from drivers.errors import BusError, DeviceError
 from drivers.modbus.framing import Framing
 from drivers.modbus.pdu import Question
+from drivers.tap import Tap
 
 
 class Receiver(Protocol):
@@ -47,10 +48,11 @@ MIN_PAUSE_S = 0.015  # what is nearer is waited for by listening: a pause ends u
 class Conversation:
     """One question at a time; what arrives when nobody asks is only noted. Times are those of the event loop, in s."""
 
-    def __init__(self, link: Link, framing: Framing, byte_s: float = 0.0) -> None:
+    def __init__(self, link: Link, framing: Framing, tap: Tap, byte_s: float = 0.0) -> None:
         self.link = link
         self._byte_s = byte_s
         self.framing = framing
+        self._tap = tap
         self.heard_at = 0.0
         """When bytes came last."""
         self._gone = f"{link.name} is not open"
@@ -86,6 +88,8 @@ class Conversation:
         timer = loop.call_later(begin_s, self._late, whole_s - begin_s, f"{begin_s:g} s")
         try:
             request = self.framing.begin(question)
+            if self._tap.listeners:
+                self._tap.tell(True, request)
             self.link.send(request)
             if self._byte_s:
                 self._pause(len(request) + self.framing.missing)
@@ -97,6 +101,8 @@ class Conversation:
     def received(self, data: bytes) -> None:
         """Called by the link."""
         self.heard_at = asyncio.get_running_loop().time()
+        if self._tap.listeners:
+            self._tap.tell(False, data)
         answer = self._answer
         waiting = answer is not None and not answer.done()
         try:

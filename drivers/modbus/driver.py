@@ -12,6 +12,7 @@ from drivers.modbus.answers import Answers
 from drivers.modbus.bus import BusOptions
 from drivers.modbus.encode import MASK_WRITE, encode
 from drivers.modbus.identity import Identity
+from drivers.modbus.monitor import ModbusMonitor
 from drivers.modbus.options import DeviceOptions
 from drivers.modbus.pdu import Request
 from drivers.modbus.point import PointOptions
@@ -22,6 +23,7 @@ from drivers.modbus.transport import client
 from drivers.modbus.vector import RegisterVector
 from drivers.modbus.write import write_of
 from drivers.numbers import Scaling
+from drivers.tap import Monitor
 from ext import EXCEPTION, Value
 
 
@@ -40,7 +42,7 @@ class ModbusDriver(PolledDriver):
         problems = [problem for device in setup.devices for problem in problems_of(device)]
         if problems:
             raise SetupError(problems)
-        self._client = client(setup.options)
+        self._client = client(setup.options, self.tap)
         self._devices = {device.device.id: cast("DeviceOptions", device.options) for device in setup.devices}
         self._points = {
             point.point.id: (device.device.id, where_of(point), Scaling.of(point.point))
@@ -137,6 +139,14 @@ class ModbusDriver(PolledDriver):
     def narrower(self, read: Read, error: DeviceError) -> Sequence[Read]:
         """After an illegal address or value in a merged read: the parts that take its place; else nothing."""
         return self._reads.narrower(read, error)
+
+    def monitor(self) -> Monitor:
+        """One that says what each frame is."""
+        return ModbusMonitor(cast("BusOptions", self.setup.options).transport)
+
+    def recording(self, pieces: Sequence[tuple[bool, bytes]]) -> str:
+        """Requests and answers."""
+        return "".join(f"{'>' if sent else '<'} {data.hex(' ')}\n" for sent, data in pieces)
 
     def replay(self, recording: str, sink: Sink) -> None:
         """Decode recorded frames; a request that is not one of the reads is a stranger, one left unanswered failed."""

@@ -1,12 +1,15 @@
 """Recorded frames through the same judgement as live ones; no I/O."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import cast
 
 from drivers.base import Read, Sink
 from drivers.errors import BadAnswer, DeviceError, NoAnswer
 from drivers.modbus import ascii as ascii_frames
 from drivers.modbus import rtu
 from drivers.modbus.answers import Answers
+from drivers.modbus.client import BITS_A_BYTE, WIDER, narrow
 from drivers.modbus.mbap import Frame, parse_frame
 from drivers.modbus.pdu import Request, parse_request, payload
 from drivers.modbus.recording import lines
@@ -51,11 +54,19 @@ class Replay:
     def _ask(self, frame: Frame) -> None:
         self._silent(frame.transaction)
         request = parse_request(frame.unit, frame.pdu)
-        read = self._reads.get(request)
+        read = None if request is None else self._read(request)
         if request is None or read is None:
             self._sink.stranger(f"a request that is not one of ours: unit {frame.unit}, {frame.pdu.hex(' ')}")
         else:
             self._waiting[frame.transaction] = request, read
+
+    def _read(self, request: Request) -> Read | None:
+        """The read that was asked, perhaps a little wider than it is (`LineClient`)."""
+        if request in self._reads:
+            return self._reads[request]
+        step = BITS_A_BYTE if request.table.single_bits else 1
+        less = (replace(request, count=request.count - more * step) for more in range(1, WIDER + 1))
+        return next((self._reads[one] for one in less if one in self._reads), None)
 
     def _silent(self, number: int) -> None:
         if number in self._waiting:
@@ -67,4 +78,4 @@ class Replay:
         except DeviceError as error:
             self._sink.failed(read.device, error)
         else:
-            self._answers.give(read, data, self._sink)
+            self._answers.give(read, narrow(cast("Request", read.request), data), self._sink)

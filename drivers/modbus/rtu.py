@@ -4,6 +4,7 @@ from drivers.checksums import CRCS
 from drivers.errors import BadAnswer
 from drivers.modbus.encode import MASK_WRITE, WRITE_COIL, WRITE_COILS, WRITE_REGISTER, WRITE_REGISTERS
 from drivers.modbus.framing import LineFraming
+from drivers.modbus.identification import IDENTIFY, IdentityQuestion, measure
 from drivers.modbus.pdu import ERROR_BIT, Question
 
 MAX_FRAME = 256  # LINE 2.5.1
@@ -64,7 +65,7 @@ class RtuFraming(LineFraming):
 
     def _foreign(self, question: Question) -> bool:
         """Take another's whole frame away, if what is held begins with one; raises for our unit's that is no answer."""
-        size = _declared(self._held)
+        size = declared(self._held)
         if size is None or len(self._held) < size or _crc(self._held[:size]):
             return False
         self._judge(question, *decode(self._cut(size)))
@@ -95,6 +96,9 @@ class RtuFraming(LineFraming):
         head = self._held[place : place + 1 + len(question.head)]
         if head[:1] == bytes((question.unit,)):
             if head[1:] == question.head:
+                if isinstance(question, IdentityQuestion):  # alone in saying itself how long it is
+                    size = question.measure(self._held[place + 1 :])
+                    return len(self._held) + 1 if size is None else size + 3
                 return question.length + 3
             if head[1:2] == bytes((question.head[0] | ERROR_BIT,)):
                 return EXCEPTION_FRAME
@@ -105,7 +109,7 @@ class RtuFraming(LineFraming):
         return frame
 
 
-def _declared(frame: bytes) -> int | None:
+def declared(frame: bytes) -> int | None:
     """How long a frame says that it is: APP 6, of answers; None when that is not known (yet)."""
     if len(frame) < 3:
         return None
@@ -113,4 +117,7 @@ def _declared(frame: bytes) -> int | None:
         return EXCEPTION_FRAME
     if 1 <= frame[1] <= 4:
         return 5 + frame[2]
+    if frame[1:3] == IDENTIFY:
+        size = measure(frame[1:])
+        return None if size is None else size + 3
     return _FIXED.get(frame[1])

@@ -10,27 +10,30 @@ from drivers.modbus.client import Client, LineClient, MbapClient, Timing
 from drivers.modbus.rtu import RtuFraming, silence_ms
 from drivers.modbus.serial_link import SerialLink
 from drivers.modbus.tcp import TcpLink
+from drivers.tap import Tap
 
 ASCII_SILENCE_MS = 1.0  # LINE 2.5.2 wants none: a colon begins a frame; a device needs a moment to turn its line
 
 
-def client(options: Options) -> Client:
-    """A client that is not open yet."""
+def client(options: Options, tap: Tap | None = None) -> Client:
+    """A client that is not open yet; `tap` is told all that goes over the bus."""
     if isinstance(options, RtuBus):
         silence = silence_ms(options.baud, options.byte_ms)
-        return LineClient(SerialLink(options), RtuFraming(), _timing(options.byte_ms, silence, options.timeout))
+        return LineClient(SerialLink(options), RtuFraming(), _timing(options.byte_ms, silence, options.timeout), tap)
     if isinstance(options, AsciiBus):
         timing = _timing(options.byte_ms, ASCII_SILENCE_MS, options.timeout)
-        return LineClient(SerialLink(options), AsciiFraming(), timing)
+        return LineClient(SerialLink(options), AsciiFraming(), timing, tap)
     if isinstance(options, RtuOverTcpBus):
         link = TcpLink(options.host, options.port, options.timeout, options.connect_timeout)
         silence = silence_ms(options.baud, options.byte_ms)
-        return LineClient(link, RtuFraming(), _timing(options.byte_ms, silence, options.timeout))
+        return LineClient(link, RtuFraming(), _timing(options.byte_ms, silence, options.timeout), tap)
     if isinstance(options, TcpBus):
         secure = partial(_context, options) if isinstance(options, TlsBus) else None
         name = options.server_name if isinstance(options, TlsBus) else None
         return MbapClient(
-            TcpLink(options.host, options.port, options.timeout, options.connect_timeout, secure, name), options.timeout
+            TcpLink(options.host, options.port, options.timeout, options.connect_timeout, secure, name),
+            options.timeout,
+            tap,
         )
     raise TypeError(f"{type(options).__name__} are no options of a Modbus bus")
 

@@ -133,7 +133,7 @@ class NmeaDriver(ListeningDriver):
         super().__init__(setup)
         self._options = cast("NmeaBus", setup.options)
         self._listeners = _listeners(setup)
-        self._port = Port(self._options)
+        self._port = Port(self._options, self.tap)
         self._receiver = FixTime(self._options.byte_ms)
 
     def reads(self) -> list[Read]:

@@ -100,7 +100,7 @@ class QueryDriver(AskingDriver):
         if problems:
             raise SetupError(problems)
         self._reads = [read for device in self._devices.values() for read in device.reads()]
-        self._port = Port(self._options)
+        self._port = Port(self._options, self.tap)
         self._late = False
 
     def reads(self) -> list[Read]:

@@ -1,21 +1,26 @@
 """`lamppost scan`: looks for devices without a configuration. A file a kind, none imported before it is called."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
 import click
 
+from gateway.cli.output import plain
 from gateway.client import Client
-from gateway.errors import GatewayError, NotRunning
-from gateway.sockets import status_socket
+from gateway.errors import GatewayError, NotAllowed, NotRunning
+from gateway.places import places
+from gateway.sockets import control_socket, status_socket
 
+LEASE_S = 3600.0  # the longest scan: every unit at every rate of a slow line
 KINDS = {
     "ble": "List the Bluetooth devices that advertise near, with the format that fits.",
+    "modbus": "Find Modbus devices on a line or behind a host, and the profiles that fit.",
     "mbus": "Find M-Bus meters on a line.",
     "serial": "List the serial ports, and guess by listening what speaks there.",
     "sunspec": "Follow the chain of SunSpec models of an inverter, meter or battery.",
 }
-MODBUS_PORT = 502  # Modbus TCP 3.1.3; other drivers' buses with a host must say their port
 
 
 class InService(GatewayError, ConnectionError):
@@ -46,7 +51,26 @@ def command() -> None:
     """Look for devices; `--write conf.d/x.toml` writes the configuration of what was found."""
 
 
-def refuse_in_service(place: str, config: Path, run_dir: Path) -> None:
+@contextmanager
+def borrowed(place: str, config: Path, run_dir: Path) -> Iterator[None]:
+    """The bus at `place`, a device file or host:port, is the caller's inside: a running agent lends it.
+
+    Raises `InService` when this user may not borrow it.
+    """
+    try:
+        client = Client(control_socket(run_dir))
+    except (NotRunning, NotAllowed) as error:
+        refuse_in_service(place, config, run_dir, error.remedy if isinstance(error, NotAllowed) else "")
+        yield
+        return
+    with client:
+        lent = next(client.stream("lease", place=place, seconds=LEASE_S, **{"for": "a scan"}), {"bus": None})
+        if lent["bus"] is not None:
+            click.echo(plain(f"bus {lent['bus']}: lent by the running agent until this is done"), err=True)
+        yield
+
+
+def refuse_in_service(place: str, config: Path, run_dir: Path, remedy: str = "") -> None:
     """Raise `InService` when a bus of the running agent is at `place`, a device file or host:port.
 
     Whether an agent runs, its socket tells; which buses it has, the configuration. A port that anybody holds cannot be
@@ -62,13 +86,9 @@ def refuse_in_service(place: str, config: Path, run_dir: Path) -> None:
     except ConfigErrors as errors:
         buses = errors.partial.buses.values() if errors.partial is not None else {}.values()
     for bus in buses:
-        if place in _places(bus.options):
-            raise InService(f"bus {bus.id} of the running agent is on {place}", "sudo systemctl stop lamppost")
-
-
-def place_of(port: str) -> str:
-    """A port as `refuse_in_service` compares it: links such as those in /dev/serial/by-id are followed."""
-    return str(Path(port).resolve()) if "/" in port else port
+        if place in places(bus.options):
+            remedy = remedy or f"lamppost maintenance {bus.id}, in another terminal"
+            raise InService(f"bus {bus.id} of the running agent is on {place}", remedy)
 
 
 def refuse_to_overwrite(file: Path) -> None:
@@ -85,8 +105,3 @@ def _running(run_dir: Path) -> bool:
         return False
     except PermissionError:  # somebody answers there who does not talk to us
         return True
-
-
-def _places(options: dict[str, object]) -> tuple[str, ...]:
-    port, host = options.get("port", MODBUS_PORT), options.get("host")
-    return (f"{host}:{port}",) if host is not None else (place_of(str(port)),)

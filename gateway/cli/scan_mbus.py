@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gateway.cli.output import config_option, json_option, plain, print_json, print_table, run_dir_option
-from gateway.cli.scan import place_of, refuse_in_service, refuse_to_overwrite
+from gateway.cli.scan import borrowed, refuse_to_overwrite
+from gateway.places import place_of
 
 if TYPE_CHECKING:
     from drivers.mbus.options import MbusBus
@@ -41,8 +42,8 @@ def command(
     if file is not None:
         refuse_to_overwrite(file)
     options = MbusBus.model_validate({**_place(port), "baud": int(baud)})
-    refuse_in_service(place_of(port), config, run_dir)
-    found = asyncio.run(_search(options, by, first, last))
+    with borrowed(place_of(port), config, run_dir):
+        found = asyncio.run(_search(options, by, first, last))
     if file is not None:
         file.write_text(_toml(port, int(baud), found), "utf-8")
         click.echo(f"wrote {file}; next: lamppost check", err=True)

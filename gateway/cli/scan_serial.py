@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gateway.cli.output import config_option, json_option, print_json, print_table, run_dir_option
-from gateway.cli.scan import InService, place_of, refuse_in_service, refuse_to_overwrite
+from gateway.cli.scan import InService, refuse_in_service, refuse_to_overwrite
+from gateway.places import place_of
 
 if TYPE_CHECKING:
     from drivers.guess import Guess, Known

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 import click
 
 from gateway.cli.output import config_option, json_option, plain, print_json, print_table, run_dir_option
-from gateway.cli.scan import place_of, refuse_in_service, refuse_to_overwrite
+from gateway.cli.scan import borrowed, refuse_to_overwrite
+from gateway.places import place_of
 
 if TYPE_CHECKING:
     from drivers.errors import DeviceError
@@ -65,8 +66,8 @@ def command(
         if not known:
             raise click.UsageError(INSTALL)
     bus = _bus(place, baud, parity, timeout)
-    refuse_in_service(f"{bus['host']}:{bus['port']}" if "host" in bus else place_of(place), config, run_dir)
-    found = asyncio.run(_surveys(_options(bus), known, units, bases))
+    with borrowed(f"{bus['host']}:{bus['port']}" if "host" in bus else place_of(place), config, run_dir):
+        found = asyncio.run(_surveys(_options(bus), known, units, bases))
     if not any(one.map.models for one in found):
         raise next(one.error for one in found if one.error is not None)
     chosen = [(one, _chosen(one.map, models, everything)) for one in found]

@@ -1,0 +1,37 @@
+"""`lamppost maintenance`"""
+
+from pathlib import Path
+
+import click
+
+from gateway.cli.output import plain, run_dir_option
+from gateway.client import Client
+from gateway.sockets import control_socket
+
+
+def _milliseconds(_ctx: click.Context, _parameter: click.Parameter, value: str) -> int:
+    from config.units import parse_duration
+
+    try:
+        return parse_duration(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+@click.command("maintenance")
+@click.argument("bus")
+@click.option("--for", "duration", callback=_milliseconds, default="15m", show_default=True, help="At most so long.")
+@run_dir_option
+def command(bus: str, duration: int, run_dir: Path) -> None:
+    """Free the port of BUS for another program, such as its maker's tool, without stopping the agent.
+
+    Its points are "uncertain (maintenance)" meanwhile. Ends after the time, or with Ctrl-C; the agent then goes on.
+    """
+    with Client(control_socket(run_dir)) as client:
+        try:
+            for lent in client.stream("lease", bus=bus, seconds=duration / 1000):
+                minutes, seconds = divmod(round(lent["seconds"]), 60)
+                click.echo(plain(f"bus {lent['bus']} is yours for {minutes}:{seconds:02d} min; Ctrl-C gives it back"))
+        except KeyboardInterrupt:
+            pass  # the conversation ends, and the lease with it
+    click.echo(plain(f"bus {bus} is the agent's again"))
