@@ -53,3 +53,9 @@ class Stopped(CollectorError, InterruptedError):
     """The collector was told to stop in the middle of a group of messages; nothing of the group is stored."""
 
     exit_code = 75  # EX_TEMPFAIL
+
+
+class NotConfirmed(CollectorError, PermissionError):
+    """The question before a change was not answered with yes; nothing was done."""
+
+    exit_code = 77  # EX_NOPERM
