@@ -32,8 +32,11 @@ def as_json(row: object) -> None:
     click.echo(json.dumps(row))
 
 
-def as_table(columns: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
-    """Print a table; every cell is made harmless. Colours follow NO_COLOR and the terminal."""
+def as_table(columns: Sequence[str], rows: Iterable[Iterable[object]], *, err: bool = False) -> None:
+    """Print a table, to standard error for what is not data; every cell is made harmless.
+
+    Colours follow NO_COLOR and the terminal.
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -43,7 +46,8 @@ def as_table(columns: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
-    Console(width=None if sys.stdout.isatty() else 1000).print(table)
+    terminal = (sys.stderr if err else sys.stdout).isatty()
+    Console(width=None if terminal else 1000, stderr=err).print(table)
 
 
 def note(text: str) -> None:

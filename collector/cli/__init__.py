@@ -14,6 +14,7 @@ VERBS = {
     "refused": "What was not taken, and why.",
     "rebuild": "Make every derived table anew.",
     "key": "Make or show keys of the platform.",
+    "keyring": "Say whom the gateways believe; signed by the authority.",
 }
 EX_USAGE = 64  # sysexits.h
 INTERRUPTED = 130  # 128 + SIGINT, as shells say it
