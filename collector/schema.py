@@ -28,11 +28,17 @@ CREATE TABLE commands (
     expires_ms INTEGER NOT NULL, entered_at INTEGER NOT NULL, relayed_at INTEGER, message BLOB NOT NULL,
     PRIMARY KEY (gateway, number)
 ) WITHOUT ROWID;
--- what the gateways say of what they did, derived from the samples of gateway/command-result
+-- what the gateways say of what they did, derived from the samples of gateway/command-result; of a field of another
+-- type than it should have there is null
 CREATE VIEW command_results AS
-    SELECT gateway, stream, json_extract(result, '$.number') AS number, json_extract(result, '$.status') AS status,
-        json_extract(result, '$.reason') AS reason, json_extract(result, '$.source') AS source,
-        json_extract(result, '$.finished_ms') AS finished_ms, ts_ms, result, batch
+    SELECT gateway, stream,
+        CASE json_type(result, '$.number') WHEN 'integer' THEN json_extract(result, '$.number') END AS number,
+        CASE json_type(result, '$.status') WHEN 'text' THEN json_extract(result, '$.status') END AS status,
+        CASE json_type(result, '$.reason') WHEN 'text' THEN json_extract(result, '$.reason') END AS reason,
+        CASE json_type(result, '$.source') WHEN 'text' THEN json_extract(result, '$.source') END AS source,
+        CASE json_type(result, '$.finished_ms') WHEN 'integer' THEN json_extract(result, '$.finished_ms') END
+            AS finished_ms,
+        ts_ms, result, batch
     FROM (
         SELECT s.gateway, s.stream, x.ts_ms, x.batch, CASE WHEN json_valid(x.text) THEN x.text END AS result
         FROM series s JOIN samples x ON x.series = s.id

@@ -15,6 +15,8 @@ VERBS = {
     "rebuild": "Make every derived table anew.",
     "key": "Make or show keys of the platform.",
     "keyring": "Say whom the gateways believe; signed by the authority.",
+    "command": "Sign, relay and follow commands to gateways.",
+    "audit": "Who changed what, when, on whose authority; with proof.",
 }
 EX_USAGE = 64  # sysexits.h
 INTERRUPTED = 130  # 128 + SIGINT, as shells say it

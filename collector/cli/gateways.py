@@ -6,7 +6,7 @@ from typing import Any, TextIO
 import click
 
 from collector import output
-from collector.cli.options import database_option, json_option, now_ms, reading, tell, writing
+from collector.cli.options import database_option, gateway_option, json_option, now_ms, reading, tell, writing
 
 
 @click.group("gateways")
@@ -68,6 +68,36 @@ def _state(row: dict[str, Any]) -> str:
     if row["revoked_at"] is not None:
         return f"revoked {output.moment(row['revoked_at'])}"
     return "FORKED" if row["forked"] else "ok"
+
+
+@command.command("streams")
+@gateway_option
+@database_option
+@json_option
+def gateways_streams(gateway: str | None, database: Path, *, as_json: bool) -> None:
+    """The lives of gateways' stores, the newest last; commands name the one they are for."""
+    from collector import commands
+
+    with reading(database) as opened:
+        found = list(commands.streams(opened, gateway))
+    if as_json:
+        for row in found:
+            output.as_json(row)
+        return
+    output.as_table(
+        ["gateway", "stream", "first seen (UTC)", "newest", "of (UTC)", "state"],
+        (
+            (
+                r["gateway"],
+                r["stream"],
+                output.moment(r["first_seen"]),
+                r["newest"],
+                output.moment(r["newest_ms"]),
+                "ok" if r["forked_at"] is None else "FORKED",
+            )
+            for r in found
+        ),
+    )
 
 
 @command.command("revoke")

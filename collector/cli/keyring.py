@@ -7,10 +7,21 @@ from typing import TYPE_CHECKING
 import click
 
 from collector import output
-from collector.cli.options import FILE, confirm, json_option, now_ms, tell, yes_option
+from collector.cli.options import (
+    FILE,
+    broker_options,
+    confirm,
+    database_option,
+    json_option,
+    now_ms,
+    tell,
+    writing,
+    yes_option,
+)
 
 if TYPE_CHECKING:
     from buffer.keyring import RingKey
+    from collector.broker import Address
 
 
 @click.group("keyring")
@@ -105,7 +116,7 @@ def keyring_sign(
     chosen = number or (before.number + 1 if before else 1)
     if before is not None and chosen <= before.number:
         raise KeyringFault(f"number {chosen} is not above {before.number}, that of {after}: gateways would refuse it")
-    _show(keys, as_json=False, err=True)
+    _show(keys, as_json=False, asked=True)
     for line in keyrings.changes(before.keys, keys) if before else []:
         output.note(line)
     for line in keyrings.doubts(keys, now_ms()):
@@ -116,7 +127,7 @@ def keyring_sign(
     tell(f"keyring {chosen} is in {target}", row, as_json=as_json and str(target) != "-")
 
 
-def _show(keys: "Sequence[RingKey]", *, as_json: bool, err: bool = False) -> None:
+def _show(keys: "Sequence[RingKey]", *, as_json: bool, asked: bool = False) -> None:
     from collector import keyrings
 
     rows = [keyrings.row(key) for key in keys]
@@ -126,4 +137,37 @@ def _show(keys: "Sequence[RingKey]", *, as_json: bool, err: bool = False) -> Non
         return
     columns = ["name", "role", "kid", "scopes", "until"]
     shown = [{**row, "scopes": ", ".join(row["scopes"])} for row in rows]
-    output.as_table([*columns[:-1], "counts no more from (UTC)"], ([row[c] for c in columns] for row in shown), err=err)
+    output.as_table(
+        [*columns[:-1], "counts no more from (UTC)"], ([row[c] for c in columns] for row in shown), asked=asked
+    )
+
+
+@command.command("relay")
+@click.argument("file", type=FILE)
+@click.option("--authority", type=FILE, required=True, help="The authority's public key, as gateways have it.")
+@click.option("--gateway", "chosen", multiple=True, help="Only to this one; to all that are known otherwise.")
+@broker_options
+@database_option
+@yes_option
+@json_option
+def keyring_relay(
+    file: Path,
+    authority: Path,
+    chosen: tuple[str, ...],
+    address: "Address",
+    database: Path,
+    *,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Send a signed keyring to gateways; the broker keeps it for those that are away (retained)."""
+    from collector import keyrings, relay
+
+    public = keyrings.load_authority(authority)
+    message, ring = keyrings.load(file, public)
+    with writing(database) as opened:
+        gateways = chosen or tuple(keyrings.all_gateways(opened))
+        confirm(f"Send keyring {ring.number} with {len(ring.keys)} keys to {', '.join(gateways)}?", yes=yes)
+        for row in relay.keyring(opened, address, message, ring, public, gateways):
+            heard = "" if row["listening"] else "; it is away and gets it when it comes back"
+            tell(f"keyring {ring.number} is sent to {row['gateway']}{heard}", row, as_json=as_json)

@@ -119,7 +119,7 @@ def confirm(question: str, *, yes: bool) -> None:
     if yes:
         return
     try:
-        agreed = click.confirm(output.printable(question), err=True)
+        agreed = click.confirm(output.printable(question, whole=True), err=True)
     except click.Abort:
         agreed = False
     if not agreed:
