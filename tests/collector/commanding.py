@@ -88,7 +88,8 @@ RESULT = {
 
 def describe_results(gateway: Gateway) -> Message:
     """A gateway's catalogue with the point of results as series 9."""
-    return gateway.describe([*gateway.lines(), SeriesEntry(9, "gateway", "command-result", "", "text")])
+    own = [SeriesEntry(9, "gateway", "command-result", "", "json"), SeriesEntry(8, "gateway", "lock", "", "json")]
+    return gateway.describe([*gateway.lines(), *own])
 
 
 def answer(gateway: Gateway, number: int | None, *, at_ms: int = 10, **changed: object) -> Message:
