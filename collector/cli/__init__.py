@@ -56,6 +56,9 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(EX_USAGE)
+    except UnicodeEncodeError:  # such as what Python makes of arguments that are none
+        click.echo("lamppost-collector: a text that is not UTF-8 can be neither kept nor shown", err=True)
+        sys.exit(EX_USAGE)
     except Exception as error:  # the boundary of the process: ours become a line, others a traceback
         from buffer.errors import BufferFault
         from collector import output

@@ -12,12 +12,19 @@ import cbor2
 import paho.mqtt.client as paho
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from hypothesis import given
+from hypothesis import strategies as st
 from paho.mqtt.enums import CallbackAPIVersion
 
+from buffer import cose
 from buffer.command import Command, Write
+from buffer.cose import Kind
+from buffer.errors import BufferFault
 from buffer.keys import SigningKey
 from collector import registry
-from collector.commands import parse_write
+from collector.commands import check, parse_write
+from collector.database import Database
+from collector.errors import CollectorError
 from tests.buffer.test_cose import plain_sig_structure
 from tests.collector.commanding import Person, answer, call, data, describe_results, person
 from tests.collector.maker import UTC_MS, Bench, Gateway
@@ -154,6 +161,7 @@ def test_nothing_an_operator_wrote_acts_on_the_terminal(tmp_path: Path, people: 
         (("--stream", "no"), 64, "--stream"),
         (("--gateway", "GW"), 65, "gateway"),
         (("--who", ""), 65, "who"),
+        (("--who", "\udcff"), 64, "not UTF-8"),
     ],
 )
 def test_what_is_not_signed(
@@ -340,3 +348,21 @@ def test_hostile_results(bench: Bench, gateway: Gateway) -> None:
     rows = bench.rows("SELECT number, status, reason, source, finished_ms FROM command_results")
     assert set(rows) == {(None,) * 5}
     assert data("command", "status", "--database", bench.database.path) == []
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """A database that knows nobody."""
+    database = Database.open(tmp_path_factory.mktemp("empty") / "c.db")
+    yield database
+    database.close()
+
+
+@given(payload=st.binary(max_size=60) | st.builds(cbor2.dumps, st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.integers(0, 11), inner, max_size=4), max_leaves=8,
+)), enveloped=st.booleans())  # fmt: skip
+def test_noise_is_an_error_of_ours(empty: Database, people: dict[str, Person], payload: bytes, enveloped: bool) -> None:
+    message = cose.sign(payload, Kind.COMMAND, SigningKey.load(people["anna"].private)) if enveloped else payload
+    with pytest.raises((CollectorError, BufferFault)):
+        check(empty, message, UTC_MS)

@@ -4,8 +4,11 @@ import datetime as dt
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from buffer.keyring import FOREVER, Keyring
+from buffer.keys import PublicKey
 from collector import ringsource
 from collector.errors import KeyringFault
 from tests.collector.commanding import Person, call, data, person
@@ -165,3 +168,26 @@ def test_nothing_stands_twice() -> None:
 def test_an_end_with_its_zone() -> None:
     ends = [ringsource.parse_until(text) for text in ("1970-01-01T02:00:00+01:00", "1970-01-01", "never")]
     assert ends == [3_600_000, 86_400_000, FOREVER]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    names=st.lists(st.text(min_size=1, max_size=20), min_size=1, max_size=5, unique=True),
+    until=st.sampled_from(["never", "2099-12-31", "2099-12-31T18:00:00+02:00"]),
+)
+def test_what_is_added_and_removed_again_leaves_the_file_as_it_was(
+    tmp_path_factory: pytest.TempPathFactory, names: list[str], until: str
+) -> None:
+    file = tmp_path_factory.mktemp("source") / "keyring.toml"
+    ringsource.create(file)
+    states = []
+    for count, name in enumerate(names):
+        states.append(file.read_text())
+        key = PublicKey.of(bytes([count]) * 32, "command")
+        try:
+            ringsource.add(file, name, key, ["nord"], until)
+        except KeyringFault:  # what TOML cannot say is refused, and nothing was written
+            assert file.read_text() == states.pop()
+    for state, added in zip(states[::-1], ringsource.load(file)[::-1], strict=True):
+        assert [gone.name for gone in ringsource.remove(file, added.name)] == [added.name]
+        assert file.read_text().strip() == state.strip()
