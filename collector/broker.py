@@ -1,4 +1,4 @@
-"""The one module that knows aiomqtt: a connection that comes back, messages in, acknowledgements out."""
+"""The service's broker (the one module that knows aiomqtt): a connection that comes back, messages in, answers out."""
 
 import asyncio
 import contextlib
@@ -50,6 +50,13 @@ class Address:
         batches = f"{self.root}/v1/+/+/batch"
         return f"$share/lamppost/{batches}" if self.shared else batches
 
+    def tls_context(self) -> ssl.SSLContext:
+        """Whom to trust and as whom to come; raises OSError for a file that cannot be used."""
+        context = ssl.create_default_context(cafile=self.ca)
+        if self.cert is not None:
+            context.load_cert_chain(self.cert, self.cert_key)
+        return context
+
 
 class SubscriptionRefused(aiomqtt.MqttError):
     """The broker does not let the collector subscribe."""
@@ -89,7 +96,7 @@ class Connection:
 
     async def _session(self) -> None:
         await self._reach()
-        context = await asyncio.to_thread(self._tls_context) if self._address.broker.tls else None
+        context = await asyncio.to_thread(self._address.tls_context) if self._address.broker.tls else None
         try:
             async with self._make(context) as client:
                 await self._subscribe(client)
@@ -132,13 +139,6 @@ class Connection:
         )
         client.pending_calls_threshold = MAX_PUBLISHES
         return client
-
-    def _tls_context(self) -> ssl.SSLContext:
-        address = self._address
-        context = ssl.create_default_context(cafile=address.ca)
-        if address.cert is not None:
-            context.load_cert_chain(address.cert, address.cert_key)
-        return context
 
     async def _subscribe(self, client: aiomqtt.Client) -> None:
         granted = await client.subscribe(self._address.subscription, qos=1)

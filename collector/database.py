@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from collector.errors import CollectorError, DatabaseBroken, DatabaseBusy, DatabaseMissing
-from collector.schema import REPLACED, TABLES, VERSION
+from collector.schema import COMMANDS, REPLACED, TABLES, VERSION
 
 BUSY_TIMEOUT_MS = 5000  # a verb of the command line may hold the write lock for a moment
 CACHE_KIB = 65536  # the index of the samples is written at as many places as there are series
@@ -91,7 +91,11 @@ class Database:
                 if self._version() == 1:  # no gateway replaced batches yet: the table was empty
                     self.connection.execute("DROP TABLE replaced")
                     self.connection.execute(REPLACED)
-                    self.connection.execute(f"PRAGMA user_version = {VERSION}")
+                    self.connection.execute("PRAGMA user_version = 2")
+                if self._version() == 2:
+                    for statement in COMMANDS.split(";\n"):
+                        self.connection.execute(statement)
+                    self.connection.execute("PRAGMA user_version = 3")
             self._check_version()
 
     def _version(self) -> int:

@@ -53,3 +53,33 @@ class Stopped(CollectorError, InterruptedError):
     """The collector was told to stop in the middle of a group of messages; nothing of the group is stored."""
 
     exit_code = 75  # EX_TEMPFAIL
+
+
+class NotConfirmed(CollectorError, PermissionError):
+    """The question before a change was not answered with yes; nothing was done."""
+
+    exit_code = 77  # EX_NOPERM
+
+
+class FileFault(CollectorError, OSError):
+    """A file of the command line cannot be read or written."""
+
+    exit_code = 74  # EX_IOERR
+
+
+class KeyringFault(CollectorError, ValueError):
+    """A keyring, or its source, is not what it should be."""
+
+    exit_code = 65  # EX_DATAERR
+
+
+class CommandFault(CollectorError, ValueError):
+    """A command cannot be signed or relayed as asked."""
+
+    exit_code = 65  # EX_DATAERR
+
+
+class ProofBroken(CollectorError, ValueError):
+    """Something that was signed does not verify, or does not say what the tables say."""
+
+    exit_code = 65  # EX_DATAERR

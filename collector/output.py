@@ -10,10 +10,13 @@ import click
 MAX_CELL = 200  # characters of a text in a table
 
 
-def printable(value: object) -> str:
-    """Return the value as text of one line; characters that are not printable (controls, bidi marks) become escapes."""
+def printable(value: object, *, whole: bool = False) -> str:
+    """Return the value as text of one line; characters that are not printable (controls, bidi marks) become escapes.
+
+    It is cut short unless it is wanted `whole`: what is signed is shown to the last character.
+    """
     text = "" if value is None else str(value)
-    shown = text if len(text) <= MAX_CELL else text[: MAX_CELL - 3] + "..."
+    shown = text if whole or len(text) <= MAX_CELL else text[: MAX_CELL - 3] + "..."
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
 
 
@@ -32,8 +35,11 @@ def as_json(row: object) -> None:
     click.echo(json.dumps(row))
 
 
-def as_table(columns: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
-    """Print a table; every cell is made harmless. Colours follow NO_COLOR and the terminal."""
+def as_table(columns: Sequence[str], rows: Iterable[Iterable[object]], *, asked: bool = False) -> None:
+    """Print a table; every cell is made harmless. Colours follow NO_COLOR and the terminal.
+
+    What somebody is `asked` about goes to standard error, whole.
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -42,8 +48,9 @@ def as_table(columns: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
-    Console(width=None if sys.stdout.isatty() else 1000).print(table)
+        table.add_row(*(Text(printable(cell, whole=asked)) for cell in row))
+    terminal = (sys.stderr if asked else sys.stdout).isatty()
+    Console(width=None if terminal else 1000, stderr=asked).print(table)
 
 
 def note(text: str) -> None:

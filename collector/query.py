@@ -44,7 +44,7 @@ def samples(
     """Yield the newest samples in ascending time; `point` may be `device/point`."""
     if point is not None and "/" in point:
         device, _, point = point.partition("/")
-    return _rows(
+    return rows(
         database,
         SAMPLES,
         {
@@ -60,7 +60,7 @@ def samples(
 
 def gaps(database: Database, *, gateway: str | None = None, state: str | None = None) -> Iterator[Row]:
     """Yield what is missing, accounted for or broken; `refused` counts the refused batches in a gap."""
-    return _rows(database, GAPS, {"gateway": gateway, "state": state})
+    return rows(database, GAPS, {"gateway": gateway, "state": state})
 
 
 def waiting(database: Database, *, gateway: str | None = None) -> Iterator[Row]:
@@ -69,7 +69,7 @@ def waiting(database: Database, *, gateway: str | None = None) -> Iterator[Row]:
         "SELECT gateway, stream, number, state, samples, reason FROM waiting"
         " WHERE (:gateway IS NULL OR gateway = :gateway) ORDER BY gateway, stream, number"
     )
-    return _rows(database, sql, {"gateway": gateway})
+    return rows(database, sql, {"gateway": gateway})
 
 
 def refused(database: Database, limit: int) -> Iterator[Row]:
@@ -78,12 +78,12 @@ def refused(database: Database, limit: int) -> Iterator[Row]:
         "SELECT id, received_at, topic, reason, length(bytes) AS bytes FROM refused WHERE id IN"
         " (SELECT id FROM refused ORDER BY id DESC LIMIT :limit) ORDER BY id"
     )
-    return _rows(database, sql, {"limit": limit})
+    return rows(database, sql, {"limit": limit})
 
 
 def refusals(database: Database) -> Iterator[Row]:
     """Yield how many messages were refused for each reason, and how many of them are no longer kept."""
-    return _rows(database, "SELECT reason, count, overflow, last_at FROM refusals ORDER BY reason", {})
+    return rows(database, "SELECT reason, count, overflow, last_at FROM refusals ORDER BY reason", {})
 
 
 def refused_bytes(database: Database, row: int) -> bytes:
@@ -109,7 +109,8 @@ def parse_time(text: str, now_ms: int) -> int:
     return int(moment.timestamp() * 1000)
 
 
-def _rows(database: Database, sql: str, arguments: dict[str, Any]) -> Iterator[Row]:
+def rows(database: Database, sql: str, arguments: dict[str, Any]) -> Iterator[Row]:
+    """Yield what a select finds."""
     with database.errors():
         cursor = database.connection.execute(sql, arguments)
         names = [column[0] for column in cursor.description]

@@ -1,6 +1,6 @@
 """The tables of the collector's database. docs/collector.md describes them; texts in hexadecimal are lower case."""
 
-VERSION = 2  # PRAGMA user_version
+VERSION = 3  # PRAGMA user_version
 
 REPLACED = """
 -- claims: batches whose place another took (evicted, thinned or split by the gateway), and the samples it answers for:
@@ -10,6 +10,39 @@ CREATE TABLE replaced (
     start INTEGER NOT NULL, samples INTEGER NOT NULL, hash TEXT NOT NULL, replacement INTEGER NOT NULL,
     PRIMARY KEY (gateway, stream, last, start)
 ) WITHOUT ROWID"""
+
+COMMANDS = """
+-- keyrings that were sent to gateways, as signed; `authority` is the id of the key that signed, `authority_key` itself
+CREATE TABLE keyrings (
+    authority TEXT NOT NULL, number INTEGER NOT NULL, authority_key TEXT NOT NULL, issued_ms INTEGER NOT NULL,
+    message BLOB NOT NULL, PRIMARY KEY (authority, number)
+) WITHOUT ROWID;
+CREATE TABLE keyring_relays (
+    gateway TEXT NOT NULL, authority TEXT NOT NULL, number INTEGER NOT NULL, relayed_at INTEGER NOT NULL,
+    PRIMARY KEY (gateway, authority, number)
+) WITHOUT ROWID;
+-- commands that were given to be relayed, as signed; `relayed_at` is null until the broker has taken it
+CREATE TABLE commands (
+    gateway TEXT NOT NULL, number INTEGER NOT NULL, stream TEXT NOT NULL, kid TEXT NOT NULL, name TEXT NOT NULL,
+    who TEXT NOT NULL, why TEXT NOT NULL, dry_run INTEGER NOT NULL, issued_ms INTEGER NOT NULL,
+    expires_ms INTEGER NOT NULL, entered_at INTEGER NOT NULL, relayed_at INTEGER, message BLOB NOT NULL,
+    PRIMARY KEY (gateway, number)
+) WITHOUT ROWID;
+-- what the gateways say of what they did, derived from the samples of gateway/command-result; of a field of another
+-- type than it should have there is null
+CREATE VIEW command_results AS
+    SELECT gateway, stream,
+        CASE json_type(result, '$.number') WHEN 'integer' THEN json_extract(result, '$.number') END AS number,
+        CASE json_type(result, '$.status') WHEN 'text' THEN json_extract(result, '$.status') END AS status,
+        CASE json_type(result, '$.reason') WHEN 'text' THEN json_extract(result, '$.reason') END AS reason,
+        CASE json_type(result, '$.source') WHEN 'text' THEN json_extract(result, '$.source') END AS source,
+        CASE json_type(result, '$.finished_ms') WHEN 'integer' THEN json_extract(result, '$.finished_ms') END
+            AS finished_ms,
+        ts_ms, result, batch
+    FROM (
+        SELECT s.gateway, s.stream, x.ts_ms, x.batch, CASE WHEN json_valid(x.text) THEN x.text END AS result
+        FROM series s JOIN samples x ON x.series = s.id
+        WHERE s.device = 'gateway' AND s.point = 'command-result' AND x.text IS NOT NULL)"""
 
 TABLES = (
     """
@@ -111,7 +144,7 @@ CREATE TABLE clockless (
 ) WITHOUT ROWID;
 CREATE INDEX clockless_by_boot ON clockless (gateway, boot);
 """
-    f"{REPLACED};\n"
+    f"{REPLACED};\n{COMMANDS};\n"
 )
 
 DERIVED = (

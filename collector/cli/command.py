@@ -1,0 +1,266 @@
+"""`lamppost-collector command`"""
+
+import functools
+import time
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from collector import output
+from collector.cli.options import (
+    FILE,
+    broker_options,
+    confirm,
+    database_option,
+    gateway_option,
+    json_option,
+    now_ms,
+    reading,
+    tell,
+    writing,
+    yes_option,
+)
+from collector.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from buffer.command import Command
+    from collector.broker import Address
+    from collector.database import Database
+    from collector.query import Row
+
+NOT_DONE = 1
+NO_RESULT = 75  # EX_TEMPFAIL
+POLL_SECONDS = 0.1
+WISH = (
+    click.option("--key", type=FILE, required=True, help="The operator's private key."),
+    click.option("--gateway", required=True, help="Whom the command is for."),
+    click.option("--stream", help="Which life of its store (gateways streams); the newest in --database otherwise."),
+    click.option("--write", "writes", multiple=True, required=True, help="DEVICE/POINT=VALUE; several go in order."),
+    click.option("--why", required=True, help="The reason, for the record."),
+    click.option("--who", required=True, help="The person, for the record."),
+    click.option("--expires", default="10m", show_default=True, help="Not done later than this; at most 1h."),
+    click.option("--dry-run", is_flag=True, help="Check everything and write nothing."),
+)
+wait_option = click.option("--wait", help="Wait this long for the result, as 30s.")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What an operator wants signed, as they said it."""
+
+    key: Path
+    gateway: str
+    stream: str | None
+    writes: tuple[str, ...]
+    why: str
+    who: str
+    expires: str
+    dry_run: bool
+
+
+def wish_options(verb: "Callable[..., Any]") -> "Callable[..., Any]":
+    """Give a verb the options that say what to sign, and `wish` made of them."""
+
+    @functools.wraps(verb)
+    def wrapped(**given: Any) -> Any:  # noqa: ANN401 - what click gives, and what the verb returns
+        return verb(wish=Wish(**{field.name: given.pop(field.name) for field in fields(Wish)}), **given)
+
+    for option in reversed(WISH):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+@click.group("command")
+def command() -> None:
+    """Commands: signed where an operator's key is, relayed by the collector, judged by the gateway."""
+
+
+@command.command("sign")
+@wish_options
+@database_option
+@click.option("-o", "--output", "target", type=FILE, required=True, help="The file to make; - is standard output.")
+@yes_option
+@json_option
+def command_sign(wish: Wish, database: Path, target: Path, *, yes: bool, as_json: bool) -> None:
+    """Sign a command. With --stream it needs no database and runs anywhere."""
+    from collector import commands
+    from collector.files import write_whole
+
+    made, message = _sign(wish, database, "Sign", yes=yes)
+    write_whole(target, message)
+    row = {**commands.describe(made), "file": str(target)}
+    tell(f"command {made.number} is in {target}", row, as_json=as_json and str(target) != "-")
+
+
+@command.command("relay")
+@click.argument("file", type=FILE)
+@broker_options
+@database_option
+@wait_option
+@yes_option
+@json_option
+def command_relay(
+    file: Path, address: "Address", database: Path, wait: str | None, *, yes: bool, as_json: bool
+) -> None:
+    """Send the signed command in FILE (- is standard input) to its gateway, and record it."""
+    from collector import commands
+    from collector.files import read_bounded
+
+    message = read_bounded(file, commands.MAX_MESSAGE_BYTES)
+    with writing(database) as opened:
+        signed = commands.check(opened, message, now_ms())
+        confirm(f"Send {commands.sentence(signed.command)}; signed by {signed.key.name}?", yes=yes)
+        _relay(opened, address, message, wait, as_json=as_json)
+
+
+@command.command("send")
+@wish_options
+@broker_options
+@database_option
+@wait_option
+@yes_option
+@json_option
+def command_send(wish: Wish, address: "Address", database: Path, wait: str | None, *, yes: bool, as_json: bool) -> None:
+    """Sign and relay at once: for a laboratory, where the operator's key lies beside the collector."""
+    _, message = _sign(wish, database, "Sign and send", yes=yes)
+    with writing(database) as opened:
+        _relay(opened, address, message, wait, as_json=as_json)
+
+
+@command.command("status")
+@click.argument("number", type=click.IntRange(1), required=False)
+@gateway_option
+@click.option("--limit", type=click.IntRange(1, 100_000), default=20, show_default=True, help="The newest so many.")
+@wait_option
+@database_option
+@json_option
+def command_status(
+    number: int | None, gateway: str | None, limit: int, wait: str | None, database: Path, *, as_json: bool
+) -> None:
+    """Relayed commands and their results. With NUMBER: exit code 0 done, 1 not done, 75 no result yet."""
+    from collector import commands
+    from collector.errors import CommandFault
+
+    if number is None and wait is not None:
+        raise UsageError("--wait needs the NUMBER of a command")
+    seconds = _seconds(wait)
+    with reading(database) as opened:
+        found = commands.status(opened, gateway=gateway, number=number, limit=limit)
+        if number is not None and not found:
+            raise CommandFault(f"no command {number} was relayed from here")
+        if number is not None:
+            found = _wait(opened, number, gateway, seconds)
+    _show(found, as_json=as_json)
+    if number is not None:
+        _leave(found)
+
+
+def _sign(wish: Wish, database: Path, question: str, *, yes: bool) -> "tuple[Command, bytes]":
+    from buffer.command import Command, new_number
+    from buffer.keys import SigningKey
+    from collector import commands
+
+    key = SigningKey.load(wish.key)
+    writes = tuple(map(commands.parse_write, wish.writes))
+    stream, now = _stream(database, wish.gateway, wish.stream), now_ms()
+    ends = now + _milliseconds(wish.expires)
+    made = Command(wish.gateway, stream, new_number(), now, ends, writes, wish.who, wish.why, wish.dry_run)
+    message = made.sign(key)
+    confirm(f"{question} {commands.sentence(made)}; until {output.moment(ends)} (UTC)?", yes=yes)
+    return made, message
+
+
+def _stream(database: Path, gateway: str, stream: str | None) -> bytes:
+    from collector import commands
+
+    if stream is not None:
+        try:
+            return bytes.fromhex(stream)
+        except ValueError as error:
+            raise UsageError(f"--stream is 32 digits of hex, not {stream!r}") from error
+    with reading(database) as opened:
+        return commands.newest_stream(opened, gateway)
+
+
+def _relay(database: "Database", address: "Address", message: bytes, wait: str | None, *, as_json: bool) -> None:
+    from collector import commands, relay
+
+    seconds = _seconds(wait)
+    signed = commands.check(database, message, now_ms())
+    row = relay.command(database, address, signed)
+    made = signed.command
+    if wait is None:
+        heard = "" if row["listening"] else "; nobody listens there now"
+        tell(f"command {made.number} is sent to {made.gateway}{heard}", row, as_json=as_json)
+        return
+    found = _wait(database, made.number, made.gateway, seconds)
+    _show(found, as_json=as_json)
+    _leave(found)
+
+
+def _wait(database: "Database", number: int, gateway: str | None, seconds: float) -> "list[Row]":
+    """The command, when its result is there or the time is over."""
+    from collector import commands
+
+    end = time.monotonic() + seconds
+    while True:
+        found = commands.status(database, gateway=gateway, number=number)
+        if all(row["result"] is not None for row in found) or time.monotonic() >= end:
+            return found
+        time.sleep(POLL_SECONDS)
+
+
+def _leave(found: "Sequence[Row]") -> None:
+    from collector import commands
+
+    undone = commands.undone(found)
+    if undone:
+        click.get_current_context().exit(NO_RESULT if any(row["result"] is None for row in undone) else NOT_DONE)
+
+
+def _show(found: "Sequence[Row]", *, as_json: bool) -> None:
+    if as_json:
+        for row in found:
+            output.as_json(row)
+        return
+    output.as_table(
+        ["number", "issued (UTC)", "gateway", "by", "why", "status", "reason", "finished (UTC)"],
+        (
+            (
+                r["number"],
+                output.moment(r["issued_ms"]),
+                r["gateway"],
+                f"{r['who']} ({r['name']})",
+                r["why"],
+                _status(r),
+                r["result"] and r["result"]["reason"],
+                r["result"] and output.moment(r["result"]["finished_ms"]),
+            )
+            for r in found
+        ),
+    )
+
+
+def _status(row: "Row") -> str:
+    if row["result"] is not None:
+        return str(row["result"]["status"])
+    if row["relayed_at"] is None:
+        return "not sent"
+    return "no result" if row["expires_ms"] < now_ms() else "sent"
+
+
+def _milliseconds(text: str) -> int:
+    from config import parse_duration
+
+    try:
+        return int(parse_duration(text))
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def _seconds(text: str | None) -> float:
+    return 0.0 if text is None else _milliseconds(text) / 1000

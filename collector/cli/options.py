@@ -1,0 +1,126 @@
+"""What several verbs share: options, the database they open, the question before the world is changed."""
+
+import functools
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from collector import output
+from collector.database import Database
+from collector.errors import NotConfirmed, UsageError
+
+if TYPE_CHECKING:
+    from collector.broker import Address
+
+DATABASE = "/var/lib/lamppost-collector/collector.db"
+FILE = click.Path(path_type=Path)
+
+Verb = TypeVar("Verb", bound=Callable[..., Any])
+
+database_option = click.option(
+    "--database",
+    type=FILE,
+    default=DATABASE,
+    envvar="LAMPPOST_COLLECTOR_DATABASE",
+    show_default=True,
+    help="The SQLite file.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+gateway_option = click.option("--gateway", help="Only this gateway.")
+yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
+
+_BROKER = (
+    click.option("--broker", required=True, help="mqtt://host:port or mqtts://host:port"),
+    click.option("--root", default="lamppost", show_default=True, help="The first part of every topic."),
+    click.option("--mqtt-version", type=click.Choice(["auto", "5", "3.1.1"]), default="auto", show_default=True),
+    click.option("--username"),
+    click.option("--password-file", type=FILE),
+    click.option("--ca", type=FILE, help="Certificates to trust, PEM; the system's otherwise."),
+    click.option("--cert", type=FILE, help="Client certificate, PEM."),
+    click.option("--cert-key", type=FILE, help="Its private key, PEM."),
+)
+
+
+def broker_options(verb: Verb) -> Callable[..., Any]:
+    """Give a verb the options that say where the broker is, and `address` made of them."""
+
+    @functools.wraps(verb)
+    def wrapped(**given: Any) -> Any:  # noqa: ANN401 - what click gives, and what the verb returns
+        names = ("broker", "root", "mqtt_version", "username", "password_file", "ca", "cert", "cert_key")
+        return verb(address=_address(**{name: given.pop(name) for name in names}), **given)
+
+    for option in reversed(_BROKER):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+def _address(
+    broker: str,
+    root: str,
+    mqtt_version: str,
+    username: str | None,
+    password_file: Path | None,
+    ca: Path | None,
+    cert: Path | None,
+    cert_key: Path | None,
+) -> "Address":
+    from collector.broker import Address
+    from config import Broker
+
+    try:
+        password = None if password_file is None else password_file.read_text().strip()
+        where = Broker.parse(broker)
+    except (ValueError, OSError) as error:
+        raise UsageError(str(error)) from error
+    return Address(
+        where, root, version=mqtt_version, username=username, password=password, ca=ca, cert=cert, cert_key=cert_key
+    )
+
+
+def now_ms() -> int:
+    """The clock of this machine, in ms since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[Database]:
+    """A database that is there already, for reading."""
+    database = Database.read(path)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Database]:
+    """A database for writing, made if there is none."""
+    database = Database.open(path)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def tell(text: str, row: dict[str, Any], *, as_json: bool) -> None:
+    """Say what was done: as an object on standard output, or as a line on standard error."""
+    if as_json:
+        output.as_json(row)
+    else:
+        output.note(text)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask on standard error; raises NotConfirmed for any answer but yes."""
+    if yes:
+        return
+    try:
+        agreed = click.confirm(output.printable(question, whole=True), err=True)
+    except click.Abort:
+        agreed = False
+    if not agreed:
+        raise NotConfirmed("not confirmed: nothing was done (--yes does not ask)")

@@ -1,0 +1,53 @@
+"""`lamppost-collector run`"""
+
+import logging
+import queue
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from logging.handlers import QueueHandler, QueueListener
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from collector.cli.options import FILE, broker_options, database_option
+
+if TYPE_CHECKING:
+    from collector.broker import Address
+
+
+@contextmanager
+def _logging(level: int) -> Iterator[None]:
+    """Write the log to standard error in a thread of its own: whoever reads it slowly stops nothing."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    lines: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
+    listener = QueueListener(lines, handler)
+    queued = QueueHandler(lines)
+    queued.setFormatter(logging.Formatter("%(message)s"))  # the listener's handler adds the rest
+    logging.basicConfig(level=level, handlers=[queued])
+    listener.start()
+    try:
+        yield
+    finally:
+        listener.stop()
+
+
+@click.command("run")
+@database_option
+@click.option("--key", type=FILE, required=True, help="The platform's private key (key new makes one).")
+@broker_options
+@click.option("--share/--no-share", default=True, help="Share the subscription with other collectors.")
+@click.option("--id", "identifier", help="MQTT client id; a random one otherwise.")
+@click.option("-v", "--verbose", is_flag=True, help="Say more on standard error.")
+def command(
+    database: Path, key: Path, address: "Address", identifier: str | None, *, share: bool, verbose: bool
+) -> None:
+    """Serve until SIGTERM."""
+    from collector import service
+
+    address = replace(address, shared=share, identifier=identifier)
+    with _logging(logging.DEBUG if verbose else logging.INFO):
+        service.run(service.Settings(database, key, address))
