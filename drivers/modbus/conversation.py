@@ -73,13 +73,17 @@ class Conversation:
         self._gone = f"{self.link.name} is not open"
         await self.link.close()
 
+    def check(self) -> None:
+        """Raise `BusError` when nothing can be asked."""
+        if self._gone:
+            raise BusError(self._gone)
+
     async def ask(self, question: Question, begin_s: float, whole_s: float) -> bytes:
         """The data of the answer, which must begin within `begin_s`, and be whole within `whole_s`.
 
         Raises `BusError`, or a `DeviceError`, which leaves the link as it was.
         """
-        if self._gone:
-            raise BusError(self._gone)
+        self.check()
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[bytes] = loop.create_future()
         self._answer = answer
