@@ -45,19 +45,22 @@ class FrameStream:
         """
         if self._rest and _begins_recent(data, transaction):
             self._drop()
-        self._rest += data
-        while len(self._rest) >= HEADER:
-            length = _length(self._rest)
+        held, at = self._rest + data, 0
+        self._rest = b""
+        while len(held) >= at + HEADER:
+            length = _length(held[at : at + HEADER])
             if length is None:
-                self._drop()
-            elif len(self._rest) < 6 + length:
+                self.dropped += len(held) - at
                 return
+            end = at + 6 + length
+            if len(held) < end:
+                break
+            if len(held) == end or _length(held[end : end + HEADER]) is not None:
+                yield _frame(held[at:end])
             else:
-                frame, self._rest = self._rest[: 6 + length], self._rest[6 + length :]
-                if not self._rest or _length(self._rest) is not None:
-                    yield _frame(frame)
-                else:
-                    self.dropped += len(frame)
+                self.dropped += end - at
+            at = end
+        self._rest = held[at:]
 
     def _drop(self) -> None:
         self.dropped += len(self._rest)
