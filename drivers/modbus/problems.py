@@ -8,12 +8,17 @@ from drivers.modbus.options import DeviceOptions
 from drivers.modbus.point import PointOptions
 from drivers.modbus.reads import options_of, where_of
 
+BROADCAST = 0  # Modbus over Serial Line V1.02, 2.2
+
 Problem = tuple[str, str, object]
 """Key path, message, value found."""
 
 
-def problems_of(device: DeviceSetup) -> Iterator[Problem]:
-    """All of them."""
+def problems_of(device: DeviceSetup, *, line: bool = False) -> Iterator[Problem]:
+    """All of them; `line`: it is on a serial line, behind a converter or not."""
+    if line and options_of(device).address == BROADCAST:
+        message = "unit 0 on a line is everybody, and nobody answers; units are 1 to 247"
+        yield f"devices.{device.device.id}.address", message, BROADCAST
     for point in device.points:
         path = f"devices.{device.device.id}.points.{point.point.name}"
         yield from _place(path, where_of(point), options_of(device))

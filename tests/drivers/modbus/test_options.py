@@ -73,6 +73,15 @@ def test_a_device_that_is_wrong(tmp_path: Path, address: int, more: str, key: st
     assert [path for path, _, _ in _problems(tmp_path, device("d", address, more=more))] == [f"devices.d.{key}"]
 
 
+@pytest.mark.parametrize("bus", ['transport = "rtu"\nport = "/dev/x"', 'transport = "ascii"\nport = "/dev/x"',
+                                 'transport = "rtu-over-tcp"\nhost = "a"\nport = 4001'])  # fmt: skip
+def test_unit_0_of_a_line_is_everybody(tmp_path: Path, bus: str) -> None:
+    ((path, message, _),) = _bus_problems(tmp_path, bus + "\n" + device("d", 0, "p holding 1"))
+    assert path == "devices.d.address"
+    assert "nobody answers" in message
+    assert make(tmp_path, device("d", 0, "p holding 1")).reads()  # a TCP server that is itself the device
+
+
 @pytest.mark.parametrize(
     ("point", "key"),
     [
