@@ -1,6 +1,7 @@
 """A serial port that never blocks the event loop: one owner, who listens, or asks and waits for an answer."""
 
 import asyncio
+import errno
 import os
 import select
 import termios
@@ -24,6 +25,12 @@ MAX_PATH = 4095  # PATH_MAX of Linux, without its NUL
 # A tty that is hung up is readable and gives nothing, for ever; one that is up can do so once, after a framing error.
 EMPTY_READS = 3
 
+_MEANINGS = {  # where the kernel's own words lead nobody anywhere
+    errno.EWOULDBLOCK: "another program has it open",  # flock(2)
+    errno.EBUSY: "another program has it open",  # tty_ioctl(4), TIOCEXCL
+    errno.ENOTTY: "is no serial port",
+    errno.EACCES: "permission denied; who runs this must be in the group of the port, mostly dialout",
+}
 _PARITIES = {"none": serial.PARITY_NONE, "even": serial.PARITY_EVEN, "odd": serial.PARITY_ODD}
 
 
@@ -334,8 +341,13 @@ class _Reader:
 
 
 def _reason(error: Exception) -> str:
-    number = error.errno if isinstance(error, OSError) else error.args[0] if error.args else None
-    return os.strerror(number).lower() if isinstance(number, int) else str(error)
+    number = _number(error) or _number(error.__context__)  # pyserial hides that of termios
+    return _MEANINGS.get(number) or os.strerror(number).lower() if number else str(error)
+
+
+def _number(error: BaseException | None) -> int:
+    number = error.errno if isinstance(error, OSError) else error.args[0] if error and error.args else None
+    return number if isinstance(number, int) else 0
 
 
 def _close(port: serial.Serial) -> None:
