@@ -56,6 +56,7 @@ class Conversation:
         self._gone = f"{link.name} is not open"
         """Why nothing can be asked; "" when something can."""
         self._answer: asyncio.Future[bytes] | None = None
+        self._leaving: asyncio.Future[None] | None = None
 
     async def open(self) -> None:
         """Open the link anew; raises `BusError`."""
@@ -87,7 +88,7 @@ class Conversation:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[bytes] = loop.create_future()
         self._answer = answer
-        timer = loop.call_later(begin_s, self._late, whole_s - begin_s, f"{begin_s:g} s")
+        timer = loop.call_later(begin_s, self._late, whole_s - begin_s, f"{begin_s:.3g} s")
         try:
             request = self.framing.begin(question)
             self.link.send(request)
@@ -100,6 +101,8 @@ class Conversation:
 
     def received(self, data: bytes) -> None:
         """Called by the link."""
+        if self._gone:
+            return
         self.heard_at = asyncio.get_running_loop().time()
         answer = self._answer
         waiting = answer is not None and not answer.done()
@@ -108,6 +111,9 @@ class Conversation:
         except DeviceError as error:
             if answer is not None and waiting:
                 answer.set_exception(error)
+        except BusError as error:
+            self.lost(error)
+            self._leaving = asyncio.ensure_future(self.link.close())
         except Exception as error:  # noqa: BLE001 - a fault of ours must end the question, not vanish in the event loop
             if answer is not None and waiting:
                 answer.set_exception(error)
