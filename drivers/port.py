@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import fcntl
 import os
 import select
 import termios
@@ -275,6 +276,7 @@ class Port:
                 timeout=0,
                 exclusive=True,
             )
+            fcntl.ioctl(port.fileno(), termios.TIOCEXCL)  # most other programs know nothing of locks
         except (OSError, ValueError, termios.error) as error:
             raise BusError(f"cannot open {self._path}: {_reason(error)}") from error
         if options.rs485 is not None:
@@ -353,6 +355,7 @@ def _number(error: BaseException | None) -> int:
 def _close(port: serial.Serial) -> None:
     try:
         termios.tcflush(port.fileno(), termios.TCOFLUSH)
+        fcntl.ioctl(port.fileno(), termios.TIOCNXCL)
     except (OSError, termios.error):  # unplugged: there is nothing to throw away
         pass
     finally:

@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import logging
+import os
 import struct
 import subprocess
 import sys
@@ -365,13 +366,24 @@ async def test_silence_again_and_again_is_no_port_that_hung_up() -> None:
     line.unplug()
 
 
+def _exclusive(line: Line) -> bool:
+    """Whether open(2) fails for whoever is not root: TIOCGEXCL of ioctl_tty(2), which `termios` has not."""
+    port = os.open(line.path, os.O_RDWR | os.O_NOCTTY)
+    try:
+        return any(fcntl.ioctl(port, 0x80045440, bytes(4)))
+    finally:
+        os.close(port)
+
+
 async def test_a_port_has_one_owner() -> None:
     line = Line()
     first, second = (client(RtuBus(transport="rtu", port=line.path)) for _ in range(2))
     await first.open()
     with pytest.raises(BusError, match=r"cannot open .*another program has it open"):
         await second.open()
+    assert _exclusive(line)
     await first.close()
+    assert not _exclusive(line)
     await second.open()
     await second.close()
     line.unplug()
