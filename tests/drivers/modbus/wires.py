@@ -5,6 +5,7 @@ import selectors
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from drivers.errors import BusError
 from drivers.modbus.conversation import Receiver
 
 T = TypeVar("T")
@@ -73,6 +74,14 @@ class Wire:
     def deliver(self, data: bytes, after_s: float, pair: int = 0) -> None:
         """The bytes arrive that much later, on the connection of now; between the two of a `pair` comes nothing."""
         asyncio.get_running_loop().call_later(after_s, self._arrive, self.receiver, data, pair)
+
+    def lose(self, after_s: float) -> None:
+        """The link breaks that much later."""
+        asyncio.get_running_loop().call_later(after_s, self._break)
+
+    def _break(self) -> None:
+        if self.receiver is not None:
+            self.receiver.lost(BusError("lost"))
 
     def _arrive(self, receiver: Receiver | None, data: bytes, pair: int) -> None:
         if self._inside and pair != self._inside:
