@@ -1,6 +1,8 @@
 """A serial port that never blocks the event loop: one owner, who listens, or asks and waits for an answer."""
 
 import asyncio
+import errno
+import fcntl
 import os
 import select
 import termios
@@ -25,6 +27,12 @@ MAX_PATH = 4095  # PATH_MAX of Linux, without its NUL
 # A tty that is hung up is readable and gives nothing, for ever; one that is up can do so once, after a framing error.
 EMPTY_READS = 3
 
+_MEANINGS = {  # where the kernel's own words lead nobody anywhere
+    errno.EWOULDBLOCK: "another program has it open",  # flock(2)
+    errno.EBUSY: "another program has it open",  # tty_ioctl(4), TIOCEXCL
+    errno.ENOTTY: "is no serial port",
+    errno.EACCES: "permission denied; who runs this must be in the group of the port, mostly dialout",
+}
 _PARITIES = {"none": serial.PARITY_NONE, "even": serial.PARITY_EVEN, "odd": serial.PARITY_ODD}
 
 
@@ -272,6 +280,7 @@ class Port:
                 timeout=0,
                 exclusive=True,
             )
+            fcntl.ioctl(port.fileno(), termios.TIOCEXCL)  # most other programs know nothing of locks
         except (OSError, ValueError, termios.error) as error:
             raise BusError(f"cannot open {self._path}: {_reason(error)}") from error
         if options.rs485 is not None:
@@ -341,13 +350,19 @@ class _Reader:
 
 
 def _reason(error: Exception) -> str:
-    number = error.errno if isinstance(error, OSError) else error.args[0] if error.args else None
-    return os.strerror(number).lower() if isinstance(number, int) else str(error)
+    number = _number(error) or _number(error.__context__)  # pyserial hides that of termios
+    return _MEANINGS.get(number) or os.strerror(number).lower() if number else str(error)
+
+
+def _number(error: BaseException | None) -> int:
+    number = error.errno if isinstance(error, OSError) else error.args[0] if error and error.args else None
+    return number if isinstance(number, int) else 0
 
 
 def _close(port: serial.Serial) -> None:
     try:
         termios.tcflush(port.fileno(), termios.TCOFLUSH)
+        fcntl.ioctl(port.fileno(), termios.TIOCNXCL)
     except (OSError, termios.error):  # unplugged: there is nothing to throw away
         pass
     finally:

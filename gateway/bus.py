@@ -143,13 +143,13 @@ class BusTask(ABC):
 
     def _broke(self, error: BusError, backoff: Backoff) -> None:
         if not self._told_down:
-            log.warning("bus %s: %s", self.bus.id, error)
+            log.warning("bus %s: %s; its devices (%d) are out of reach", self.bus.id, error, len(self.health))
             backoff.reset()
         self._told_down = True
         self.up, self.error = False, str(error)
         for device, health in self.health.items():
             if health.state is not State.OFFLINE:
-                health.lost(self.now(), f"bus {self.bus.id} is down")
+                health.out_of_reach(self.now())
                 self.recorder.fail_points(self.points[device], NO_ANSWER)
 
     async def _close(self) -> None:

@@ -43,6 +43,12 @@ class SetupFailed(GatewayError, ValueError):
     exit_code = 78  # EX_CONFIG
 
 
+class FileDamaged(GatewayError, ValueError):
+    """A file of the agent's own is not what was written."""
+
+    exit_code = 65  # EX_DATAERR
+
+
 class LinkError(GatewayError, ConnectionError):
     """The link to a broker could not be made, or broke."""
 

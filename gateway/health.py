@@ -106,6 +106,10 @@ class Health:
         if self.state is not State.OFFLINE:
             self._become(State.UNKNOWN, now)
 
+    def out_of_reach(self, now: int) -> None:
+        """Its bus is gone, which the log tells once for all that are on it."""
+        self._become(State.OFFLINE, now)
+
     def within_reach(self, now: int) -> None:
         """Its bus is open again: a device that was lost with it alone is asked like any other."""
         if self.state is State.OFFLINE and self.in_a_row < OFFLINE_AFTER:

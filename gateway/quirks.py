@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from drivers.base import DeviceSetup, Driver
+from gateway.errors import FileDamaged
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +20,7 @@ NAME = "quirks.json"
 VERSION = 1
 MAX_FILE = 4 << 20
 """Bytes: 1,000 devices of which as much was learned as a driver may keep."""
+MAX_WHY = 200  # characters that are told of what is wrong with it
 MAX_LEARNED = 16 << 10
 """Bytes of one device, as JSON: 256 ranges of each of four tables of Modbus."""
 SETTLE_S = 5.0
@@ -48,21 +50,26 @@ def key(driver: Driver, device: DeviceSetup) -> str:
 
 
 def load(path: Path) -> dict[str, Kept]:
-    """What the file holds, by device; nothing where there is none. Raises `ValueError` for what is no such file."""
+    """What the file holds, by device; nothing where there is none. Raises `FileDamaged`."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_FILE + 1)
     except FileNotFoundError:
         return {}
-    if len(data) > MAX_FILE:
-        raise ValueError(f"has more than {MAX_FILE} bytes")
     try:
-        content = json.loads(data)
-        if content["version"] != VERSION:
-            raise ValueError(f"has version {content['version']!r}")
-        return {device: Kept(one["driver"], one["key"], one["learned"]) for device, one in content["devices"].items()}
-    except (LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"is not what was written: {error!r}") from error
+        return _kept(data)
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        why = f"{type(error).__name__}: {error}"[:MAX_WHY]
+        raise FileDamaged(f"{path} is not what was written ({why})", "lamppost run: it sets it aside") from error
+
+
+def _kept(data: bytes) -> dict[str, Kept]:
+    if len(data) > MAX_FILE:
+        raise ValueError(f"more than {MAX_FILE} bytes")
+    content = json.loads(data)
+    if content["version"] != VERSION:
+        raise ValueError(f"version {content['version']!r}")
+    return {device: Kept(one["driver"], one["key"], one["learned"]) for device, one in content["devices"].items()}
 
 
 def save(path: Path, kept: dict[str, Kept]) -> None:
@@ -106,9 +113,9 @@ class Quirks:
         """Read the file; one that makes no sense is set aside, what was learned on another device is left out."""
         try:
             kept = load(self._path)
-        except ValueError as error:
+        except FileDamaged as error:
             aside = self._path.with_name(self._path.name + ".damaged")
-            log.error("%s %s; set aside as %s, devices are learned anew", self._path, error, aside.name)
+            log.error("%s; set aside as %s, devices are learned anew", error, aside.name)
             with contextlib.suppress(OSError):  # then it is written over
                 self._path.replace(aside)
             return

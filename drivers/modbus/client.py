@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from drivers.errors import BadAnswer, DeviceError, ExceptionAnswer, NoAnswer, NotAsked
+from drivers.errors import BadAnswer, DeviceError, DriverError, ExceptionAnswer, NoAnswer, NotAsked
 from drivers.modbus.conversation import Conversation, Link
 from drivers.modbus.framing import LineFraming
 from drivers.modbus.lateness import Lateness
@@ -194,6 +194,7 @@ class LineClient:
         return min(self._late.until(asked) - now for asked in self._ways(question, room))
 
     async def _ask(self, question: Question, room: int, rest_ms: float) -> bytes:
+        self._talk.check()
         asked = self._distinct(question, room)
         await self._quiet()
         answer_s = self._framing.length(asked.length) * self._timing.byte_s
@@ -208,7 +209,7 @@ class LineClient:
             self._check(question, asked, error, due)
             self._well.add(question.unit)
             raise
-        except (DeviceError, asyncio.CancelledError):
+        except (DriverError, asyncio.CancelledError):  # a converter keeps what was asked when the connection is lost
             self._failed(asked, due, rest_s + answer_s)
             raise
         self._quiet_s = rest_s

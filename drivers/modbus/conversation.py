@@ -58,6 +58,7 @@ class Conversation:
         self._gone = f"{link.name} is not open"
         """Why nothing can be asked; "" when something can."""
         self._answer: asyncio.Future[bytes] | None = None
+        self._leaving: asyncio.Future[None] | None = None
 
     async def open(self) -> None:
         """Open the link anew; raises `BusError`."""
@@ -75,17 +76,21 @@ class Conversation:
         self._gone = f"{self.link.name} is not open"
         await self.link.close()
 
+    def check(self) -> None:
+        """Raise `BusError` when nothing can be asked."""
+        if self._gone:
+            raise BusError(self._gone)
+
     async def ask(self, question: Question, begin_s: float, whole_s: float) -> bytes:
         """The data of the answer, which must begin within `begin_s`, and be whole within `whole_s`.
 
         Raises `BusError`, or a `DeviceError`, which leaves the link as it was.
         """
-        if self._gone:
-            raise BusError(self._gone)
+        self.check()
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[bytes] = loop.create_future()
         self._answer = answer
-        timer = loop.call_later(begin_s, self._late, whole_s - begin_s, f"{begin_s:g} s")
+        timer = loop.call_later(begin_s, self._late, whole_s - begin_s, f"{begin_s:.3g} s")
         try:
             request = self.framing.begin(question)
             if self._tap.listeners:
@@ -100,6 +105,8 @@ class Conversation:
 
     def received(self, data: bytes) -> None:
         """Called by the link."""
+        if self._gone:
+            return
         self.heard_at = asyncio.get_running_loop().time()
         if self._tap.listeners:
             self._tap.tell(False, data)
@@ -110,6 +117,9 @@ class Conversation:
         except DeviceError as error:
             if answer is not None and waiting:
                 answer.set_exception(error)
+        except BusError as error:
+            self.lost(error)
+            self._leaving = asyncio.ensure_future(self.link.close())
         except Exception as error:  # noqa: BLE001 - a fault of ours must end the question, not vanish in the event loop
             if answer is not None and waiting:
                 answer.set_exception(error)

@@ -9,7 +9,7 @@ from typing import ClassVar, cast
 from drivers.base import BusSetup, Memory, PolledDriver, Read, Sink, points_of
 from drivers.errors import DeviceError, ExceptionAnswer, NotWritable, SetupError
 from drivers.modbus.answers import Answers
-from drivers.modbus.bus import BusOptions
+from drivers.modbus.bus import BusOptions, TcpBus
 from drivers.modbus.encode import MASK_WRITE, encode
 from drivers.modbus.identity import Identity
 from drivers.modbus.monitor import ModbusMonitor
@@ -39,7 +39,8 @@ class ModbusDriver(PolledDriver):
 
     def __init__(self, setup: BusSetup) -> None:
         super().__init__(setup)
-        problems = [problem for device in setup.devices for problem in problems_of(device)]
+        line = not isinstance(setup.options, TcpBus)
+        problems = [problem for device in setup.devices for problem in problems_of(device, line=line)]
         if problems:
             raise SetupError(problems)
         self._client = client(setup.options, self.tap)

@@ -54,7 +54,7 @@ def encode(
     register too: some devices have no 5 or 6.
     """
     if point.table not in (Table.COIL, Table.HOLDING):
-        raise ValueRefused(f"a {point.table} cannot be written")
+        raise ValueRefused(f"{point.table}: only coils and holding registers can be written")
     if point.stored == "string":
         return _registers(point, _words(point, value), multiple=multiple)
     layout = point.layout(point.address)

@@ -35,7 +35,10 @@ class Framing(ABC):
 
     @abstractmethod
     def feed(self, data: bytes) -> bytes | None:
-        """Take bytes that arrived, asked for or not: the data of the answer once it is whole; raises `DeviceError`."""
+        """Take bytes that arrived, asked for or not: the data of the answer once it is whole.
+
+        Raises `DeviceError`; `BusError` when nothing shall be taken any more.
+        """
 
     @abstractmethod
     def end(self, patience: str) -> DeviceError:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from struct import Struct
 
-from drivers.errors import BadAnswer, DeviceError, NoAnswer
+from drivers.errors import BadAnswer, BusError, DeviceError, NoAnswer
 from drivers.modbus.framing import Framing
 from drivers.modbus.pdu import MAX_PDU, Question, payload
 
@@ -16,6 +16,8 @@ HEADER = 7  # bytes of the MBAP header: TCP 3.1.3
 MAX_LENGTH = 1 + MAX_PDU  # the largest length field: the unit and a PDU
 MAX_FRAME = 6 + MAX_LENGTH
 RECENT = 256  # transactions whose late answers are known as frames in the middle of another that never ended
+MAX_UNASKED = 1 << 20
+"""Bytes after a question: no fault sends so many, and who floods is left before it costs the other buses."""
 
 _HEAD = Struct(">HHHB")
 
@@ -45,19 +47,22 @@ class FrameStream:
         """
         if self._rest and _begins_recent(data, transaction):
             self._drop()
-        self._rest += data
-        while len(self._rest) >= HEADER:
-            length = _length(self._rest)
+        held, at = self._rest + data, 0
+        self._rest = b""
+        while len(held) >= at + HEADER:
+            length = _length(held[at : at + HEADER])
             if length is None:
-                self._drop()
-            elif len(self._rest) < 6 + length:
+                self.dropped += len(held) - at
                 return
+            end = at + 6 + length
+            if len(held) < end:
+                break
+            if len(held) == end or _length(held[end : end + HEADER]) is not None:
+                yield _frame(held[at:end])
             else:
-                frame, self._rest = self._rest[: 6 + length], self._rest[6 + length :]
-                if not self._rest or _length(self._rest) is not None:
-                    yield _frame(frame)
-                else:
-                    self.dropped += len(frame)
+                self.dropped += end - at
+            at = end
+        self._rest = held[at:]
 
     def _drop(self) -> None:
         self.dropped += len(self._rest)
@@ -72,21 +77,27 @@ class MbapFraming(Framing):
         self._transaction = random.randrange(0x10000)  # registers often hold small numbers, as headers do
         self._stream = FrameStream()
         self._dropped = 0
+        self._came = 0
 
     def reset(self) -> None:
         """Forget what came on the connection before."""
+        self._came = 0
         self._stream = FrameStream()
 
     def begin(self, question: Question) -> bytes:
         """The frame that asks it, with the next number."""
         self._question = question
+        self._came = 0
         self._dropped = self._stream.dropped
         self._transaction = number = self._transaction + 1 & 0xFFFF
         pdu = question.pdu
         return _HEAD.pack(number, 0, 1 + len(pdu), question.unit) + pdu
 
     def feed(self, data: bytes) -> bytes | None:
-        """The data of the answer, once it has come; raises a `DeviceError` for one that is none."""
+        """The data of the answer once it has come; raises `DeviceError` for one that is none, `BusError` in a flood."""
+        self._came += len(data)
+        if self._came > MAX_UNASKED:
+            raise BusError(f"the other side sends without end, {self._came} bytes since it was asked last")
         answer = None
         for frame in self._stream.feed(data, self._transaction):
             if frame.transaction == self._transaction and answer is None and self._question is not None:

@@ -6,18 +6,25 @@ from config import Point
 from drivers.base import DeviceSetup
 from drivers.modbus.options import DeviceOptions
 from drivers.modbus.point import PointOptions
+from drivers.modbus.raw import says
 from drivers.modbus.reads import options_of, where_of
+
+BROADCAST = 0  # Modbus over Serial Line V1.02, 2.2
 
 Problem = tuple[str, str, object]
 """Key path, message, value found."""
 
 
-def problems_of(device: DeviceSetup) -> Iterator[Problem]:
-    """All of them."""
+def problems_of(device: DeviceSetup, *, line: bool = False) -> Iterator[Problem]:
+    """All of them; `line`: it is on a serial line, behind a converter or not."""
+    if line and options_of(device).address == BROADCAST:
+        message = "unit 0 on a line is everybody, and nobody answers; units are 1 to 247"
+        yield f"devices.{device.device.id}.address", message, BROADCAST
     for point in device.points:
         path = f"devices.{device.device.id}.points.{point.point.name}"
         yield from _place(path, where_of(point), options_of(device))
         yield from _sentinels(path, point.point, where_of(point))
+        yield from _names(path, where_of(point))
         if where_of(point).is_text:
             yield from _text(path, point.point)
 
@@ -43,6 +50,14 @@ def _sentinels(path: str, point: Point, where: PointOptions) -> Iterator[Problem
     for value in point.sentinel:
         if layout is None or not -(1 << bits - 1) <= value < 1 << bits:
             yield f"{path}.sentinel", f"{value} is never read as {where.stored}", value
+
+
+def _names(path: str, where: PointOptions) -> Iterator[Problem]:
+    """Those of numbers beyond the type."""
+    layout = None if where.values is None else where.layout(where.address)
+    for number in where.values or ():
+        if layout is not None and not says(layout, number):
+            yield f"{path}.values", f"{number} is never read as {where.stored}", number
 
 
 def _text(path: str, point: Point) -> Iterator[Problem]:

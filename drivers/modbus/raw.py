@@ -52,6 +52,17 @@ def bits_of(layout: Layout, number: Raw) -> int:
     return bits
 
 
+def says(layout: Layout, number: int) -> bool:
+    """Whether there are bits that say `number`."""
+    if layout.type == "bool" or layout.bits:
+        return 0 <= number <= mask(layout)
+    try:
+        bits_of(layout, number)
+    except ValueError:
+        return False
+    return True
+
+
 def registers_of(layout: Layout, bits: int) -> tuple[int, ...]:
     """The registers of a whole number: no field of bits, nor half a register."""
     data = bits.to_bytes(layout.width, "big")

@@ -37,6 +37,19 @@ def decode(frame: bytes) -> tuple[int, bytes]:
 class RtuFraming(LineFraming):
     """Finds the answer by unit, function, length and CRC among whatever the line brings."""
 
+    _fresh = 0
+    """Bytes at the end of what is held that no search has seen."""
+
+    def begin(self, question: Question) -> bytes:
+        """The frame that asks it."""
+        self._fresh = 0
+        return super().begin(question)
+
+    def feed(self, data: bytes) -> bytes | None:
+        """The data of the answer, found among whatever else is on the line."""
+        self._fresh += len(data)
+        return super().feed(data)
+
     def encode(self, unit: int, pdu: bytes) -> bytes:
         """The frame of a PDU."""
         return encode(unit, pdu)
@@ -72,15 +85,21 @@ class RtuFraming(LineFraming):
         return True
 
     def _search(self, question: Question) -> bytes | None:
-        """The answer behind noise; raises `BadAnswer` when what begins like it is whole and damaged."""
+        """The answer behind noise; raises `BadAnswer` when what begins like it is whole and damaged.
+
+        Only frames that end in fresh bytes are looked at: a line that babbles must not cost a search of all each time.
+        """
         unit, function = bytes((question.unit,)), question.head[0]
+        longest = max(question.length + 3, EXCEPTION_FRAME)
+        first = max(1, len(self._held) - self._fresh - longest + 1)
         for head in (unit + question.head, unit + bytes((function | ERROR_BIT,))):
-            place = self._held.find(head, 1)
+            place = self._held.find(head, first)
             while place >= 0:
                 if self._answer_at(question, place):
                     self._cut(place)
                     return self._find(question)
                 place = self._held.find(head, place + 1)
+        self._fresh = 0
         if self._held.startswith(unit + question.head) and len(self._held) >= self._size(question, 0):
             raise BadAnswer("the answer's CRC is wrong")
         return None

@@ -1,9 +1,14 @@
 """From the options of a bus to the client that serves it."""
 
+import os
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 
 from drivers.base import Options
+from drivers.errors import BusError
 from drivers.modbus.ascii import AsciiFraming
 from drivers.modbus.bus import AsciiBus, RtuBus, RtuOverTcpBus, TcpBus, TlsBus
 from drivers.modbus.client import Client, LineClient, MbapClient, Timing
@@ -43,9 +48,21 @@ def _timing(byte_ms: float, silence: float, timeout: int) -> Timing:
 
 
 def _context(options: TlsBus) -> ssl.SSLContext:
-    """TLS 1.2 at least (TLS 5), and the server's name must be that in its certificate. Raises `OSError`."""
-    context = ssl.create_default_context(cafile=None if options.ca is None else str(options.ca))
+    """TLS 1.2 at least (TLS 5), and the server's name must be that in its certificate. Raises `BusError`."""
+    with _reading(options.ca):
+        context = ssl.create_default_context(cafile=None if options.ca is None else str(options.ca))
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if options.cert is not None and options.key is not None:
-        context.load_cert_chain(str(options.cert), str(options.key))
+        with _reading(options.cert, options.key):
+            context.load_cert_chain(str(options.cert), str(options.key))
     return context
+
+
+@contextmanager
+def _reading(*files: Path | None) -> Iterator[None]:
+    """Name the files with what is wrong, which `ssl` does not."""
+    try:
+        yield
+    except OSError as error:
+        why = (error.reason or "no PEM file") if isinstance(error, ssl.SSLError) else os.strerror(error.errno or 0)
+        raise BusError(f"cannot use {' with '.join(map(str, files))}: {why.replace('_', ' ').lower()}") from error

@@ -156,3 +156,7 @@ def test_the_command_shows_and_forgets_without_a_daemon(tmp_path: Path, run_dir:
     assert "forgotten: lamp" in well(run(*words, "--forget"))
     assert json.loads(well(run(*words, "--forget", "--json"))) == []
     assert quirks.load(tmp_path / quirks.NAME) == {}
+    (tmp_path / quirks.NAME).write_bytes(b"{")
+    refused = run(*words)
+    assert (refused.returncode, refused.stdout) == (65, "")
+    assert f"lamppost: {tmp_path / quirks.NAME} is not what was written" in refused.stderr

@@ -4,7 +4,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -141,6 +141,26 @@ async def test_garbage_is_told_and_costs_no_other_unit_anything(tmp_path: Path, 
             with pytest.raises(BadAnswer, match="no Modbus TCP frame"):
                 await driver.read(_reads(driver)[1])
             await _good_is_as_it_was(driver, served)
+
+
+async def test_a_server_that_sends_without_end_is_left(tmp_path: Path) -> None:
+    left = asyncio.Event()
+
+    async def answer(frame: bytes, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while True:
+                writer.write(reply(frame, transaction=1) * 1000)
+                await writer.drain()
+        left.set()
+
+    async with opened(tmp_path, answer, "5s") as (driver, served):
+        for _ in range(2):
+            with pytest.raises(BusError, match="sends without end"):
+                await driver.read(_reads(driver)[1])
+        await left.wait()
+        await driver.open()
+        assert await driver.read(_reads(driver)[0]) == GOOD_DATA
+        assert served.connections == 2
 
 
 async def test_a_frame_that_never_ends_swallows_no_answer(tmp_path: Path) -> None:

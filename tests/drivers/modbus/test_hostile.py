@@ -16,7 +16,7 @@ from typing import Protocol
 
 import pytest
 
-from drivers.errors import DeviceError
+from drivers.errors import BusError, DeviceError
 from drivers.modbus.bus import RtuBus
 from drivers.modbus.client import Client, LineClient, MbapClient, Timing
 from drivers.modbus.pdu import Request, Table
@@ -32,7 +32,7 @@ UNITS = (1, 3, 5, 17)
 LENGTHS = (1, 2, 3, 4, 20, 21, 125)
 KINDS = (
     "right", "late", "twice late", "short", "long", "foreign unit", "foreign function", "wrong count", "damaged",
-    "echoed", "merged", "split", "noise before", "noise after", "silent", "exception", "late and next", "cut",
+    "echoed", "merged", "split", "noise before", "noise after", "silent", "exception", "late and next", "cut", "lost",
 )  # fmt: skip
 
 
@@ -41,6 +41,9 @@ class Sender(Protocol):
 
     def deliver(self, data: bytes, after_s: float, pair: int = 0) -> None:
         """That much later."""
+
+    def lose(self, after_s: float) -> None:
+        """The link breaks that much later; what was to be delivered comes on the next."""
 
 
 class Pty:
@@ -59,6 +62,9 @@ class Pty:
 
     def deliver(self, data: bytes, after_s: float, pair: int = 0) -> None:  # noqa: ARG002 - lines mix everything
         asyncio.get_running_loop().call_later(after_s, self._send, data)
+
+    def lose(self, after_s: float) -> None:
+        """A pty that is hung up is another one afterwards."""
 
     def _send(self, data: bytes) -> None:
         if self.line.master >= 0:
@@ -184,6 +190,11 @@ class Hostile:
         answer = self._frame(frame, self._values(frame))
         self._send(answer[: self.dice.randrange(1, len(answer))], delay)
 
+    def _lost(self, frame: bytes, delay: float) -> None:
+        """The link is lost before the answer, which comes when it is there again."""
+        self.wire.lose(delay / 2)
+        self._late(frame, delay)
+
     def _values(self, frame: bytes, more: int = 0) -> bytes:
         address, count = struct.unpack(">HH", self._pdu(frame)[1:5])
         numbers = []
@@ -239,6 +250,8 @@ async def _ask(device: Hostile, asking: Client, answers: int) -> tuple[Counter[s
             data = await asking.ask(request, room=min(4, 125 - request.count))
         except DeviceError as error:
             outcome[type(error).__name__] += 1
+        except BusError:
+            await asking.open()
         else:
             outcome["good"] += 1
             for place, (value,) in enumerate(struct.iter_unpack(">H", data)):

@@ -3,9 +3,11 @@
 import asyncio
 import fcntl
 import logging
+import os
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -174,6 +176,33 @@ def test_after_silence_the_same_is_asked_in_another_length_or_later() -> None:
     run(talk())
 
 
+def test_an_answer_that_comes_on_the_next_connection_belongs_to_no_other_question() -> None:
+    async def talk() -> None:
+        client, wire = _client(lambda _: None)
+        await client.open()
+        asking = asyncio.ensure_future(client.ask(READ))
+        await asyncio.sleep(FAST.timeout_s / 2)
+        assert wire.receiver is not None
+        wire.receiver.lost(BusError("the converter hung up"))
+        with pytest.raises(BusError):
+            await asking
+        await client.open()
+        with pytest.raises(NotAsked):
+            await client.ask(Request(READ.unit, READ.table, 100, READ.count))
+        with pytest.raises(NoAnswer):
+            await client.ask(Request(2, READ.table, 100, READ.count))
+
+    run(talk())
+
+
+def test_a_line_that_babbles_costs_no_search_of_all_at_each_byte() -> None:
+    framing, babble = RtuFraming(), bytes.fromhex("0184") * 2000
+    framing.begin(READ)
+    began = time.process_time()
+    assert all(framing.feed(babble[at : at + 1]) is None for at in range(len(babble)))
+    assert time.process_time() - began < 3  # s; 11 where all is searched each time, 0.2 where it is not
+
+
 def test_noise_is_followed_by_a_second_try_that_no_late_answer_fits() -> None:
     lengths: list[int] = []
 
@@ -337,13 +366,24 @@ async def test_silence_again_and_again_is_no_port_that_hung_up() -> None:
     line.unplug()
 
 
+def _exclusive(line: Line) -> bool:
+    """Whether open(2) fails for whoever is not root: TIOCGEXCL of ioctl_tty(2), which `termios` has not."""
+    port = os.open(line.path, os.O_RDWR | os.O_NOCTTY)
+    try:
+        return any(fcntl.ioctl(port, 0x80045440, bytes(4)))
+    finally:
+        os.close(port)
+
+
 async def test_a_port_has_one_owner() -> None:
     line = Line()
     first, second = (client(RtuBus(transport="rtu", port=line.path)) for _ in range(2))
     await first.open()
-    with pytest.raises(BusError, match="cannot open"):
+    with pytest.raises(BusError, match=r"cannot open .*another program has it open"):
         await second.open()
+    assert _exclusive(line)
     await first.close()
+    assert not _exclusive(line)
     await second.open()
     await second.close()
     line.unplug()

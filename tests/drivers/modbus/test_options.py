@@ -73,6 +73,15 @@ def test_a_device_that_is_wrong(tmp_path: Path, address: int, more: str, key: st
     assert [path for path, _, _ in _problems(tmp_path, device("d", address, more=more))] == [f"devices.d.{key}"]
 
 
+@pytest.mark.parametrize("bus", ['transport = "rtu"\nport = "/dev/x"', 'transport = "ascii"\nport = "/dev/x"',
+                                 'transport = "rtu-over-tcp"\nhost = "a"\nport = 4001'])  # fmt: skip
+def test_unit_0_of_a_line_is_everybody(tmp_path: Path, bus: str) -> None:
+    ((path, message, _),) = _bus_problems(tmp_path, bus + "\n" + device("d", 0, "p holding 1"))
+    assert path == "devices.d.address"
+    assert "nobody answers" in message
+    assert make(tmp_path, device("d", 0, "p holding 1")).reads()  # a TCP server that is itself the device
+
+
 @pytest.mark.parametrize(
     ("point", "key"),
     [
@@ -172,6 +181,13 @@ def test_a_point_that_is_taken_lies_within_its_registers(
         ('p holding 0 type="string" length=2 counter={max_step=1}', "counter"),
         ('p holding 0 type="string" length=2 report={on="change",deadband=1}', "report.deadband"),
         ('p holding 0 type="string" length=2 report={on="window",window="1m"}', "report.window"),
+        ('p holding 0 values={65536="on"}', "values"),
+        ('p holding 0 values={-1="on"}', "values"),
+        ('p holding 0 type="int16" values={65535="on"}', "values"),
+        ('p holding 0 type="bcd16" values={10000="on"}', "values"),
+        ('p holding 0 type="m10k32" values={100000000="on"}', "values"),
+        ('p holding 0 bit=3 bits=2 values={4="on"}', "values"),
+        ('p coil 0 values={2="on"}', "values"),
         ("p holding 0 scale_register=40013", "scale_register"),
         ("p holding 0 scale_register=1 sentinel=65536", "sentinel"),
         ('p holding 0 type="string" length=2 sentinel=0', "sentinel"),

@@ -1,5 +1,6 @@
 """Answers and frames, with the examples of the standard."""
 
+import time
 from itertools import pairwise
 
 import pytest
@@ -128,6 +129,16 @@ def test_garbage_costs_no_memory_and_no_error(chunks: list[bytes]) -> None:
     for chunk in chunks:
         list(stream.feed(chunk, 1))
         assert len(stream._rest) < MAX_FRAME
+
+
+def test_a_flood_of_frames_costs_its_length_not_the_square_of_it() -> None:
+    def seconds(frames: int) -> float:
+        began = time.process_time()
+        assert sum(1 for _ in FrameStream().feed(_frame(1, 1, b"\x83\x02") * frames, 0x8000)) == frames
+        return time.process_time() - began
+
+    few = min(seconds(2000) for _ in range(3))
+    assert seconds(64_000) < 100 * few  # 32 times as many; 500 and more where all the rest is copied for each
 
 
 def test_a_frame_that_never_ends_swallows_nothing() -> None:

@@ -163,9 +163,17 @@ async def test_a_server_of_another_authority_or_name_is_not_believed(tmp_path: P
 
 
 async def test_certificates_that_are_not_there(tmp_path: Path) -> None:
-    driver = await asyncio.to_thread(make, tmp_path, f'transport = "tls"\nhost = "127.0.0.1"\nca = "{tmp_path}/none"')
-    with pytest.raises(BusError, match="No such file"):
-        await driver.open()
+    (tmp_path / "junk").write_text("junk")
+    for keys, message in (
+        ('ca = "{}/none"', "cannot use {}/none: no such file or directory"),
+        ('ca = "{}/junk"', "cannot use {}/junk: no certificate or crl found"),
+        ('cert = "{}/none"\nkey = "{}/junk"', "cannot use {}/none with {}/junk: no such file or directory"),
+        ('cert = "{}/junk"\nkey = "{}/junk"', "cannot use {}/junk with {}/junk: no pem file"),
+    ):
+        bus = 'transport = "tls"\nhost = "127.0.0.1"\n' + keys.replace("{}", str(tmp_path))
+        driver = await asyncio.to_thread(make, tmp_path, bus)
+        with pytest.raises(BusError, match=message.replace("{}", str(tmp_path))):
+            await driver.open()
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import selectors
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from drivers.errors import BusError
 from drivers.modbus.conversation import Receiver
 
 T = TypeVar("T")
@@ -49,17 +50,17 @@ class Wire:
 
     def __init__(self, answer: Callable[[bytes], None]) -> None:
         self._answer = answer
-        self._receiver: Receiver | None = None
+        self.receiver: Receiver | None = None
         self._inside = 0
         self._waiting: list[tuple[Receiver | None, bytes, int]] = []
         self.opened = 0
 
     async def open(self, receiver: Receiver) -> None:
-        self._receiver = receiver
+        self.receiver = receiver
         self.opened += 1
 
     async def close(self) -> None:
-        self._receiver = None
+        self.receiver = None
 
     def send(self, data: bytes) -> None:
         self._answer(data)
@@ -72,14 +73,22 @@ class Wire:
 
     def deliver(self, data: bytes, after_s: float, pair: int = 0) -> None:
         """The bytes arrive that much later, on the connection of now; between the two of a `pair` comes nothing."""
-        asyncio.get_running_loop().call_later(after_s, self._arrive, self._receiver, data, pair)
+        asyncio.get_running_loop().call_later(after_s, self._arrive, self.receiver, data, pair)
+
+    def lose(self, after_s: float) -> None:
+        """The link breaks that much later."""
+        asyncio.get_running_loop().call_later(after_s, self._break)
+
+    def _break(self) -> None:
+        if self.receiver is not None:
+            self.receiver.lost(BusError("lost"))
 
     def _arrive(self, receiver: Receiver | None, data: bytes, pair: int) -> None:
         if self._inside and pair != self._inside:
             self._waiting.append((receiver, data, pair))
             return
         self._inside = 0 if self._inside else pair
-        if receiver is self._receiver and receiver is not None and data:
+        if receiver is self.receiver and receiver is not None and data:
             receiver.received(data)
         waiting, self._waiting = self._waiting, []
         for one in waiting:
