@@ -27,11 +27,9 @@ class _Ruuvi:
     """Ruuvi 3, 6, E1."""
 
     name = "ruuvi"
+    companies: frozenset[int] = frozenset({COMPANY})
+    services: frozenset[str] = frozenset()
     key_bytes: frozenset[int] = frozenset()
-
-    def claims(self, company: int | None, service: str | None) -> bool:  # noqa: ARG002 - `Format`
-        """Manufacturer data of Ruuvi Innovations."""
-        return company == COMPANY
 
     def decode(self, address: str, data: bytes, key: bytes | None = None) -> Report:  # noqa: ARG002 - `Format`
         """Every field; what is not available has no value. Raises `BadAnswer`."""
