@@ -1,19 +1,26 @@
 """BlueZ that refuses a call, or never answers it: one error of the bus, nothing left behind, and well again after."""
 
 import asyncio
+import logging
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import ClassVar
+from weakref import WeakSet
 
 import pytest
+from bleak.backends.device import BLEDevice
+from bleak.backends.scanner import AdvertisementData
 
 from drivers.ble import BleDriver, radio, watch
 from drivers.errors import BusError
 from drivers.simulated.bluez import SimulatedBluez
-from tests.drivers.ble.test_radio import PASSIVE, RUUVI, TAG, VALID
+from gateway.cli.run import start_logging
+from tests.drivers.ble.test_radio import PASSIVE, RUUVI, STRANGER, TAG, VALID
 from tests.drivers.support import WAIT_SECONDS, Listener, make
 
 SECONDS = 0.2
+LIBRARIES = ("pymodbus", "pymodbus.logging", "mqtt", "asyncio", "bleak", "dbus_fast")
 FAILED, BUSY = ("org.bluez.Error.Failed", ""), ("org.bluez.Error.InProgress", "Operation already in progress")
 
 
@@ -98,3 +105,52 @@ async def test_a_scan_that_bluez_would_not_stop_is_ended_with_the_adapter_s_powe
     assert driver.facts()["power-cycle"] == 1
     await heard(driver, bluez)
     assert [record.getMessage() for record in caplog.records] == ["adapter hci0: still scans from before: power-cycle"]
+
+
+class Data(dict[int, bytearray]):
+    """What BlueZ says, and whether somebody still holds it."""
+
+    alive: ClassVar[WeakSet["Data"]] = WeakSet()
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+
+def test_addresses_that_change_for_ever_take_a_bounded_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(radio, "MAX_REMEMBERED", 100)
+    fresh, told = radio._Fresh([lambda *_: None]), 0
+    fresh.ended = False
+    for number in range(5_000):
+        data = Data({1: bytearray(b"x")})
+        Data.alive.add(data)
+        device = BLEDevice(f"C4:11:22:33:{number // 256:02X}:{number % 256:02X}", None, {})
+        fresh(device, AdvertisementData(None, {1: b"x"}, {}, [], None, -60, ("", {"ManufacturerData": data})))
+        told = max(told, len(Data.alive))
+    assert told <= 2 * 100 + 2
+    assert fresh.count == 5_000
+
+
+async def test_no_log_of_any_level_has_a_stranger(
+    driver: BleDriver, bluez: SimulatedBluez, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not even bleak's own, where the agent says all that it can."""
+    caplog.set_level(logging.DEBUG)
+    levels = {name: logging.getLogger(name).level for name in LIBRARIES}
+    start_logging(verbose=True).stop()
+    sink = Listener(driver.setup)
+    await driver.open()
+    listening = asyncio.ensure_future(driver.listen(sink))
+    await bluez.until_scanning()
+    for number in range(20):
+        bluez.advertise(f"C4:11:22:33:44:{number:02X}", {76: b"\x10\x05"}, name="\x1b[2J\n" + "n" * 200)
+    bluez.advertise(STRANGER, {RUUVI: b"\x05" * 255}, service={"fcd2": b"\x40" + b"\x57" * 254})
+    await sink.until(strangers=21)
+    bluez.remove_adapter()
+    await asyncio.wait([listening])
+    await driver.close()
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+    said = repr((caplog.text, driver.facts(), sink.strangers, sink.failures, listening.exception()))
+    assert "C4:11" not in said
+    assert "C4_11" not in said
+    assert "nnn" not in said
+    assert len(set(sink.strangers)) <= 2
