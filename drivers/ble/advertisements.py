@@ -8,7 +8,7 @@ from typing import cast
 from drivers.base import BusSetup, DeviceSetup, Read, Sink
 from drivers.ble.formats import load
 from drivers.ble.formats.keys import KeyFileError, load_key
-from drivers.ble.formats.session import Session, Wanted
+from drivers.ble.formats.session import Said, Session, Wanted
 from drivers.ble.options import Advertisement, BleDevice, BlePoint
 from drivers.errors import BadAnswer, SetupError
 from ext import BAD_ANSWER, CLOCK, GOOD, SENTINEL, Layout, Value
@@ -156,28 +156,34 @@ def _give(claim: _Claim, data: bytes, rssi: int, sink: Sink) -> None:
             return
         if claim.read.points:
             sink.scan(claim.read, data)
-    elif claim.session is not None and not _hear(claim.session, claim.device, data, sink):
-        return
-    if claim.rssi or claim.seen:
-        value, quality = _strength(rssi)
-        told = [(point, value, quality) for point in claim.rssi]
-        sink.values(claim.device, told + [(point, *_clock()) for point in claim.seen])
+        _tell(claim, [], rssi, sink)
+    elif claim.session is None:
+        _tell(claim, [], rssi, sink)
+    else:
+        _hear(claim, claim.session, data, rssi, sink)
 
 
-def _hear(session: Session, device: str, data: bytes, sink: Sink) -> bool:
+def _hear(claim: _Claim, session: Session, data: bytes, rssi: int, sink: Sink) -> None:
     try:
         heard = session.hear(data)
     except BadAnswer as failure:
-        sink.failed(device, failure)
-        return False
+        sink.failed(claim.device, failure)
+        return
     if heard is None:
-        return False
+        return
     values, error = heard
-    if values:
-        sink.values(device, values)
+    _tell(claim, values, rssi, sink)
     if error is not None:
-        sink.failed(device, error)
-    return True
+        sink.failed(claim.device, error)
+
+
+def _tell(claim: _Claim, values: list[Said], rssi: int, sink: Sink) -> None:
+    """Give the values, and what comes with every advertisement: all of one instant."""
+    if claim.rssi:
+        values += [(point, *_strength(rssi)) for point in claim.rssi]
+    values += [(point, *_clock()) for point in claim.seen]
+    if values:
+        sink.values(claim.device, values)
 
 
 def _claim(setup: DeviceSetup, options: BleDevice, problems: Problems) -> _Claim:
