@@ -13,9 +13,12 @@ from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData
 
 from drivers.ble import BleDriver, radio, watch
-from drivers.errors import BusError
-from drivers.simulated.bluez import SimulatedBluez
+from drivers.ble_gatt import GattDriver, peripheral
+from drivers.errors import BusError, NoAnswer
+from drivers.simulated.bluez import SimulatedBluez, device_path
 from gateway.cli.run import start_logging
+from tests.drivers.ble.test_gatt import CONFIG as GATT
+from tests.drivers.ble.test_gatt import ROOM, environment, read_of
 from tests.drivers.ble.test_radio import PASSIVE, RUUVI, STRANGER, TAG, VALID
 from tests.drivers.support import WAIT_SECONDS, Listener, make
 
@@ -154,3 +157,64 @@ async def test_no_log_of_any_level_has_a_stranger(
     assert "C4_11" not in said
     assert "nnn" not in said
     assert len(set(sink.strangers)) <= 2
+
+
+@pytest.fixture
+def roaming(tmp_path: Path) -> BleDriver:
+    return make(BleDriver, tmp_path, PASSIVE.format(adapter="00:00:5e:00:53:02", more="", tag=TAG))
+
+
+async def test_an_adapter_by_its_address_is_found_under_another_number(
+    roaming: BleDriver, bluez: SimulatedBluez
+) -> None:
+    for number in ("hci1", "hci7"):
+        bluez.add_adapter(number, address="00:00:5E:00:53:02")
+        await roaming.open()
+        sink = Listener(roaming.setup)
+        listening = asyncio.ensure_future(roaming.listen(sink))
+        await bluez.until_scanning()
+        bluez.advertise(TAG, {RUUVI: VALID}, adapter=number)
+        await sink.until(samples=1)
+        assert roaming.facts()["adapter"] == number
+        bluez.remove_adapter(number)
+        with pytest.raises(BusError, match=f"{number} went away"):
+            await listening
+        await roaming.close()
+
+
+@pytest.fixture
+def rooms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GattDriver:
+    monkeypatch.setattr(peripheral, "DISCONNECT_SECONDS", SECONDS)
+    return make(GattDriver, tmp_path, GATT)
+
+
+async def test_bluez_that_restarts_in_mid_connection_leaves_nothing(rooms: GattDriver, bluez: SimulatedBluez) -> None:
+    before: list[tuple[int, int]] = []
+    async with asyncio.timeout(WAIT_SECONDS):
+        for _ in range(3):
+            bluez.add_peripheral(ROOM, environment())
+            bluez.gatt.stuck.add(device_path(ROOM))
+            await rooms.open()
+            await bluez.until_scanning()
+            asking = asyncio.ensure_future(rooms.ask(read_of(rooms, "room"), Listener(rooms.setup)))
+            while (device_path(ROOM), "Connect") not in bluez.calls:
+                await bluez.news()
+            await bluez.stop()
+            with pytest.raises((BusError, NoAnswer)):
+                await asking
+            await rooms.close()
+            bluez.calls.clear()
+            bluez.gatt.stuck.clear()
+            await bluez.start()
+            bluez.add_adapter()
+            bluez.add_peripheral(ROOM, environment())
+            await rooms.open()
+            sink = Listener(rooms.setup)
+            with suppress(NoAnswer):
+                await rooms.ask(read_of(rooms, "room"), sink)
+            await rooms.ask(read_of(rooms, "room"), sink)
+            assert len(sink.samples) >= 3
+            await rooms.close()
+            bluez.calls.clear()
+            before.append(await left_open())
+    assert len(set(before[1:])) == 1
