@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from collector.errors import CollectorError, DatabaseBroken, DatabaseBusy, DatabaseMissing
-from collector.schema import COMMANDS, REPLACED, TABLES, VERSION
+from collector.schema import ASSETS, COMMANDS, REPLACED, TABLES, VERSION
 
 BUSY_TIMEOUT_MS = 5000  # a verb of the command line may hold the write lock for a moment
 CACHE_KIB = 65536  # the index of the samples is written at as many places as there are series
@@ -96,6 +96,10 @@ class Database:
                     for statement in COMMANDS.split(";\n"):
                         self.connection.execute(statement)
                     self.connection.execute("PRAGMA user_version = 3")
+                if self._version() == 3:  # the new columns stay empty until each gateway's next catalogue, or a rebuild
+                    for statement in ASSETS.split(";\n"):
+                        self.connection.execute(statement)
+                    self.connection.execute("PRAGMA user_version = 4")
             self._check_version()
 
     def _version(self) -> int:

@@ -23,6 +23,30 @@ SAMPLES = """
         ORDER BY x.ts_ms DESC, x.rowid DESC LIMIT :limit)
     ORDER BY utc_ms"""
 
+# One message of a sensor: the same count within a minute (a counter of 8 bits may come round after that), or, of a
+# sensor that counts nothing, the same value within two seconds (what clocks may differ by).
+ONE_COUNT_MS, ONE_VALUE_MS = 60_000, 2_000
+
+ASSET = f"""
+    WITH heard AS (
+        SELECT *, (CAST(rssi AS INTEGER) << 50) - sample AS rank FROM asset_readings
+        WHERE asset_id = :asset AND (:device IS NULL OR device = :device) AND (:point IS NULL OR point = :point)
+            AND ts_ms >= :since - {ONE_COUNT_MS} AND ts_ms <= :until + {ONE_COUNT_MS}),
+    judged AS (
+        SELECT *, CASE WHEN counter IS NULL
+            THEN max(rank) OVER (PARTITION BY device, point, counter, value, exact, text
+                ORDER BY ts_ms RANGE BETWEEN {ONE_VALUE_MS} PRECEDING AND {ONE_VALUE_MS} FOLLOWING)
+            ELSE max(rank) OVER (PARTITION BY device, point, counter
+                ORDER BY ts_ms RANGE BETWEEN {ONE_COUNT_MS} PRECEDING AND {ONE_COUNT_MS} FOLLOWING) END AS best
+        FROM heard),
+    newest AS (
+        SELECT * FROM judged WHERE rank IS best AND (:gateway IS NULL OR gateway = :gateway)
+            AND ts_ms >= :since AND ts_ms <= :until
+        ORDER BY ts_ms DESC, sample DESC LIMIT :limit)
+    SELECT asset_id, device, point, unit, ts_ms AS utc_ms, value, exact, text, quality, rssi, counter,
+        gateway, stream, batch
+    FROM newest ORDER BY ts_ms, sample"""  # noqa: S608 - numbers of our own
+
 GAPS = """
     SELECT g.gateway, g.stream, g.first, g.last, g.from_ms, g.to_ms, g.samples, g.reason, g.state,
         (SELECT count(*) FROM rejects r WHERE r.gateway = g.gateway AND r.stream = g.stream AND g.state = 'pending'
@@ -34,6 +58,7 @@ GAPS = """
 def samples(
     database: Database,
     *,
+    asset: str | None = None,
     gateway: str | None = None,
     device: str | None = None,
     point: str | None = None,
@@ -41,13 +66,17 @@ def samples(
     until_ms: int | None = None,
     limit: int = 100,
 ) -> Iterator[Row]:
-    """Yield the newest samples in ascending time; `point` may be `device/point`."""
+    """Yield the newest samples in ascending time; `point` may be `device/point`.
+
+    Those of an asset that several gateways hear are from whichever of them heard it best, with `rssi` and `counter`.
+    """
     if point is not None and "/" in point:
         device, _, point = point.partition("/")
     return rows(
         database,
-        SAMPLES,
+        SAMPLES if asset is None else ASSET,
         {
+            "asset": asset,
             "gateway": gateway,
             "device": device,
             "point": point,

@@ -1,11 +1,13 @@
 """The rows of a batch's samples: written at once, or when its catalogue and its boot's clock are known."""
 
+import json
 import logging
 import sqlite3
 from collections.abc import Sequence
 from operator import itemgetter
 from typing import TypeAlias
 
+from buffer.catalogue import SeriesEntry
 from buffer.header import ClockState, Header
 from collector import boots, ledger
 from collector.chain import Stream
@@ -16,6 +18,15 @@ from ext import CLOCK, GOOD, unpack
 logger = logging.getLogger(__name__)
 
 MAX_CACHED_STREAMS = 1000  # series ids; about 5 kB a gateway of 50 points
+
+# A database of before has series without what is said of their asset: the next catalogue fills it in.
+_ENTER_SERIES = """
+    INSERT INTO series
+        (gateway, stream, number, device, point, unit, type, asset_id, latitude, longitude, labels, public)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (gateway, stream, number) DO UPDATE SET
+        asset_id = excluded.asset_id, latitude = excluded.latitude, longitude = excluded.longitude,
+        labels = excluded.labels, public = excluded.public
+    WHERE device = excluded.device AND point = excluded.point"""
 
 _Row: TypeAlias = tuple[int, int, float | None, str | None, str | None, int, int]
 
@@ -56,11 +67,7 @@ class Samples:
         key = identity.at.gateway, identity.at.stream
         for entry in accepted.entries:
             wanted = entry.device, entry.point, entry.unit, entry.type
-            self._db.execute(
-                "INSERT OR IGNORE INTO series (gateway, stream, number, device, point, unit, type)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (*key, entry.number, *wanted),
-            )
+            self._db.execute(_ENTER_SERIES, (*key, entry.number, *wanted, *_asset(entry)))
             found = self._db.execute(
                 "SELECT device, point, unit, type FROM series WHERE gateway = ? AND stream = ? AND number = ?",
                 (*key, entry.number),
@@ -180,6 +187,11 @@ def _rows(
     return [
         (ids[number], boot_ms + offset, *columns(value), quality, batch) for number, boot_ms, value, quality in samples
     ]
+
+
+def _asset(entry: SeriesEntry) -> tuple[str, float | None, float | None, str, bool]:
+    latitude, longitude = entry.location or (None, None)
+    return entry.asset_id, latitude, longitude, json.dumps(dict(entry.labels), ensure_ascii=False), entry.public
 
 
 def _key(at: Stream) -> tuple[str, str]:

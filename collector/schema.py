@@ -1,6 +1,6 @@
 """The tables of the collector's database. docs/collector.md describes them; texts in hexadecimal are lower case."""
 
-VERSION = 3  # PRAGMA user_version
+VERSION = 4  # PRAGMA user_version
 
 REPLACED = """
 -- claims: batches whose place another took (evicted, thinned or split by the gateway), and the samples it answers for:
@@ -43,6 +43,30 @@ CREATE VIEW command_results AS
         SELECT s.gateway, s.stream, x.ts_ms, x.batch, CASE WHEN json_valid(x.text) THEN x.text END AS result
         FROM series s JOIN samples x ON x.series = s.id
         WHERE s.device = 'gateway' AND s.point = 'command-result' AND x.text IS NOT NULL)"""
+
+ASSETS = """
+-- what the catalogue says of the device beside its id; latitude and longitude in degrees, `labels` an object in JSON
+ALTER TABLE series ADD COLUMN asset_id TEXT NOT NULL DEFAULT '';
+ALTER TABLE series ADD COLUMN latitude DOUBLE;
+ALTER TABLE series ADD COLUMN longitude DOUBLE;
+ALTER TABLE series ADD COLUMN labels TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE series ADD COLUMN public INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX series_by_asset ON series (asset_id, point);
+-- samples of devices that have an asset id: `counter` is what the sensor counted its message as, `rssi` (dBm) how well
+-- the gateway heard it, or heard it last within the hour
+CREATE VIEW asset_readings AS
+    SELECT s.asset_id, s.device, s.point, s.unit, x.ts_ms, x.value, x.exact, x.text, x.quality,
+        (SELECT y.value FROM series c JOIN samples y ON y.series = c.id AND y.ts_ms = x.ts_ms
+            WHERE c.asset_id = s.asset_id AND c.point IN ('sequence', 'packet-id', 'advertisements')
+                AND c.gateway = s.gateway AND c.stream = s.stream AND c.device = s.device LIMIT 1) AS counter,
+        (SELECT y.value FROM series r JOIN samples y ON y.rowid =
+                (SELECT z.rowid FROM samples z WHERE z.series = r.id AND z.ts_ms BETWEEN x.ts_ms - 3600000 AND x.ts_ms
+                ORDER BY z.ts_ms DESC LIMIT 1)
+            WHERE r.asset_id = s.asset_id AND r.point = 'rssi'
+                AND r.gateway = s.gateway AND r.stream = s.stream AND r.device = s.device
+            ORDER BY r.number DESC LIMIT 1) AS rssi,
+        s.gateway, s.stream, x.batch, x.rowid AS sample
+    FROM series s JOIN samples x ON x.series = s.id WHERE s.asset_id <> ''"""
 
 TABLES = (
     """
@@ -144,7 +168,7 @@ CREATE TABLE clockless (
 ) WITHOUT ROWID;
 CREATE INDEX clockless_by_boot ON clockless (gateway, boot);
 """
-    f"{REPLACED};\n{COMMANDS};\n"
+    f"{REPLACED};\n{COMMANDS};\n{ASSETS};\n"
 )
 
 DERIVED = (

@@ -60,7 +60,7 @@ class Recorder:
             priority: [series[name] for name in points if self._priority[name] == priority and series[name].windowed]
             for priority in PRIORITIES
         }
-        self._plans: dict[int, tuple[Read, Plans]] = {}
+        self._plans: dict[int, tuple[Read, Plans, int]] = {}
         self._listeners: set[Listener] = set()
         self.on_critical: Callable[[], None] = lambda: None
         self.on_large: Callable[[str], None] = lambda _priority: None
@@ -76,11 +76,11 @@ class Recorder:
     def scan(self, read: Read, payload: bytes, quality: int = GOOD) -> None:
         """Decode, judge and keep the points of `payload`, which arrived just now."""
         boot_ms = self._now()
-        plans, size = self._compiled(read), len(payload)
-        for _, plan in plans:
-            if size < plan.size:
-                self.fail(read, BAD_ANSWER)
-                return
+        known = self._plans.get(id(read))
+        _, plans, size = self._compile(read) if known is None else known
+        if len(payload) < size:
+            self.fail(read, BAD_ANSWER)
+            return
         for priority, plan in plans:
             self._pack(priority, Packer.append_scan, plan, payload, boot_ms, quality)
         self.on_heard(read.device)
@@ -190,10 +190,11 @@ class Recorder:
             self._closing = False
 
     def _compiled(self, read: Read) -> Plans:
-        """The scan plans of `read`, points with windows apart; compiled when it is first seen."""
-        known = self._plans.get(id(read))
-        if known is not None:
-            return known[1]
+        known = self._plans.get(id(read)) or self._compile(read)
+        return known[1]
+
+    def _compile(self, read: Read) -> tuple[Read, Plans, int]:
+        """The scan plans of `read`, points with windows apart, and the bytes they need; remembered."""
         plans = []
         for priority, windowed in product(PRIORITIES, (False, True)):
             fields = [
@@ -205,8 +206,8 @@ class Recorder:
                 plans.append((priority, ScanPlan(fields, read.every)))
         if len(self._plans) >= PLANS_MAX:  # a driver that makes its reads anew at each opening
             self._plans.clear()
-        self._plans[id(read)] = (read, tuple(plans))
-        return tuple(plans)
+        known = self._plans[id(read)] = (read, tuple(plans), max((plan.size for _, plan in plans), default=0))
+        return known
 
     def _append(self, name: str, boot_ms: int, value: Value, quality: int) -> None:
         priority, series = self._priority[name], self._series[name]
@@ -218,23 +219,24 @@ class Recorder:
     def _pack(self, priority: str, append: Callable[..., int], *args: object) -> None:
         """Call `append` with the open batch of `priority`."""
         packer = self._parts[priority].packer
-        try:
-            self._count(priority, packer, append, *args)
-        except OverflowError:  # as full as a batch may be: it ends here, and the next one has room for any read
-            self.on_large(priority)
-            self._count(priority, packer, append, *args)
-        if self.large(priority):
-            self.on_large(priority)
-
-    def _count(self, priority: str, packer: Packer, append: Callable[..., int], *args: object) -> None:
         before = packer.pending
         try:
             append(packer, *args)
+        except OverflowError:  # as full as a batch may be: it ends here, and the next one has room for any read
+            self._count(priority, packer.pending - before)
+            self.on_large(priority)
+            before = packer.pending
+            append(packer, *args)
         finally:  # windows that ended before what could not be packed are packed
-            count = packer.pending - before
-            self.samples += count
-            if count and priority == "critical":
-                self.on_critical()
+            if packer.pending != before:
+                self._count(priority, packer.pending - before)
+        if self.large(priority):
+            self.on_large(priority)
+
+    def _count(self, priority: str, count: int) -> None:
+        self.samples += count
+        if count and priority == "critical":
+            self.on_critical()
 
     def _tell(self, names: Iterable[str]) -> None:
         if not self._listeners:

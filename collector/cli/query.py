@@ -9,6 +9,7 @@ from collector.cli.options import database_option, gateway_option, json_option, 
 
 
 @click.command("query")
+@click.option("--asset", help="Only this asset (asset_id): what several gateways heard of it counts once.")
 @gateway_option
 @click.option("--device", help="Only this device.")
 @click.option("--point", help="Only this point, alone or as device/point.")
@@ -19,6 +20,7 @@ from collector.cli.options import database_option, gateway_option, json_option, 
 @json_option
 def command(
     database: Path,
+    asset: str | None,
     gateway: str | None,
     device: str | None,
     point: str | None,
@@ -36,7 +38,14 @@ def command(
     end = None if until is None else queries.parse_time(until, now_ms())
     with reading(database) as opened:
         rows = queries.samples(
-            opened, gateway=gateway, device=device, point=point, since_ms=start, until_ms=end, limit=limit
+            opened,
+            asset=asset,
+            gateway=gateway,
+            device=device,
+            point=point,
+            since_ms=start,
+            until_ms=end,
+            limit=limit,
         )
         if as_json:
             for row in rows:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import cast
 
 from drivers.base import BusSetup, DeviceSetup, Read, Sink
-from drivers.ble.formats import Format, load
+from drivers.ble.formats import load
 from drivers.ble.formats.keys import KeyFileError, load_key
-from drivers.ble.formats.session import Session, Wanted
+from drivers.ble.formats.session import Said, Session, Wanted
 from drivers.ble.options import Advertisement, BleDevice, BlePoint
 from drivers.errors import BadAnswer, SetupError
 from ext import BAD_ANSWER, CLOCK, GOOD, SENTINEL, Layout, Value
@@ -47,12 +47,12 @@ class _Claim:
             return services.get(layout.service or "")
         if self.session is None:
             return b""
-        claims = self.session.format.claims
+        spoken = self.session.format
         for service, data in services.items():
-            if claims(None, service):
+            if service in spoken.services:
                 return data
         for company, data in manufacturer.items():
-            if claims(company, None):
+            if company in spoken.companies:
                 return data
         return None
 
@@ -89,8 +89,8 @@ class Listeners:
         """Company ids and service UUIDs of everything that is configured; None when these do not tell all of it."""
         if self._named or any(claim.layout is None and claim.session is None for claim in self._claims):
             return None  # a name may come in a scan response, which only active scanning asks for
-        layouts = [one.company if one.company is not None else one.service or "" for one in self._layouts]
-        return [*layouts, *(sender for one in self._formats.values() for sender in _senders(one))]
+        layouts = {one.company if one.company is not None else one.service or "" for one in self._layouts}
+        return list(layouts.union(*(one.companies | one.services for one in self._formats.values())))
 
     def take(
         self, address: str, rssi: int, manufacturer: Mapping[int, bytes], services: Mapping[str, bytes], sink: Sink,
@@ -137,9 +137,7 @@ class Listeners:
             if data is not None and known.claims(data):
                 return f"advertisement of {known}"
         for spoken in self._formats.values():
-            if any(spoken.claims(None, one) for one in services) or any(
-                spoken.claims(one, None) for one in manufacturer
-            ):
+            if not (spoken.services.isdisjoint(services) and spoken.companies.isdisjoint(manufacturer)):
                 return f"advertisement of the format {spoken.name}"
         return "advertisement of another format"
 
@@ -158,28 +156,34 @@ def _give(claim: _Claim, data: bytes, rssi: int, sink: Sink) -> None:
             return
         if claim.read.points:
             sink.scan(claim.read, data)
-    elif claim.session is not None and not _hear(claim.session, claim.device, data, sink):
-        return
-    if claim.rssi or claim.seen:
-        value, quality = _strength(rssi)
-        told = [(point, value, quality) for point in claim.rssi]
-        sink.values(claim.device, told + [(point, *_clock()) for point in claim.seen])
+        _tell(claim, [], rssi, sink)
+    elif claim.session is None:
+        _tell(claim, [], rssi, sink)
+    else:
+        _hear(claim, claim.session, data, rssi, sink)
 
 
-def _hear(session: Session, device: str, data: bytes, sink: Sink) -> bool:
+def _hear(claim: _Claim, session: Session, data: bytes, rssi: int, sink: Sink) -> None:
     try:
         heard = session.hear(data)
     except BadAnswer as failure:
-        sink.failed(device, failure)
-        return False
+        sink.failed(claim.device, failure)
+        return
     if heard is None:
-        return False
+        return
     values, error = heard
-    if values:
-        sink.values(device, values)
+    _tell(claim, values, rssi, sink)
     if error is not None:
-        sink.failed(device, error)
-    return True
+        sink.failed(claim.device, error)
+
+
+def _tell(claim: _Claim, values: list[Said], rssi: int, sink: Sink) -> None:
+    """Give the values, and what comes with every advertisement: all of one instant."""
+    if claim.rssi:
+        values += [(point, *_strength(rssi)) for point in claim.rssi]
+    values += [(point, *_clock()) for point in claim.seen]
+    if values:
+        sink.values(claim.device, values)
 
 
 def _claim(setup: DeviceSetup, options: BleDevice, problems: Problems) -> _Claim:
@@ -214,12 +218,6 @@ def _put(claims: dict[str, _Claim], key: str, value: str, claim: _Claim, problem
     if value in claims:
         problems.append((f"devices.{claim.device}.{key}", f"is the {key} of {claims[value].device} too", value))
     claims[value] = claim
-
-
-def _senders(spoken: Format) -> Iterator[int | str]:
-    """Every company id and 16-bit service UUID that may be meant by a format: a twentieth of a second's work."""
-    yield from (company for company in range(1 << 16) if spoken.claims(company, None))
-    yield from (uuid for uuid in (f"{number:04x}" for number in range(1 << 16)) if spoken.claims(None, uuid))
 
 
 def _session(device: str, options: BleDevice, wanted: Sequence[Wanted], problems: Problems) -> Session | None:

@@ -32,12 +32,16 @@ Senders = Callable[[], Sequence[int | str] | None]
 MANUFACTURER_DATA, SERVICE_DATA_16, SERVICE_DATA_128 = 0xFF, 0x16, 0x21
 SHORT = 2  # bytes of a 16-bit UUID
 
+START_SECONDS = 10.0  # BlueZ answers StartDiscovery and RegisterMonitor within milliseconds; where it hangs, never
 STOP_SECONDS = 2.0  # BlueZ answers StopDiscovery within milliseconds, or never
 TICK_SECONDS = 1.0
 
 # Devices whose last data are remembered to tell what is new: streets see some thousand addresses, and many change
 # theirs every 15 minutes. The last and the second last so many are known.
 MAX_REMEMBERED = 10_000
+
+# Each client of BlueZ may scan once: this is its answer to one that does already. Power-cycling forgets all scans.
+IN_PROGRESS = "org.bluez.Error.InProgress"
 
 _NO_DATA: dict[int, bytes] = {}
 _NO_SERVICE: dict[str, bytes] = {}
@@ -170,10 +174,19 @@ class Radio:
         try:
             self._fresh.ended = False
             scanner = BleakScanner(self._fresh, scanning_mode=mode.scan, bluez=bluez)
-            await scanner.start()
+            async with asyncio.timeout(START_SECONDS):
+                await scanner.start()
         except _LOST as error:
+            if isinstance(error, BleakDBusError) and error.dbus_error == IN_PROGRESS:
+                await self._end_left_over()
             raise BusError(f"cannot scan with {self.adapter}: {_reason(error)}") from error
         return scanner
+
+    async def _end_left_over(self) -> None:
+        """End a scan of this very process that BlueZ would not stop, or never said it had begun; raises `BusError`."""
+        log.warning("adapter %s: still scans from before: %s", self.adapter, Step.POWER_CYCLE.value)
+        self._healer.counts[Step.POWER_CYCLE] += 1
+        await self._watch.power_cycle()
 
     async def _until_silent(self) -> Step:
         """The step that a silence asks for; raises `BusError` when something is gone."""
@@ -277,4 +290,6 @@ def _now() -> int:
 def _reason(error: Exception) -> str:
     if isinstance(error, BleakDBusError):
         return error.dbus_error_details or error.dbus_error
+    if isinstance(error, TimeoutError):
+        return "BlueZ does not answer"
     return str(error) or type(error).__name__

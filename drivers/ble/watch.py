@@ -207,7 +207,7 @@ async def _call(
 
 
 def _told(reply: Message) -> str:
-    return str(reply.body[0]) if reply.body else str(reply.error_name)
+    return str(reply.body[0] if reply.body and reply.body[0] else reply.error_name)
 
 
 def _text(error: Exception) -> str:

@@ -100,8 +100,9 @@ class GattDriver(AskingDriver):
     async def write(self, point: str, value: Value) -> None:
         """Write a characteristic that the point is all of, and have the device acknowledge it; raises as `ask`."""
         part, data = self._encoded(point, value)
+        peripheral = self._peripheral(point.partition("/")[0])
         async with self._turn():
-            await self._peripheral(point.partition("/")[0]).write(part, data)
+            await peripheral.write(part, data)
 
     def patience(self, read: Read) -> float:  # noqa: ARG002 - the same for all
         """What a visit takes that comes to nothing, ms."""

@@ -243,6 +243,8 @@ class SimulatedBluez:
         if message.member == "SetDiscoveryFilter":
             self.filters.append({key: variant.value for key, variant in message.body[0].items()})
         elif message.member == "StartDiscovery":
+            if (path, client) in self._sessions:
+                return Message.new_error(message, "org.bluez.Error.InProgress", "Operation already in progress")
             self._sessions[path, client] = None
         elif message.member == "StopDiscovery":
             self._sessions.pop((path, client), None)

@@ -32,8 +32,10 @@ def start_logging(verbose: bool) -> QueueListener:
     queued = QueueHandler(lines)
     queued.setFormatter(logging.Formatter("%(message)s"))  # the listener's handler adds the rest
     logging.basicConfig(handlers=[queued], level=logging.DEBUG if verbose else logging.INFO)
-    for library in ("pymodbus", "pymodbus.logging", "bleak", "mqtt", "asyncio", "dbus_fast"):
+    for library in ("pymodbus", "pymodbus.logging", "mqtt", "asyncio"):
         logging.getLogger(library).setLevel(logging.DEBUG if verbose else logging.CRITICAL)
+    for library in ("bleak", "dbus_fast"):  # they would log the address of everybody who passes by
+        logging.getLogger(library).setLevel(logging.WARNING if verbose else logging.CRITICAL)
     listener = QueueListener(lines, handler)
     listener.start()
     return listener

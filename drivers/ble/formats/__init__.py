@@ -26,11 +26,11 @@ class Format(Protocol):
     """One self-describing format. Knows no device and keeps nothing from one advertisement to the next."""
 
     name: str
+    companies: frozenset[int]
+    services: frozenset[str]
+    """Whose data may be this format: ids of manufacturer data, UUIDs of service data as `short` gives them."""
     key_bytes: frozenset[int]
     """How long its keys may be; empty when it has no encryption."""
-
-    def claims(self, company: int | None, service: str | None) -> bool:
-        """Whether data of this company id, or service data of this UUID (as `short` gives it), may be this format."""
 
     def decode(self, address: str, data: bytes, key: bytes | None = None) -> Report:
         """What `data` from the device at `address` says; raises `BadAnswer`, or `Locked`, when it says nothing."""
@@ -49,7 +49,7 @@ def load(name: str) -> Format:
 
 def claiming(company: int | None, service: str | None) -> Iterator[Format]:
     """Every format that may be meant; loads all of them, so it is for people's tools."""
-    return (one for one in map(load, _MODULES) if one.claims(company, service))
+    return (one for one in map(load, _MODULES) if company in one.companies or service in one.services)
 
 
 def short(uuid: str) -> str:

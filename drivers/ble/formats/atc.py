@@ -23,11 +23,9 @@ class _Atc:
     """ATC and pvvx custom, encrypted."""
 
     name = "atc-encrypted"
+    companies: frozenset[int] = frozenset()
+    services: frozenset[str] = frozenset({SERVICE})
     key_bytes = frozenset({16})
-
-    def claims(self, company: int | None, service: str | None) -> bool:
-        """Service data of Environmental Sensing."""
-        return company is None and service == SERVICE
 
     def decode(self, address: str, data: bytes, key: bytes | None = None) -> Report:
         """Temperature, humidity, battery; raises `BadAnswer` or `Locked`."""

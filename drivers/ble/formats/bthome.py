@@ -20,11 +20,9 @@ class _Bthome:
     """BTHome v2."""
 
     name = "bthome"
+    companies: frozenset[int] = frozenset()
+    services: frozenset[str] = frozenset({SERVICE})
     key_bytes = frozenset({16})
-
-    def claims(self, company: int | None, service: str | None) -> bool:
-        """Service data of Allterco's UUID."""
-        return company is None and service == SERVICE
 
     def decode(self, address: str, data: bytes, key: bytes | None = None) -> Report:
         """The objects in their order; raises `BadAnswer` or `Locked`."""

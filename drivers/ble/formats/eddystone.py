@@ -28,11 +28,9 @@ class _Eddystone:
     """Eddystone TLM, UID, URL."""
 
     name = "eddystone"
+    companies: frozenset[int] = frozenset()
+    services: frozenset[str] = frozenset({SERVICE})
     key_bytes: frozenset[int] = frozenset()
-
-    def claims(self, company: int | None, service: str | None) -> bool:
-        """Service data of Google's UUID."""
-        return company is None and service == SERVICE
 
     def decode(self, address: str, data: bytes, key: bytes | None = None) -> Report:  # noqa: ARG002 - `Format`
         """One frame; raises `BadAnswer`, or `Locked` for encrypted telemetry."""

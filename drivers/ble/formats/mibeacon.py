@@ -28,11 +28,9 @@ class _MiBeacon:
     """MiBeacon v2 to v5."""
 
     name = "mibeacon"
+    companies: frozenset[int] = frozenset()
+    services: frozenset[str] = frozenset({SERVICE})
     key_bytes = frozenset({LEGACY_KEY_BYTES, KEY_BYTES})
-
-    def claims(self, company: int | None, service: str | None) -> bool:
-        """Service data of Xiaomi's UUID."""
-        return company is None and service == SERVICE
 
     def decode(self, address: str, data: bytes, key: bytes | None = None) -> Report:
         """The objects in their order, none of a frame that carries none; raises `BadAnswer` or `Locked`."""

@@ -16,6 +16,8 @@ from ext import SENTINEL
 COMPANY = 0x0499
 CALIBRATING, VOC_BIT, NOX_BIT = 0x01, 0x40, 0x80  # of the flags
 
+PADDED = 0x03  # tags of firmware 1 advertise four zero bytes behind this format, or none
+
 _HINT = "(05 is the profile ruuvi-df5: 24 bytes)"
 
 _LUX = Context(prec=30)
@@ -27,16 +29,14 @@ class _Ruuvi:
     """Ruuvi 3, 6, E1."""
 
     name = "ruuvi"
+    companies: frozenset[int] = frozenset({COMPANY})
+    services: frozenset[str] = frozenset()
     key_bytes: frozenset[int] = frozenset()
-
-    def claims(self, company: int | None, service: str | None) -> bool:  # noqa: ARG002 - `Format`
-        """Manufacturer data of Ruuvi Innovations."""
-        return company == COMPANY
 
     def decode(self, address: str, data: bytes, key: bytes | None = None) -> Report:  # noqa: ARG002 - `Format`
         """Every field; what is not available has no value. Raises `BadAnswer`."""
         length, read = _FORMATS.get(data[0] if data else -1, (0, None))
-        if read is None or len(data) != length:
+        if read is None or (len(data) < length if data[0] == PADDED else len(data) != length):
             begin = data[:1].hex() or "nothing"
             raise BadAnswer(
                 f"ruuvi: {len(data)} bytes that begin {begin}; wanted 14 of 03, 20 of 06 or 40 of e1 {_HINT}"

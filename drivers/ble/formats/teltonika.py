@@ -17,11 +17,9 @@ class _Eye:
     """Teltonika EYE."""
 
     name = "teltonika-eye"
+    companies: frozenset[int] = frozenset({COMPANY})
+    services: frozenset[str] = frozenset()
     key_bytes: frozenset[int] = frozenset()
-
-    def claims(self, company: int | None, service: str | None) -> bool:  # noqa: ARG002 - `Format`
-        """Manufacturer data of Teltonika."""
-        return company == COMPANY
 
     def decode(self, address: str, data: bytes, key: bytes | None = None) -> Report:  # noqa: ARG002 - `Format`
         """The fields that the flags announce; raises `BadAnswer` unless exactly these are there."""

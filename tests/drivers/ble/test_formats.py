@@ -190,12 +190,14 @@ def test_what_is_not_configured_is_not_loaded() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_formats_claim_what_they_are_of(name: str) -> None:
     one = formats.load(name)
-    claimed = [c for c in (0x0499, 0x089A) if one.claims(c, None)] + [
-        s for s in ("fcd2", "fe95", "181a", "feaa") if one.claims(None, s)
-    ]
+    claimed: list[int | str] = [*one.companies, *one.services]
     assert len(claimed) == 1
-    assert not one.claims(None, None)
+    assert claimed[0] in (0x0499, 0x089A, "fcd2", "fe95", "181a", "feaa")
     assert [found.name for found in formats.claiming(*_sender(claimed[0]))] == [name]
+
+
+def test_nothing_claims_what_comes_of_nobody() -> None:
+    assert list(formats.claiming(None, None)) == []
 
 
 def _sender(claimed: int | str) -> tuple[int | None, str | None]:
