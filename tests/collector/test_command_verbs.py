@@ -332,6 +332,10 @@ def test_streams_and_an_older_database(bench: Bench, gateway: Gateway) -> None:
         for name in ("commands", "keyrings", "keyring_relays"):
             db.execute(f"DROP TABLE {name}")
         db.execute("DROP VIEW command_results")
+        db.execute("DROP VIEW asset_readings")
+        db.execute("DROP INDEX series_by_asset")
+        for name in ("asset_id", "latitude", "longitude", "labels", "public"):
+            db.execute(f"ALTER TABLE series DROP COLUMN {name}")
         db.execute("PRAGMA user_version = 2")
     second = Gateway(gateway="gw-0018")
     call("gateways", "add", "-", "--database", path, text=second.public_json())
