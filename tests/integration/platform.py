@@ -71,9 +71,9 @@ class Platform:
             for message in messages:
                 await client.publish(f"lamppost/v1/{SITE}/{GATEWAY}/command", message, qos=1, retain=retain)
 
-    async def ready(self, **keyring: int) -> bytes:
+    async def ready(self, number: int = 1) -> bytes:
         """Publish the keyring, retained, and wait until commands are taken; the stream to name in them."""
-        await self.publish(self.ring(**keyring), retain=True)
+        await self.publish(self.ring(number), retain=True)
 
         def taken() -> bytes | None:
             status = self.rig.status()
