@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from dataclasses import dataclass
 from functools import partial
 from sqlite3 import Connection
 
@@ -10,6 +11,7 @@ from buffer import orders
 from buffer.command import Wanted, Write, new_number
 from buffer.errors import NotAllowed, StoreError
 from buffer.header import ClockState
+from buffer.keyring import Keyring
 from buffer.orders import Order
 from gateway.clock import AgentClock
 from gateway.commands.book import Book
@@ -24,8 +26,8 @@ from gateway.uplink.transport import Message
 
 log = logging.getLogger(__name__)
 
-INBOX_MAX = 64
-"""Messages that wait to be judged, which takes less than a millisecond each."""
+INBOX_MAX = 512
+"""Signed messages that wait for the disk: all lamps of a district at once; at their largest they take 16 MB."""
 RUNNING_MAX = 32
 """Commands that are being done: each waits for its bus."""
 LOCAL_MS = 30_000
@@ -34,6 +36,12 @@ TOLD_A_MINUTE = 30
 """Results of refused commands that may be told in a minute; more are counted alone."""
 UNTOLD = frozenset(("addressee", "replay", "full"))
 """What is refused without a result: it is for another, or has had one, or there is no room for more."""
+
+
+@dataclass(frozen=True, slots=True)
+class _NewRing:
+    keyring: Keyring
+    message: bytes
 
 
 class Desk:
@@ -51,7 +59,7 @@ class Desk:
         self._executor = executor
         self._silence = silence
         self.ring = ring
-        self._inbox: asyncio.Queue[Message] = asyncio.Queue(INBOX_MAX)
+        self._inbox: asyncio.Queue[Verified | _NewRing] = asyncio.Queue(INBOX_MAX)
         self._running: set[asyncio.Task[str]] = set()
         self._told: list[int] = []
         self.answered = False
@@ -60,11 +68,22 @@ class Desk:
         """What was refused in this life, by its reason."""
 
     def received(self, message: Message) -> None:
-        """A message of the topic `command`, by whomever."""
+        """A message of the topic `command`, by whomever: what nobody whom we know has signed goes no further."""
         try:
-            self._inbox.put_nowait(message)
+            found = self._verified(message)
+            if found is not None:
+                self._inbox.put_nowait(found)
+        except NotAllowed as error:
+            self._count(error.reason, str(error))
         except asyncio.QueueFull:
             self._count("busy")
+
+    def _verified(self, message: Message) -> "Verified | _NewRing | None":
+        if self.ring is not None and self.ring.is_authority(message.payload):
+            found = self.ring.verify(message.payload)
+            return None if found is None else _NewRing(found, message.payload)
+        keyring = None if self.ring is None else self.ring.keyring
+        return verify(message.payload, keyring, retained=message.retained)
 
     def acknowledged(self, *, fresh: bool, newer: bool) -> None:
         """The platform's acknowledgement was verified: `fresh` answers what was just sent, `newer` is no old one."""
@@ -77,9 +96,9 @@ class Desk:
         await self._settle()
         try:
             while True:
-                message = await self._inbox.get()
+                found = await self._inbox.get()
                 try:
-                    await self._take(message)
+                    await self._take(found)
                 except (StoreError, OSError) as error:  # not accepted; the disk's own state is shown elsewhere
                     log.error("a command was not taken: %s", error)
                     self._count("disk")
@@ -93,23 +112,17 @@ class Desk:
                 await asyncio.wait(self._running)
 
     async def write(self, point: str, value: Wanted, *, who: str, why: str, dry_run: bool) -> str:
-        """Do one write for somebody on site; its result. Raises `NotAllowed` (`busy`) or `StoreError`."""
-        now = self._clock.trusted_ms()
+        """Do one write for somebody on site; its result, also when it is refused. Raises `StoreError`."""
+        number, now = new_number(), self._clock.trusted_ms()
         try:
             planned = self._rules.plan([Write(point, value)])
             self._admit(planned[0].device)
-        except NotAllowed as error:
-            told = result(new_number(), Source.LOCAL, who, why, "", now, now, _refused(error), dry_run=dry_run)
-            await self._refuse(json.loads(told)["number"], 0, b"", told, Status.REFUSED, error)
-            return told
-        task = Task(
-            new_number(), Source.LOCAL, who, why, "", planned, now, self._clock.now() + LOCAL_MS, dry_run=dry_run
-        )
-        try:
+            deadline = self._clock.now() + LOCAL_MS
+            task = Task(number, Source.LOCAL, who, why, "", planned, now, deadline, dry_run=dry_run)
             await self._accept(task, b"")
         except NotAllowed as error:
-            told = result_of(task, _refused(error), self._clock.trusted_ms())
-            await self._refuse(task.number, 0, b"", told, Status.REFUSED, error)
+            told = result(number, Source.LOCAL, who, why, "", now, now, _refused(error), dry_run=dry_run)
+            await self._refuse(Order(number, 0, now, b"", told, final=True), Status.REFUSED, error)
             return told
         return await self._begin(task)
 
@@ -122,21 +135,15 @@ class Desk:
             log.warning("command %d: nobody knows whether it was done", order.number)
             self._book.finish(order.number, Status.UNKNOWN, text)
 
-    async def _take(self, message: Message) -> None:
-        try:
-            if self.ring is not None and self.ring.is_authority(message.payload):
-                if await self.ring.take(message.payload):
-                    self._silence.heard()
-                return
-            keyring = None if self.ring is None else self.ring.keyring
-            verified = verify(message.payload, keyring, retained=message.retained)
-        except NotAllowed as error:
-            self._count(error.reason, str(error))
+    async def _take(self, found: "Verified | _NewRing") -> None:
+        if isinstance(found, _NewRing):
+            if self.ring is not None and await self.ring.take(found.message, found.keyring):
+                self._silence.heard()
             return
         try:
-            await self._obey(verified)
+            await self._obey(found)
         except NotAllowed as error:
-            await self._tell_refused(verified, error)
+            await self._tell_refused(found, error)
 
     async def _obey(self, verified: Verified) -> None:
         """Accept a command and begin it; raises `NotAllowed`."""
@@ -196,22 +203,19 @@ class Desk:
             command.number, Source.REMOTE, command.who, command.why, verified.key.name, now, now, _refused(error),
             dry_run=command.dry_run,
         )  # fmt: skip
-        status = _refused(error).status
-        await self._refuse(command.number, command.expires_ms, b"", told, status, error)
+        order = Order(command.number, command.expires_ms, now, b"", told, final=True)
+        await self._refuse(order, _refused(error).status, error)
 
-    async def _refuse(
-        self, number: int, expires_ms: int, message: bytes, told: str, status: Status, error: NotAllowed
-    ) -> None:
+    async def _refuse(self, order: Order, status: Status, error: NotAllowed) -> None:
         """Count it, and tell of it once, if it is not too much."""
         self._count(error.reason, str(error))
-        late = 0 < expires_ms <= self._clock.floor_ms  # its number may be forgotten: it would be told of again
+        late = 0 < order.expires_ms <= self._clock.floor_ms  # its number may be forgotten: it would be told of again
         if error.reason in UNTOLD or late or not self._may_tell():
             return
-        order = Order(number, expires_ms, self._clock.trusted_ms(), message, told, final=True)
         try:
             await self._book.refuse(order, status)
         except NotAllowed as again:
-            self._count(again.reason)
+            self._count(again.reason, str(again))
 
     def _may_tell(self) -> bool:
         now = self._clock.now()

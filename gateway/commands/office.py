@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from buffer.ack import Ack
 from buffer.command import Wanted
+from buffer.errors import StoreError
 from buffer.keys import PublicKey
 from buffer.orders import newest
 from buffer.orders import quiet as kept_quiet
@@ -29,6 +31,8 @@ from gateway.system import LOCK
 
 AUTHORITY = "authority"
 """The role of a key that signs keyrings."""
+COMMIT_S = 2.0
+"""A technician does not wait longer for a slow disk."""
 
 
 class Office:
@@ -39,6 +43,7 @@ class Office:
         path: Path,
     ) -> None:  # fmt: skip
         self._store = store
+        self._keeper = keeper
         self._recorder = recorder
         self._clock = clock
         self._path = path
@@ -64,7 +69,9 @@ class Office:
         self.reverter = Reverter(self._book, self._rules, self._executor, silence, self._clock)
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Until cancelled. The platform is told anew of the locks that there are: it may have lost what it knew."""
+        for lock in self.locks.held():
+            self._tell_lock(lock, lock.who, locked=True)
         async with asyncio.TaskGroup() as group:
             group.create_task(self.desk.run())
             group.create_task(self.reverter.run())
@@ -91,6 +98,7 @@ class Office:
         """Lock a device, and tell of it at once; raises `NotAllowed` or `OSError`."""
         made = await self.locks.lock(device, reason, who, for_ms)
         self._tell_lock(made, who, locked=True)
+        await self._commit()
         return made.json()
 
     async def unlock(self, device: str, who: str) -> dict[str, Any] | None:
@@ -99,6 +107,7 @@ class Office:
         if ended is None:
             return None
         self._tell_lock(ended, who, locked=False)
+        await self._commit()
         return ended.json()
 
     async def last(self) -> list[dict[str, Any]]:
@@ -117,6 +126,12 @@ class Office:
             "results": dict(self._book.done),
             "locks": [lock.json() for lock in self.locks.held()],
         }
+
+    async def _commit(self) -> None:
+        """What was told is on the disk, unless that takes nothing now: then it is tried on, and the lock holds."""
+        with suppress(StoreError, TimeoutError):
+            async with asyncio.timeout(COMMIT_S):
+                await self._keeper.flush()
 
     def _tell_lock(self, lock: Lock, who: str, *, locked: bool) -> None:
         told = lock.json() | {"locked": locked, "by": who, "at_ms": self._clock.utc_ms()}

@@ -42,7 +42,9 @@ class Reverter:
         """What is done with, though the disk may not have it yet."""
 
     async def run(self) -> None:
-        """Look once a second, until cancelled."""
+        """Look once a second, where there is anything to look for, until cancelled."""
+        if not self._rules.any_goes_back:
+            await asyncio.Event().wait()
         while True:
             try:
                 await self.look()

@@ -50,10 +50,10 @@ class Ring:
         except BatchFormatError:
             return False
 
-    async def take(self, message: bytes) -> bool:
-        """Keep a keyring, on the disk before it counts; False for the one that is here already.
+    def verify(self, message: bytes) -> Keyring | None:
+        """A keyring that the authority signed; None for the one that is here already.
 
-        Raises `NotAllowed` (`signature`, `format`, `keyring` for a lower number or another of the same) or `OSError`.
+        Raises `NotAllowed`: `signature`, `format`, or `keyring` for a lower number, or another of the same.
         """
         try:
             if len(message) > MAX_BYTES:
@@ -63,14 +63,23 @@ class Ring:
             raise NotAllowed("signature", str(error)) from error
         except BatchFormatError as error:
             raise NotAllowed("format", str(error)) from error
-        if self.keyring is not None and found.number <= self.keyring.number:
-            if found == self.keyring:
-                return False
-            raise NotAllowed("keyring", f"number {found.number} came, {self.keyring.number} is here")
+        return found if self._is_news(found) else None
+
+    async def take(self, message: bytes, found: Keyring) -> bool:
+        """Keep it: on the disk before it counts; whether it was news. Raises `NotAllowed` (`keyring`) or `OSError`."""
+        if not self._is_news(found):
+            return False
         await asyncio.to_thread(save, self._path, message)
         log.info("keyring %d taken: %d keys", found.number, len(found.keys))
         self.keyring = found
         return True
+
+    def _is_news(self, found: Keyring) -> bool:
+        if self.keyring is None or found.number > self.keyring.number:
+            return True
+        if (found.number, found.keys) == (self.keyring.number, self.keyring.keys):
+            return False  # signed again
+        raise NotAllowed("keyring", f"number {found.number} came, {self.keyring.number} is here")
 
     def acknowledgement(self, message: bytes, here: Here, now_ms: int) -> Ack:
         """Verified by one of its acknowledge keys; raises `NotAllowed`, `SignatureError` or `BatchFormatError`."""

@@ -23,6 +23,12 @@ class Rules:
             for device, point in points_of(bus.driver.setup)
         }
 
+    @property
+    def any_goes_back(self) -> bool:
+        """Whether there is a point with a safe value to go back to."""
+        rules = (point.writable for point, _, _ in self._points.values())
+        return any(rule is not None and rule.revert_after is not None for rule in rules)
+
     def bus_of(self, point: str) -> BusTask:
         """The bus of a configured point."""
         return self._points[point][2]
