@@ -16,7 +16,7 @@ Before = Callable[[int, int, int], Awaitable[None]]
 """Called with (function, unit, address) before a request is obeyed."""
 
 
-async def _at_once(function: int, unit: int, address: int) -> None:
+async def at_once(function: int, unit: int, address: int) -> None:
     """Nothing holds it up."""
 
 
@@ -29,7 +29,7 @@ class Plant:
     """(unit, address, value) of every write that arrived, in order, whether it was answered or not."""
     stuck: set[tuple[int, int]] = field(default_factory=set)
     """Registers that do not take what is written."""
-    before: Before = _at_once
+    before: Before = at_once
     answers: Callable[[int], bool] = lambda _function: True
     """Whether a request of this function is answered, once it is done."""
     port: int = 0
