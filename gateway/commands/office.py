@@ -89,8 +89,9 @@ class Office:
         self.desk.acknowledged(fresh=fresh, newer=newer)
 
     async def write(self, point: str, value: Wanted, *, who: str, why: str, dry_run: bool) -> dict[str, Any]:
-        """One write on site; its result. Raises `NotAllowed` or `StoreError`."""
+        """One write on site; its result, also when it is refused. Raises `StoreError`: then nothing was done."""
         told = await self.desk.write(point, value, who=who, why=why, dry_run=dry_run)
+        await self._commit()
         found: dict[str, Any] = json.loads(told)
         return found
 
@@ -128,7 +129,7 @@ class Office:
         }
 
     async def _commit(self) -> None:
-        """What was told is on the disk, unless that takes nothing now: then it is tried on, and the lock holds."""
+        """What was told is on the disk, unless that takes nothing now: then it is tried on."""
         with suppress(StoreError, TimeoutError):
             async with asyncio.timeout(COMMIT_S):
                 await self._keeper.flush()

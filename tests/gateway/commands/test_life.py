@@ -124,12 +124,13 @@ class World:
     loop: VirtualLoop = field(default_factory=VirtualLoop)
     boot: int = 1
     sync: bool = True
+    skew: int = 0
 
     def boot_ms(self) -> int:
         return self.loop.boot_ms()
 
     def utc_ms(self) -> int:
-        return TRUTH + self.loop.boot_ms() if self.sync else 0
+        return TRUTH + self.loop.boot_ms() + self.skew if self.sync else 0
 
     def synchronized(self) -> bool:
         return self.sync
@@ -150,7 +151,7 @@ class Life:
         self.results = numbers[system.RESULT]
         points = {p.point.id: p.point for d in installation.drivers for v in d.setup.devices for p in v.points}
         points |= system.points()
-        clock = AgentClock(boot, world, held=self.store.boot_clock, floor_ms=self.store.floor_ms)
+        self.clock = clock = AgentClock(boot, world, held=self.store.boot_clock, floor_ms=self.store.floor_ms)
         recorder = Recorder(clock.now, series.compile_series(points, numbers), points)
         self.keeper = Keeper(thread, recorder, clock, commit_ms=1000, batch_ms=5000, history_ms=86_400_000)
         recorder.on_critical, recorder.on_large = self.keeper.critical, self.keeper.large
@@ -289,6 +290,11 @@ class Commands(RuleBasedStateMachine):
         shutil.rmtree(self.world.folder)
         self.world.loop.close()
 
+    def told_of(self) -> dict[int, dict[str, Any]]:
+        """What is told so far, by number."""
+        found = self.world.loop.run_until_complete(self.life.office.last())
+        return {one["number"]: one for one in sorted(found, key=lambda one: int(one["number"])) if one["final"]}
+
     def told(self) -> dict[int, list[dict[str, Any]]]:
         found: dict[int, list[dict[str, Any]]] = {}
         for batch in decoded(self.world.folder / "buffer.db"):
@@ -304,3 +310,29 @@ def test_the_life_of_a_command() -> None:
     run_state_machine_as_test(
         Commands, settings=settings(max_examples=40, stateful_step_count=20, deadline=None, print_blob=True)
     )
+
+
+def test_two_operators_at_once_each_read_their_own_value_back() -> None:
+    machine = Commands()
+    for number in (1, 2, 3):
+        machine.send(60_000, dry_run=False, ours=5, retained=0, seconds=0.0, mode="ok")
+        assert number in machine.sent
+    machine.run(3.0)
+    told = machine.told_of()
+    assert [one["status"] for one in told.values()] == ["verified"] * 3
+    assert [one["writes"][0]["read_back"] for one in told.values()] == [1, 2, 3]
+    machine.teardown()
+
+
+def test_a_clock_that_falls_makes_nothing_young_again() -> None:
+    """Also when the store has forgotten the number: what the platform signed last is later than its end."""
+    machine = Commands()
+    machine.send(5_000, dry_run=False, ours=5, retained=0, seconds=10.0, mode="ok")
+    machine.life.clock.signed_time(TRUTH + machine.world.boot_ms(), machine.world.boot_ms())
+    machine.life.store.change(lambda connection: connection.execute("DELETE FROM commands"))
+    machine.world.skew = -20_000
+    machine.give(1)
+    machine.run(3.0)
+    assert machine.life.office.status()["refused"] == {"expired": 1}
+    assert machine.arrived == {1: 1}
+    machine.teardown()
