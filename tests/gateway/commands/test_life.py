@@ -12,11 +12,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
+from buffer import orders
 from buffer.command import Command, Write
 from buffer.keyring import Keyring, RingKey
 from buffer.keys import SigningKey
@@ -67,6 +69,7 @@ class Lamp(Asked):
         self.mode = "ok"
         self.arrived: Callable[[int], None] = lambda _: None
         self.answer = self.say
+        self.busy = False
 
     async def say(self, read: Read) -> bytes:
         assert read.points
@@ -76,7 +79,9 @@ class Lamp(Asked):
     async def wait(self) -> None:
         await asyncio.sleep(0.01)
         if self.mode == "mute":
+            self.busy = True
             await asyncio.sleep(0.3)
+            self.busy = False
             raise NoAnswer("nothing")
 
     async def write(self, point: str, value: Value) -> None:
@@ -337,4 +342,27 @@ def test_a_clock_that_falls_makes_nothing_young_again() -> None:
     machine.run(3.0)
     assert machine.life.office.status()["refused"] == {"expired": 1}
     assert machine.arrived == {1: 1}
+    machine.teardown()
+
+
+@pytest.mark.parametrize(
+    ("life_ms", "lock", "status", "reason"),
+    [(100, False, "expired", "its time was over"), (60_000, True, "refused", "is locked"), (60_000, False, "", "")],
+)
+def test_a_command_that_waits_for_the_bus(life_ms: int, lock: bool, status: str, reason: str) -> None:
+    machine = Commands()
+    machine.device_is("mute")
+    while not machine.life.lamp.busy:
+        machine.run(0.01)
+    machine.send(life_ms, dry_run=False, ours=5, retained=0, seconds=0.02, mode="mute")
+    assert not machine.arrived
+    assert machine.life.store.ask(lambda connection: len(orders.unfinished(connection))) == 1
+    if lock:
+        machine.lock(lock=True)
+    machine.device_is("ok")
+    machine.run(3.0)
+    (told,) = machine.told_of().values()
+    assert told["status"] == (status or "verified")
+    assert reason in told["reason"]
+    assert bool(machine.arrived) == (status == "")
     machine.teardown()
