@@ -118,5 +118,28 @@ def _add_digest(database: Database) -> None:
     database.table("blocks").add_column("digest", int)
 
 
-STEPS: tuple[Callable[[Database], None], ...] = (_create, _add_digest, _wear, _retention)
+def _orders(database: Database) -> None:
+    """Version 5. What `buffer.orders` keeps; `quiet` has one row."""
+    for name, (key, columns) in ORDERS.items():
+        database.table(name).create(columns, pk=key)
+    database.execute("CREATE INDEX rated ON rates (point, at_ms)")
+    database.table("quiet").insert({"id": 1, "quiet_ms": 0, "heard_ms": 0, "boot": b"", "boot_ms": 0, "utc_ms": 0})
+
+
+ORDERS: dict[str, tuple[str, dict[str, type]]] = {
+    "commands": (
+        "number",
+        {"number": int, "expires_ms": int, "accepted_ms": int, "message": bytes, "result": str, "final": int},
+    ),
+    "rates": ("id", {"id": int, "point": str, "at_ms": int}),
+    "reverts": ("point", {"point": str, "written_ms": int}),
+    "quiet": (
+        "id",
+        {"id": int, "quiet_ms": int, "heard_ms": int, "boot": bytes, "boot_ms": int, "utc_ms": int},
+    ),
+}
+"""Key and columns of each table that version 5 adds."""
+
+
+STEPS: tuple[Callable[[Database], None], ...] = (_create, _add_digest, _wear, _retention, _orders)
 """The n-th brings a file of version n to version n + 1."""

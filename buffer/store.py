@@ -39,11 +39,11 @@ from buffer.riders import Riders
 from buffer.room import MIN_SIZE, Room
 from buffer.space import Space
 from buffer.stock import MadeRoom, Stock
-from buffer.wear import Wear
 
 __all__ = ["MIN_SIZE", "Backlog", "Block", "Clock", "Held", "Store", "set_aside"]
 
 T = TypeVar("T")
+Change = Callable[[sqlite3.Connection], None]
 
 FOREVER_MS = 1 << 62
 RIDERS_MAX = 4096  # acknowledgements in memory: a backlog may drain while nothing is sampled
@@ -160,12 +160,14 @@ class Store:
         )
 
     def commit(
-        self, blocks: Sequence[Block], *, seal: bool | Collection[Priority] = False, notes: Sequence[LedgerEntry] = ()
-    ) -> list[int]:
+        self, blocks: Sequence[Block], *, seal: bool | Collection[Priority] = False,
+        notes: Sequence[LedgerEntry] = (), also: Change | None = None,
+    ) -> list[int]:  # fmt: skip
         """Put all of it on the disk, or nothing, by one fsync; the numbers of the batches sealed since the last call.
 
         A `fresh` block seals the open batch of its priority first; the open batches of `seal` are sealed afterwards,
-        True being all, and a batch without samples when only the ledger waits. `notes` go into the ledger. What rides
+        True being all, and a batch without samples when only the ledger waits. `notes` go into the ledger, `also` is
+        done in the same transaction. What rides
         (acknowledgements, the clock) is written too; with nothing else to do, it is what the commit is for. A full
         store makes room (docs/operations.md): batches that took the place of others are among the numbers. Raises
         `BatchFormatError` or `BatchBoundary` for a block that cannot be kept as it is, `StoreFull`, `StoreError`.
@@ -178,11 +180,11 @@ class Store:
             raise BatchFormatError("samples without a catalogue: assign series first")
         parts = [PRIORITY_CODES[priority] for priority in (Priority if seal is True else seal or ())]
         closing = any(part in self._memory.open for part in parts) or (seal is True and self._memory.ledger > 0)
-        if not (blocks or notes or closing or self._riders):
+        if not (blocks or notes or closing or also or self._riders):
             return []
         size = sum(len(block.data) for block in blocks)
         sealed = self._with_room(
-            lambda: self._commit(blocks, parts, notes, account=seal is True), admin=not blocks, size=size
+            lambda: self._commit(blocks, parts, notes, also, account=seal is True), admin=not blocks, size=size
         )
         return self._told(sealed)
 
@@ -194,7 +196,7 @@ class Store:
         parts = [PRIORITY_CODES[name] for name in (Priority if priority is None else [priority])]
         if not self._memory.ledger and not any(part in self._memory.open for part in parts):
             return []
-        return self._told(self._with_room(lambda: self._commit([], parts, [], account=True), admin=True))
+        return self._told(self._with_room(lambda: self._commit([], parts, [], None, account=True), admin=True))
 
     def split(self, number: int, max_bytes: int) -> list[int]:
         """Put batches of at most `max_bytes` each in the place of a held one; their numbers.
@@ -305,7 +307,7 @@ class Store:
         """
         entry_dumps(entry)
         with self._change():
-            self._note(entry)
+            ledger.note(self._connection, self._memory, entry)
 
     @property
     def floor_ms(self) -> int:
@@ -331,16 +333,14 @@ class Store:
         self._memory.clock = clock
         self._riders.clock = True
 
-    @property
-    def wear(self) -> Wear:
-        """What was written to the card since the store was made, as far as it was kept."""
+    def ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
+        """The answer to `question`, which reads tables that a module of their own knows."""
         with translated(self._path):
-            return Wear(*self._connection.execute("SELECT written_bytes, written_ms FROM state").fetchone())
+            return question(self._connection)
 
-    @wear.setter
-    def wear(self, wear: Wear) -> None:
-        with self._change():
-            self._connection.execute("UPDATE state SET written_bytes = ?, written_ms = ?", (wear.bytes, wear.ms))
+    def change(self, action: Callable[[sqlite3.Connection], T]) -> T:
+        """Do `action` to such tables, in one transaction that is on the disk when this returns."""
+        return self._with_room(lambda: action(self._connection), admin=True)
 
     def _start(self, size_limit: int, keep_free: int, now_ms: int) -> None:
         self._room = Room(self._connection, self._path, size_limit, keep_free)
@@ -411,22 +411,22 @@ class Store:
         return sorted({*made, *sealed})
 
     def _commit(
-        self, blocks: Sequence[Block], parts: Sequence[int], notes: Sequence[LedgerEntry], *, account: bool
-    ) -> list[int]:
+        self, blocks: Sequence[Block], parts: Sequence[int], notes: Sequence[LedgerEntry], also: Change | None, *,
+        account: bool,
+    ) -> list[int]:  # fmt: skip
         sealed: list[int] = []
+        if also is not None:
+            also(self._connection)
         for block in blocks:
             if block.fresh and block.part in self._memory.open:
                 sealed.append(self._sealer.seal(self._memory, block.part))
             self._append(block)
         for entry in notes:
-            self._note(entry)
+            ledger.note(self._connection, self._memory, entry)
         sealed += [self._sealer.seal(self._memory, part) for part in sorted(parts) if part in self._memory.open]
         if account and self._memory.ledger and not self._memory.open:
             sealed.append(self._sealer.seal_account(self._memory, self._clock()))
         return sealed
-
-    def _note(self, entry: LedgerEntry) -> None:
-        ledger.note(self._connection, self._memory, entry)
 
     def _append(self, block: Block) -> None:
         memory, part, number = self._memory, block.part, self._memory.next_block

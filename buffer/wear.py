@@ -1,6 +1,7 @@
 """What the card has written: counted by the kernel, summed up over the lives of the store."""
 
 import os
+import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -20,6 +21,15 @@ class Wear:
 
     def __add__(self, other: "Wear") -> "Wear":
         return Wear(self.bytes + other.bytes, self.ms + other.ms)
+
+    @classmethod
+    def kept(cls, connection: sqlite3.Connection) -> "Wear":
+        """What was written since the store was made, as far as it was kept."""
+        return cls(*connection.execute("SELECT written_bytes, written_ms FROM state").fetchone())
+
+    def keep(self, connection: sqlite3.Connection) -> None:
+        """Have the store remember it; in the caller's transaction."""
+        connection.execute("UPDATE state SET written_bytes = ?, written_ms = ?", (self.bytes, self.ms))
 
 
 class Counter(Protocol):

@@ -117,7 +117,7 @@ class Uplink(Table):
     tls: Tls | None = Field(default=None, description="Certificates for mqtts.", examples=[{"ca": "ca.pem"}])
     authority: FilePath | None = Field(
         default=None,
-        description="The platform's public key, which signs acknowledgements.",
+        description="A public key of the platform, which signs acknowledgements or keyrings.",
         examples=["authority.json"],
     )
     acknowledge: Literal["platform", "broker"] = Field(

@@ -3,8 +3,11 @@
 import asyncio
 import logging
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
+from buffer.ack import Ack
+from buffer.ack import read as read_ack
 from buffer.catalogue import SeriesDefinition
 from buffer.errors import StoreCorrupt, StoreError
 from buffer.header import Clock
@@ -14,8 +17,9 @@ from buffer.store import Store
 from buffer.thread import StoreThread
 from config import Config
 from drivers.errors import DeviceError
-from gateway import series
+from gateway import series, system
 from gateway.clock import AgentClock, boot_id
+from gateway.commands.office import Office
 from gateway.control import ControlServer
 from gateway.errors import GatewayError
 from gateway.installation import Installation, Keys
@@ -83,7 +87,7 @@ class Agent:
 
     async def _open(self) -> None:
         boot = await asyncio.to_thread(boot_id)
-        wanted = series.definitions(self.drivers)
+        wanted = series.definitions(self.drivers) | system.definitions()
         try:
             held, floor, numbers = await self._start_store(boot, list(wanted.values()))
         except StoreCorrupt as error:  # found behind the first look: the second try has a new file
@@ -91,8 +95,9 @@ class Agent:
             held, floor, numbers = await self._start_store(boot, list(wanted.values()))
         self.clock = AgentClock(boot, held=held, floor_ms=floor)
         self.points = {p.point.id: p.point for d in self.drivers for dev in d.setup.devices for p in dev.points}
-        self.series = series.compile_series(self.points, dict(zip(wanted, numbers, strict=True)))
-        self.recorder = Recorder(self.clock.now, self.series, self.points)
+        recorded = self.points | system.points()
+        self.series = series.compile_series(recorded, dict(zip(wanted, numbers, strict=True)))
+        self.recorder = Recorder(self.clock.now, self.series, recorded)
         self.quirks = Quirks(beside(self.config.buffer.path), self.drivers)
         await asyncio.to_thread(self.quirks.load)
         for driver in self.drivers:
@@ -103,6 +108,9 @@ class Agent:
         self.view = StoreView(self.store, self.config.buffer.path, self.clock, self.keeper.disk)
         await self.store.call(self.view.start)
         self.keeper.hourly = self.view.keep
+        self.office = Office(self.store, self.keeper, self.recorder, self.clock, self.buses, self.config.buffer.path)
+        gateway = self.config.gateway
+        await self.office.open(gateway.id, gateway.site, self.keys.authority)
         self.uplink = self._uplink()
         self._wire()
 
@@ -156,8 +164,15 @@ class Agent:
             self.clock,
             prefix=f"{uplink.root}/v1/{gateway.site}/{gateway.id}",
             gateway=gateway.id,
-            authority=self.keys.authority,
+            believe=self._believe(),
         )
+
+    def _believe(self) -> Callable[[bytes], Ack] | None:
+        """What verifies acknowledgements: the pinned key, or those of the keyring that it signs."""
+        key = self.keys.authority
+        if key is None or self.office.ring is not None:
+            return None if key is None else self.office.believe
+        return lambda message: read_ack(message, key)
 
     def _wire(self) -> None:
         """Connect the parts that do not know each other."""
@@ -176,12 +191,22 @@ class Agent:
         self.recorder.on_critical, self.recorder.on_large = self.keeper.critical, self.keeper.large
         if self.uplink is not None:
             self.keeper.on_sealed = self.uplink.sealed
-            self.uplink.on_connected = self.keeper.ask_time
+            self.uplink.on_connected = self._connected
+            self.uplink.on_acknowledged = lambda ack, fresh: self.office.acknowledged(ack, fresh=fresh)
+            if self.office.ring is not None:
+                self.uplink.on_command = self.office.desk.received
             self.mender.on_salvaged = self.uplink.salvaged
+
+    def _connected(self) -> None:
+        """Have the platform answer something new, where we want to know the time, or that it is there."""
+        if self.office.ring is not None and not self.office.desk.answered:
+            self.keeper.ask_answer()
+        else:
+            self.keeper.ask_time()
 
     def _work(self) -> list[asyncio.Future[object]]:
         work = [bus.run() for bus in self.buses]
-        work += [self.keeper.run(), self.mender.run(), self.quirks.run()]
+        work += [self.keeper.run(), self.mender.run(), self.quirks.run(), self.office.run()]
         if self.uplink is not None:
             work.append(self.uplink.run())
         if (seconds := watchdog_interval()) is not None:

@@ -24,7 +24,8 @@ def run_dir() -> Path:
 class Client:
     """A conversation on one socket; raises `NotRunning`, `NotAllowed` or `RequestRefused`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, answer_s: float = ANSWER_S) -> None:
+        self._answer_s = answer_s
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self._socket.connect(str(path))
@@ -45,7 +46,7 @@ class Client:
 
     def call(self, verb: str, **args: object) -> Any:  # noqa: ANN401 - any JSON
         """One request, one result."""
-        self._socket.settimeout(ANSWER_S)
+        self._socket.settimeout(self._answer_s)
         self._send(verb, args)
         return self._receive()["result"]
 

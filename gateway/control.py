@@ -4,7 +4,11 @@ import asyncio
 import contextlib
 import json
 import logging
+import pwd
+import socket
+import struct
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +24,8 @@ Verb = Callable[[Args], Awaitable[Any] | AsyncGenerator[Any, None]]
 REQUEST_MAX = 64 * 1024
 """A request is a verb and a few words."""
 CLIENTS_MAX = 32
+PEER: ContextVar[int] = ContextVar("peer", default=-1)
+"""The user id at the other end of the conversation, as the kernel says (SO_PEERCRED, unix(7))."""
 
 
 class ControlServer:
@@ -61,6 +67,7 @@ class ControlServer:
         task.add_done_callback(self._clients.discard)
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        PEER.set(_peer(writer))  # this task's own: each conversation is one
         try:
             while line := await _line(reader, writer):
                 await self._answer(line, reader, writer)
@@ -94,6 +101,21 @@ class ControlServer:
         if verb is None:
             raise BadRequest(f"no verb {request.get('verb')!r} here; there are: {', '.join(sorted(self._verbs))}")
         return request.get("id"), verb, request.get("args", {})
+
+
+async def whoever() -> str:
+    """The name of who asks; 65534, nobody, where the unit hides who others are (PrivateUsers=yes)."""
+    uid = PEER.get()
+    try:
+        return (await asyncio.to_thread(pwd.getpwuid, uid)).pw_name
+    except (KeyError, OverflowError):
+        return f"user {uid}"
+
+
+def _peer(writer: asyncio.StreamWriter) -> int:
+    sock = writer.get_extra_info("socket")
+    _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    return int(uid)
 
 
 async def _line(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:

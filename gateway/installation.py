@@ -94,8 +94,8 @@ def keys(config: Config) -> Keys:
         authority = PublicKey.from_json(uplink.authority.read_text())
     except (OSError, ValueError, BufferFault) as error:
         raise SetupFailed(f"uplink.authority: {error}", "lamppost-collector key show, on the platform") from error
-    if authority.role != "acknowledge":
+    if authority.role not in ("acknowledge", "authority"):
         raise SetupFailed(
-            f'uplink.authority: {uplink.authority} is a key for {authority.role!r}, not for "acknowledge"'
+            f'uplink.authority: {uplink.authority} is a key for {authority.role!r}, not "authority" or "acknowledge"'
         )
     return Keys(signing, authority)

@@ -9,7 +9,7 @@ from typing import TypeVar
 from buffer.block import Block, same_clock
 from buffer.errors import StoreCorrupt, StoreError
 from buffer.header import Clock, ClockState, Priority
-from buffer.store import Store
+from buffer.store import Change, Store
 from buffer.thread import StoreThread
 from gateway.clock import AgentClock
 from gateway.disk import Disk
@@ -87,7 +87,11 @@ class Keeper:
     def ask_time(self) -> None:
         """Have the platform answer a batch that was never sent before: only such an answer says what time it is."""
         if self._clock.estimate().state is ClockState.UNSET:
-            self._chore("tell clock", lambda store: store.tell_clock())
+            self.ask_answer()
+
+    def ask_answer(self) -> None:
+        """Have the platform answer a batch that was never sent before."""
+        self._chore("tell clock", lambda store: store.tell_clock())
 
     @property
     def waiting(self) -> bool:
@@ -112,6 +116,13 @@ class Keeper:
     def large(self, priority: str) -> None:
         """The open batch of `priority` has grown large: it ends now, and the packer is free at once."""
         self._collect(seal=(priority,))
+
+    def commit_with(self, record: Callable[[], None], also: Change) -> None:
+        """Commit what `record` records, one critical sample, and do `also`, in one transaction."""
+        if not self._recorder.calm(Priority.CRITICAL):
+            self._collect(seal=(Priority.CRITICAL,))  # a new batch has room: the sample does not end up before `also`
+        record()
+        self._collect(seal=(Priority.CRITICAL,), also=also)
 
     async def flush(self) -> None:
         """Commit and seal everything; raises `StoreError` when the disk does not take it."""
@@ -171,7 +182,7 @@ class Keeper:
         clock = self._clock.estimate()
         return any(not same_clock(begun, clock) for begun in self._open.values())
 
-    def _collect(self, *, seal: Sequence[str] = ()) -> None:
+    def _collect(self, *, seal: Sequence[str] = (), also: Change | None = None) -> None:
         """Turn what was recorded into steps for the store, and end the batches of `seal`."""
         clock = self._clock.estimate()
         blocks = self._blocks(clock)
@@ -181,17 +192,17 @@ class Keeper:
             self._remember(clock)
         ending = [name for name in self._open if name in seal or not same_clock(self._open[name], clock)]
         sealing = len(seal) == len(PRIORITIES)
-        self._commit(blocks, ending, account=sealing)
+        self._commit(blocks, ending, account=sealing, also=also)
         for name in ending:
             self._end(name)
         self._date({block.clock.state for block in blocks}, clock.state, sealing=sealing)
         self._make_room()
 
-    def _commit(self, blocks: list[Block], ending: list[str], *, account: bool) -> None:
+    def _commit(self, blocks: list[Block], ending: list[str], *, account: bool, also: Change | None = None) -> None:
         """One step, one fsync; what rides in the store goes with it, though there be nothing else."""
         closing = True if account else [Priority(name) for name in ending]
-        if blocks:
-            self._steps.commit(blocks, closing)
+        if blocks or also is not None:
+            self._steps.commit(blocks, closing, also)
             self._work_waits.set()
         else:
             self._chore(f"commit {' '.join(ending) or account}", lambda store: store.commit([], seal=closing))

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from buffer.errors import NotAllowed
 from drivers.base import AskingDriver, Driver, ListeningDriver, Read
 from drivers.errors import BusError, DeviceError, DriverError, ExceptionAnswer, NotAsked
 from ext import Value
@@ -33,6 +34,7 @@ MAX_FRESH = 64
 class _Write:
     point: str
     value: Value
+    allowed: Callable[[], None]
     done: "asyncio.Future[None]"
 
 
@@ -58,16 +60,17 @@ class PollingTask(BusTask):
         self._free.set()
         self._sleep: asyncio.Future[None] | None = None
 
-    async def write(self, point: str, value: Value) -> None:
-        """Give `point` (full id) that value, as the next thing on the bus.
+    async def write(self, point: str, value: Value, allowed: Callable[[], None] = lambda: None) -> None:
+        """Give `point` (full id) that value, as the next thing on the bus; `allowed` is called at that moment.
 
-        Raises `NotWritable`, `DeviceError` or `BusError`: then nobody knows whether the device has it. A caller that
-        is cancelled while it waits takes its write back; one that has begun is finished.
+        Raises `NotAllowed` that `allowed` raises, `NotWritable`, `DeviceError` or `BusError`: after one of the last two
+        nobody knows whether the device has it, if `allowed` was called. A caller that is cancelled while it waits takes
+        its write back; one that has begun is finished.
         """
         self._must_be_up()
         if len(self._writes) >= MAX_WRITES:
             raise BusError(f"bus {self.bus.id}: {MAX_WRITES} writes wait already")
-        write = _Write(point, value, asyncio.get_running_loop().create_future())
+        write = _Write(point, value, allowed, asyncio.get_running_loop().create_future())
         self._writes.append(write)
         self._wake()
         await write.done
@@ -168,8 +171,9 @@ class PollingTask(BusTask):
         began = self.now()
         self._free.clear()
         try:
+            write.allowed()
             await self.asking.write(write.point, write.value)
-        except DriverError as error:
+        except (DriverError, NotAllowed) as error:
             _fail(write, error)
             if isinstance(error, BusError):
                 raise
@@ -244,7 +248,7 @@ def _end(sleep: "asyncio.Future[None]") -> None:
         sleep.set_result(None)
 
 
-def _fail(waiting: _Write | _Fresh, error: DriverError) -> None:
+def _fail(waiting: _Write | _Fresh, error: DriverError | NotAllowed) -> None:
     """Tell whoever waits, unless the outcome is known or nobody waits."""
     if not waiting.done.done():
         waiting.done.set_exception(error)

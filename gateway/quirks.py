@@ -5,7 +5,6 @@ import contextlib
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from drivers.base import DeviceSetup, Driver
 from gateway.errors import FileDamaged
+from gateway.files import save as write
 
 log = logging.getLogger(__name__)
 
@@ -75,17 +75,7 @@ def _kept(data: bytes) -> dict[str, Kept]:
 def save(path: Path, kept: dict[str, Kept]) -> None:
     """Put it on the disk, all of it or nothing; raises `OSError`."""
     content = {"version": VERSION, "devices": {device: asdict(one) for device, one in sorted(kept.items())}}
-    fresh = path.with_name(path.name + ".new")
-    with fresh.open("w", encoding="utf-8") as file:
-        json.dump(content, file, separators=(",", ":"))
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    write(path, json.dumps(content, separators=(",", ":")).encode())
 
 
 def forget(path: Path, devices: Iterable[str] = ()) -> list[str]:

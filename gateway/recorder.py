@@ -7,7 +7,7 @@ from itertools import product
 from config import Point
 from drivers.base import Read
 from drivers.errors import DeviceError
-from ext import BAD_ANSWER, GOOD, MAX_SAMPLES, MAX_WORK, Packer, ScanPlan, Series, Value
+from ext import BAD_ANSWER, GOOD, MAX_SAMPLES, MAX_TEXT_BYTES, MAX_WORK, Packer, ScanPlan, Series, Value
 
 PRIORITIES = ("critical", "normal", "bulk")
 LARGE_BYTES = 60 * 1024
@@ -133,6 +133,12 @@ class Recorder:
         """Whether the open batch of `priority` is to be sealed because of its size."""
         packer = self._parts[priority].packer
         return packer.size >= LARGE_BYTES or packer.samples >= LARGE_SAMPLES or packer.work >= LARGE_WORK
+
+    def calm(self, priority: str) -> bool:
+        """Whether the open batch of `priority` has room for the longest text, and more, before it grows large."""
+        packer = self._parts[priority].packer
+        room = packer.size + MAX_TEXT_BYTES + 1024 < LARGE_BYTES
+        return room and packer.samples < LARGE_SAMPLES // 2 and packer.work < LARGE_WORK // 2
 
     def commit(self) -> list[Packed]:
         """Take what was packed since the last commit, a block a priority; windows that are over are packed first."""

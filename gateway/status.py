@@ -53,6 +53,7 @@ async def status(agent: "Agent") -> dict[str, Any]:
         "strangers": agent.recorder.strangers,
         "buffer": await _buffer(agent),
         "uplink": _uplink(agent),
+        "commands": agent.office.status(),
     }
 
 

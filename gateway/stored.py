@@ -66,12 +66,12 @@ class StoreView:
 
     def start(self, store: Store) -> None:
         """Begin to count what is written; a step for the store's thread."""
-        self._meter = WearMeter(counter_for(self._path), store.wear, self._clock.now())
+        self._meter = WearMeter(counter_for(self._path), store.ask(Wear.kept), self._clock.now())
 
     def keep(self, store: Store) -> None:
         """Have the store remember what was written so far; a step for the store's thread."""
         if self._meter is not None:
-            store.wear = self._meter.total(self._clock.now())
+            store.change(self._meter.total(self._clock.now()).keep)
 
     def _ask(self, store: Store) -> Stored:
         began = self._clock.now()

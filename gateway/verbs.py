@@ -2,14 +2,17 @@
 
 import asyncio
 import fnmatch
+import re
 from collections.abc import AsyncGenerator
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from buffer.command import Wanted
 from buffer.delivery import Held
 from buffer.store import Store
 from ext import Value
 from ext.quality import describe
-from gateway.control import Args, Verb
+from gateway.control import Args, Verb, whoever
 from gateway.errors import BadRequest, GatewayError
 from gateway.frames import Frames
 from gateway.fresh import Fresh
@@ -25,6 +28,10 @@ TAIL_QUEUE = 10_000
 """Samples that may wait for a slow reader; what does not fit is counted and told."""
 QUEUE_MAX = 1_000
 PATTERNS_MAX = 64
+TEXT_MAX = 200
+"""Characters of a point, a value or a reason."""
+LOCK_MAX_MS = 365 * 86_400_000
+NUMBER = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?")
 
 
 class Verbs:
@@ -37,12 +44,16 @@ class Verbs:
             "tail": self.tail,
             "queue": self.queue,
             "frames": self.frames,
+            "commands": self.commands,
         }
         self.operate: dict[str, Verb] = {
             "flush": self.flush,
             "forget": self.forget,
             "lease": self.lease,
             "read": self.read,
+            "write": self.write,
+            "lock": self.lock,
+            "unlock": self.unlock,
         }
 
     async def status(self, _: Args) -> dict[str, Any]:
@@ -90,6 +101,44 @@ class Verbs:
         units = {name: point.unit for name, point in agent.points.items()}
         return Fresh(agent.buses, agent.recorder, agent.clock, units).read(args)
 
+    async def commands(self, _: Args) -> list[dict[str, Any]]:
+        """The last commands and what came of them, the newest first."""
+        return await self._agent.office.last()
+
+    async def write(self, args: Args) -> dict[str, Any]:
+        """Write `value` (text: a number, true or false) to `point`; the result, as of any command."""
+        point, why = _text(args, "point"), _text(args, "why", "on site")
+        value = wanted(_text(args, "value"))
+        dry_run = args.get("dry_run", False)
+        if type(dry_run) is not bool:
+            raise BadRequest("dry_run: true or false")
+        return await self._agent.office.write(point, value, who=await whoever(), why=why, dry_run=dry_run)
+
+    async def lock(self, args: Args) -> dict[str, Any]:
+        """Lock `device` for `reason`, for `for_ms` or until it is unlocked."""
+        for_ms = args.get("for_ms")
+        if for_ms is not None and (type(for_ms) is not int or not 0 < for_ms <= LOCK_MAX_MS):
+            raise BadRequest(f"for_ms: 1 to {LOCK_MAX_MS}")
+        office, device, reason = self._agent.office, self._device(args), _text(args, "reason")
+        try:
+            return await office.lock(device, reason, await whoever(), for_ms)
+        except OSError as error:
+            raise GatewayError(f"{device} is NOT locked: {error}", "lamppost status") from error
+
+    async def unlock(self, args: Args) -> dict[str, Any] | None:
+        """End the lock of `device`; what it was, None for none."""
+        device = self._device(args)
+        try:
+            return await self._agent.office.unlock(device, await whoever())
+        except OSError as error:
+            raise GatewayError(f"{device} is still locked: {error}", "lamppost status") from error
+
+    def _device(self, args: Args) -> str:
+        device = _text(args, "device")
+        if not self._agent.office.locks.places(device):
+            raise BadRequest("device: no such device")
+        return device
+
     def tail(self, args: Args) -> AsyncGenerator[dict[str, Any], None]:
         """Each sample as it is judged; `points` are shell patterns of full point ids."""
         patterns = args.get("points") or ["*"]
@@ -128,6 +177,22 @@ class Verbs:
             "point": name,
             "utc_ms": clock.utc_ms() - (clock.now() - boot_ms),
             "value": value_json(value),
-            "unit": self._agent.points[name].unit,
+            "unit": self._agent.points[name].unit if name in self._agent.points else "",
             "quality": describe(quality),
         }
+
+
+def wanted(text: str) -> Wanted:
+    """What a technician wants to write; raises `BadRequest`."""
+    if text in ("true", "false"):
+        return text == "true"
+    if not NUMBER.fullmatch(text):
+        raise BadRequest(f"value: a number such as 40 or -1.5, true or false; found {text!r}")
+    return Decimal(text)
+
+
+def _text(args: Args, name: str, default: str | None = None) -> str:
+    found = args.get(name, default)
+    if not isinstance(found, str) or not 0 < len(found) <= TEXT_MAX:
+        raise BadRequest(f"{name}: a text of 1 to {TEXT_MAX} characters")
+    return found

@@ -7,7 +7,7 @@ from itertools import islice
 
 from buffer.block import Block
 from buffer.header import Priority
-from buffer.store import Store
+from buffer.store import Change, Store
 
 STEP_BYTES = 384
 """What a step takes in memory beside its blocks: its function, and its place in the queue."""
@@ -27,6 +27,8 @@ class Step:
     """The batches that end with the blocks; True: all."""
     chore: str = ""
     action: Action | None = None
+    also: Change | None = None
+    """What is done in the transaction of the blocks."""
 
     @property
     def size(self) -> int:
@@ -42,7 +44,7 @@ class Step:
         """The numbers of the batches that it sealed."""
         if self.action is not None:
             return self.action(store) or []
-        return store.commit(self.blocks, seal=self.closing)
+        return store.commit(self.blocks, seal=self.closing, also=self.also)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +72,11 @@ class Waiting:
         """How many wait to be committed."""
         return sum(step.samples for step in self._steps)
 
-    def commit(self, blocks: Sequence[Block], closing: bool | Sequence[Priority] = ()) -> None:
-        """Have blocks committed and batches sealed, after everything that waits."""
-        self._add(Step(list(blocks), closing))
+    def commit(
+        self, blocks: Sequence[Block], closing: bool | Sequence[Priority] = (), also: Change | None = None
+    ) -> None:
+        """Have blocks committed, batches sealed and `also` done at once, after everything that waits."""
+        self._add(Step(list(blocks), closing, also=also))
 
     def chore(self, name: str, action: Action) -> None:
         """Have `action` done after everything that waits, instead of an older one of the same name."""
@@ -120,7 +124,7 @@ class Waiting:
 
     def _take_out(self, step: Step, blocks: tuple[Block, ...]) -> None:
         kept = [block for block in step.blocks if not any(block is one for one in blocks)]
-        if step.blocks and not kept:
+        if step.blocks and not kept and step.also is None:
             self._drop(step)
         elif len(kept) < len(step.blocks):
             self.size -= step.size

@@ -35,7 +35,7 @@ def command(run_dir: Path, as_json: bool) -> None:
 def _show(status: dict[str, Any]) -> None:
     clock = f"{status['clock']} ({_FROM[status['clock_from']]})"
     click.echo(plain(f"{status['gateway']} ({status['site']}), lamppost {status['version']}, clock {clock}"))
-    for line in (_link(status["uplink"]), *_buffer(status["buffer"])):
+    for line in (_link(status["uplink"]), *_buffer(status["buffer"]), *_commands(status["commands"])):
         click.echo(plain(line))
     if status["stuck"]:
         click.echo(plain(f"STUCK   {', '.join(status['stuck'])}"))
@@ -100,6 +100,18 @@ def _buffer(buffer: dict[str, Any]) -> Iterator[str]:
         yield f"        {memory['given_up']} samples GIVEN UP while the disk took nothing; they are in the ledger"
     yield from _disk(buffer)
     yield from _card(buffer["card"])
+
+
+def _commands(commands: dict[str, Any]) -> Iterator[str]:
+    if commands["remote"]:
+        ring = "no keyring yet" if commands["keyring"] is None else f"keyring {commands['keyring']}"
+        waiting = "" if commands["open"] else ", none taken before the platform has acknowledged something"
+        yield f"orders  {ring}{waiting}"
+    for name, word in (("results", "told"), ("refused", "refused")):
+        if commands[name]:
+            yield f"        {word}: {', '.join(f'{count} {key}' for key, count in sorted(commands[name].items()))}"
+    for lock in commands["locks"]:
+        yield f"LOCKED  {lock['device']} by {lock['who']}: {lock['reason']}"
 
 
 def _made_room(made: dict[str, int]) -> Iterator[str]:

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from buffer.ack import Ack
-from buffer.ack import read as read_ack
 from buffer.errors import BufferFault, StoreCorrupt, StoreError, UnknownBatch
-from buffer.keys import PublicKey
 from buffer.store import Held
 from gateway import VERSION
 from gateway.backoff import Backoff
@@ -85,21 +83,25 @@ class UplinkTask:
 
     def __init__(
         self, connector: Connector, outbox: Outbox, clock: AgentClock, *, prefix: str, gateway: str,
-        authority: PublicKey | None,
+        believe: Callable[[bytes], Ack] | None,
     ) -> None:  # fmt: skip
         self._connector = connector
         self._outbox = outbox
         self._clock = clock
         self._prefix = prefix
         self._gateway = gateway
-        self._authority = authority
-        """The platform's key; None: the broker's PUBACK counts as delivered."""
+        self._believe = believe
+        """Verifies an acknowledgement; None: the broker's PUBACK counts as delivered."""
         self.session = Session()
         self.state = LinkState(since=clock.now())
         self.progress_at = clock.now()
         self._wake = asyncio.Event()
         self._sizes = Sizes()
         self.on_connected: Callable[[], None] = lambda: None
+        self.on_acknowledged: Callable[[Ack, bool], None] = lambda _ack, _fresh: None
+        """Told of each acknowledgement of this store, and whether it answers what was sent once, in this life."""
+        self.on_command: Callable[[Message], None] | None = None
+        """Takes what arrives on the topic `command`; None: nobody asks for it."""
 
     async def run(self) -> None:
         """Connect, serve, and connect again, until cancelled."""
@@ -133,8 +135,10 @@ class UplinkTask:
             raise
 
     async def _serve(self, link: Link, backoff: Backoff) -> None:
-        if self._authority is not None:
+        if self._believe is not None:
             await link.subscribe(self._topic("ack"))
+        if self.on_command is not None:
+            await link.subscribe(self._topic("command"))
         await link.publish(self._topic("status"), self._status(online=True), retain=True)
         self._up()
         self.session.connected()
@@ -143,7 +147,7 @@ class UplinkTask:
         lost: ExceptionGroup | None = None
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._receive(link, self._authority))
+                group.create_task(self._receive(link))
                 group.create_task(self._send(link, group))
         except* (LinkError, StoreError) as errors:
             lost = errors  # raised here, CPython 3.11.2 would wrap it in a group once more
@@ -202,7 +206,7 @@ class UplinkTask:
         self._sizes.confirmed(number)
         self.state.sent += 1
         self.state.sent_bytes += len(data)
-        if self._authority is None:
+        if self._believe is None:
             await self._outbox.acknowledge_numbers([number])
             self._released([number])
 
@@ -239,14 +243,16 @@ class UplinkTask:
             log.error("uplink: batch %d is not split: %s", number, error)
         return True
 
-    async def _receive(self, link: Link, authority: PublicKey | None) -> None:
+    async def _receive(self, link: Link) -> None:
         async for message in link.messages():
-            if authority is not None and message.topic == self._topic("ack"):
-                await self._answered(message, authority)
+            if self._believe is not None and message.topic == self._topic("ack"):
+                await self._answered(message, self._believe)
+            elif self.on_command is not None and message.topic == self._topic("command"):
+                self.on_command(message)
         raise LinkError("the broker ended the session")
 
-    async def _answered(self, message: Message, authority: PublicKey) -> None:
-        ack = self._read(message, authority)
+    async def _answered(self, message: Message, believe: Callable[[bytes], Ack]) -> None:
+        ack = self._read(message, believe)
         if ack is None:
             return
         answers = await self._outbox.local(ack.stream, ack.answers)
@@ -256,6 +262,7 @@ class UplinkTask:
             return
         if sent_at is not None:
             self._clock.signed_time(ack.time, sent_at)
+        self.on_acknowledged(ack, sent_at is not None)
         self._released(freed)
         for named, reason in ack.refused:
             if (number := await self._outbox.local(ack.stream, named)) is not None:
@@ -265,11 +272,11 @@ class UplinkTask:
             self.session.again(number)
         self._wake.set()
 
-    def _read(self, message: Message, authority: PublicKey) -> Ack | None:
+    def _read(self, message: Message, believe: Callable[[bytes], Ack]) -> Ack | None:
         try:
             if message.retained or len(message.payload) > ACK_MAX_BYTES:
                 raise ValueError("retained or too long")
-            ack = read_ack(message.payload, authority)
+            ack = believe(message.payload)
             if ack.gateway != self._gateway:
                 raise ValueError(f"addressed to {ack.gateway!r}")
         except (BufferFault, ValueError) as error:

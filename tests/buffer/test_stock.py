@@ -55,15 +55,15 @@ def test_what_is_written_adds_up_over_the_lives_of_a_store(open_store: Open) -> 
     counter = Counted()
     counter.count = 5_000_000  # of before, since the boot
     store = open_store()
-    assert store.wear == Wear(0, 0)
-    meter = WearMeter(counter, store.wear, now_ms=10_000)
+    assert store.ask(Wear.kept) == Wear(0, 0)
+    meter = WearMeter(counter, store.ask(Wear.kept), now_ms=10_000)
     counter.count += 700
     assert meter.total(13_000) == Wear(700, 3_000)
-    store.wear = meter.total(13_000)
+    store.change(meter.total(13_000).keep)
     store.close()
     counter.count = 90  # another boot
     store = open_store()
-    meter = WearMeter(counter, store.wear, now_ms=500)
+    meter = WearMeter(counter, store.ask(Wear.kept), now_ms=500)
     counter.count = 100
     assert meter.total(600) == Wear(710, 3_100)
     counter.error = OSError("gone")

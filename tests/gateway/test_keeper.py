@@ -24,7 +24,7 @@ from buffer.batch import Batch
 from buffer.block import Block
 from buffer.errors import StoreFull
 from buffer.header import Clock, ClockState, LedgerEntry, Priority
-from buffer.store import Store
+from buffer.store import Change, Store
 from ext import NO_ANSWER, Value
 from gateway import keeper as module
 from gateway.disk import DiskState
@@ -43,12 +43,13 @@ class Stubborn(Store):
     entered: ClassVar[threading.Event] = threading.Event()
 
     def commit(
-        self, blocks: Sequence[Block], *, seal: bool | Collection[Priority] = False, notes: Sequence[LedgerEntry] = ()
-    ) -> list[int]:
+        self, blocks: Sequence[Block], *, seal: bool | Collection[Priority] = False,
+        notes: Sequence[LedgerEntry] = (), also: Change | None = None,
+    ) -> list[int]:  # fmt: skip
         self._ask()
         Stubborn.entered.set()
         Stubborn.gate.wait(20)
-        return super().commit(blocks, seal=seal, notes=notes)
+        return super().commit(blocks, seal=seal, notes=notes, also=also)
 
     def seal(self, priority: Priority | None = None) -> list[int]:
         self._ask()
@@ -418,10 +419,11 @@ class Slow(Store):
     """Each commit waits a second for the disk, as an fsync does: in C, without the interpreter's lock."""
 
     def commit(
-        self, blocks: Sequence[Block], *, seal: bool | Collection[Priority] = False, notes: Sequence[LedgerEntry] = ()
-    ) -> list[int]:
+        self, blocks: Sequence[Block], *, seal: bool | Collection[Priority] = False,
+        notes: Sequence[LedgerEntry] = (), also: Change | None = None,
+    ) -> list[int]:  # fmt: skip
         time.sleep(1)
-        return super().commit(blocks, seal=seal, notes=notes)
+        return super().commit(blocks, seal=seal, notes=notes, also=also)
 
 
 async def test_a_stalling_disk_does_not_hold_up_the_event_loop(tmp_path: Path) -> None:

@@ -1,0 +1,92 @@
+"""Whether a message may be obeyed: envelope, key, addressee, time. Pure; what cannot be proved is refused."""
+
+from dataclasses import dataclass
+
+from buffer import cose
+from buffer.command import MAX_COMMAND_BYTES, Command
+from buffer.errors import BatchFormatError, NotAllowed, SignatureError
+from buffer.keyring import Keyring, RingKey
+
+MAX_MESSAGE = MAX_COMMAND_BYTES + 256
+"""A command with its envelope; keyrings are bounded by themselves."""
+EARLY_MS = 60_000
+"""An operator's clock may run ahead of ours by so much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """To whom a command must be addressed: `stream` is this life of the store."""
+
+    gateway: str
+    site: str
+    stream: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """`now_ms` is UTC by a clock without GNSS, never below the newest signed time; None while nobody told it.
+
+    `answered`: the platform has acknowledged something that was sent in this life of the agent.
+    """
+
+    now_ms: int | None
+    answered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A command whose signature is good; whether it may be done is another question."""
+
+    command: Command
+    key: RingKey
+    message: bytes
+
+
+def verify(message: bytes, ring: Keyring | None, *, retained: bool) -> Verified:
+    """The command, signed by a command key of `ring`; raises `NotAllowed` for anything else."""
+    if retained:
+        raise NotAllowed("retained", "a broker that keeps a command would give it to us again and again")
+    if ring is None:
+        raise NotAllowed("key", "no keyring has come yet")
+    if len(message) > MAX_MESSAGE:
+        raise NotAllowed("format", f"{len(message)} bytes are no command")
+    try:
+        envelope = cose.read(message)
+        key = _key(ring, envelope.kid)
+        return Verified(Command.read(envelope, key), key, message)
+    except SignatureError as error:
+        raise NotAllowed("signature", str(error)) from error
+    except BatchFormatError as error:
+        raise NotAllowed("format", str(error)) from error
+
+
+def _key(ring: Keyring, kid: bytes) -> RingKey:
+    try:
+        return ring.find(kid, "command", 0)
+    except NotAllowed:
+        others = [key for key in ring.keys if key.public.kid == kid]
+        if others:
+            raise NotAllowed("role", f"{others[0].name} may {others[0].role}, not command") from None
+        raise
+
+
+def authorise(verified: Verified, here: Here, moment: Moment) -> None:
+    """Raise `NotAllowed` unless it is meant for us, now, and its key may ask for all of it."""
+    command, key = verified.command, verified.key
+    if command.gateway != here.gateway:
+        raise NotAllowed("addressee", f"it is for {command.gateway}")
+    if command.stream != here.stream:
+        raise NotAllowed("stream", f"it is for stream {command.stream.hex()} of this gateway, which has another now")
+    if not moment.answered:
+        raise NotAllowed("waiting", "the platform has acknowledged nothing since the agent was started")
+    if moment.now_ms is None:
+        raise NotAllowed("clock", "nobody has told the time yet, so nobody knows whether it has expired")
+    if moment.now_ms >= command.expires_ms:
+        raise NotAllowed("expired", f"it expired {(moment.now_ms - command.expires_ms) / 1000:.1f} s ago")
+    if command.issued_ms > moment.now_ms + EARLY_MS:
+        raise NotAllowed("early", f"it was issued {(command.issued_ms - moment.now_ms) / 1000:.1f} s from now")
+    if moment.now_ms >= key.ends_ms:
+        raise NotAllowed("key", f"the key of {key.name} has ended")
+    for write in command.writes:
+        if not key.covers(here.site, here.gateway, *write.point.split("/")):
+            raise NotAllowed("scope", f"{key.name} may not command {write.point}")
