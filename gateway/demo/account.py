@@ -21,6 +21,8 @@ from ext import GOOD, Value, unpack
 
 MATCH_MS = 2_000
 """A device's log and the agent stamp the same answer within this: the platform's time reaches the agent over a link."""
+OWN = "gateway/"
+"""Points of the agent itself: no device says them."""
 GRACE_MS = 1_000
 """What an answer may take from the device to the agent's memory before a kill."""
 
@@ -113,7 +115,7 @@ def _match(
 
 def _good(kept: Counter[Key]) -> Iterator[tuple[str, int, Decimal]]:
     for (point, utc_ms, text, quality), count in kept.items():
-        if quality == GOOD and text:
+        if quality == GOOD and text and not point.startswith(OWN):
             yield from [(point, utc_ms, Decimal(text))] * count
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from buffer.reader import Reader
 from ext import GOOD
 from gateway.demo.account import Account
-from gateway.demo.scene import COMMIT_MS
+from gateway.demo.scene import COMMIT_MS, LEVEL, LIGHT
 from gateway.demo.stage import Stage, State, balance
 from gateway.errors import GatewayError
 from gateway.formats import CsvWriter
@@ -54,9 +54,14 @@ class Demo:
             if not self.stage.scene.bluetooth:
                 self._event("no Bluetooth sensors: there is no dbus-daemon here (apt install dbus)")
             self._event(f"the buffer commits every {COMMIT_MS / 1000:g} s: a power cut loses no more than that")
+            await self._dim()
             await self._play()
             self._event("the devices fall silent; what is on its way arrives")
             await self.stage.drain()
+            for row in await self.stage.audit():
+                self._event(
+                    f"audit: {row['who']}, by the key of {row['key']}: {row['status']}; proved by batch {row['batch']}"
+                )
         finally:
             await self.stage.close()
         for line in await asyncio.to_thread(exported, self.stage.scene.store, EXPORTED):
@@ -65,6 +70,12 @@ class Demo:
         result = await asyncio.to_thread(balance, self.stage.scene)
         result.seconds = round(time.monotonic() - began, 1)
         return result
+
+    async def _dim(self) -> None:
+        self._event(f"the platform sends a signed command: {LIGHT} = {LEVEL}")
+        result = await self.stage.dim()
+        (write,) = result["result"]["writes"]
+        self._event(f"{result['status']}: the light says {write['read_back']} after {write['ms']} ms")
 
     async def _play(self) -> None:
         """The outage begins at a quarter of the time; the kill comes in the first third of what is left after it."""

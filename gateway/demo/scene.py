@@ -1,14 +1,17 @@
 """The demo's folder: keys, configuration, and how each process is started."""
 
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from buffer.keyring import Keyring, RingKey
 from buffer.keys import SigningKey
 from drivers.simulated.dbus import program
 
 GATEWAY, SITE = "gw-demo", "demo"
 COMMIT_MS = 1_000
+LIGHT, LEVEL = "light/level", 40
 
 CONFIG = """\
 [gateway]
@@ -106,16 +109,33 @@ class Scene:
         return self.folder / "gateway.json"
 
     @property
+    def authority(self) -> Path:
+        """The public key whose keyrings the gateway believes."""
+        return self.folder / "authority.json"
+
+    @property
+    def keyring(self) -> Path:
+        """Who may do what, signed by the authority."""
+        return self.folder / "keyring.cose"
+
+    @property
     def history(self) -> Path:
         """What happened, for an account that is made again."""
         return self.folder / "demo.json"
 
     def prepare(self) -> None:
-        """Make the keys; the platform pins the gateway's, the gateway the platform's."""
+        """Make the keys; the platform pins the gateway's, the gateway the authority's, who signs for the others."""
         batch = SigningKey.create(self.folder / "batch.key").public(GATEWAY, SITE, "batch")
-        platform = SigningKey.create(self.folder / "platform.key").public("platform", SITE, "acknowledge")
         self.public_key.write_text(batch.to_json() + "\n")
-        (self.folder / "authority.json").write_text(platform.to_json() + "\n")
+        platform = SigningKey.create(self.folder / "platform.key").public(role="acknowledge")
+        operator = SigningKey.create(self.folder / "operator.key").public(role="command")
+        keys = (
+            RingKey("collector", "acknowledge", platform.raw),
+            RingKey("operator", "command", operator.raw, ((SITE, GATEWAY, *LIGHT.split("/")),)),
+        )
+        authority = SigningKey.create(self.folder / "authority.key")
+        self.authority.write_text(authority.public(role="authority").to_json() + "\n")
+        self.keyring.write_bytes(Keyring(1, time.time_ns() // 1_000_000, keys).sign(authority))
 
     def configure(self, modbus: int, mast: str, p1: str, link: int, ble: str = "") -> None:
         """Write the agent's configuration; `ble` is the address of the Bluetooth sensors' D-Bus, if there are any."""
@@ -150,3 +170,22 @@ class Scene:
     def add_gateway(self) -> list[str]:
         """Make the gateway known to the collector."""
         return self.collector("gateways", "add", str(self.public_key), "--database", str(self.database))
+
+    def relay_keyring(self, broker: int) -> list[str]:
+        """Tell the gateway whom to believe."""
+        words = ["keyring", "relay", str(self.keyring), "--authority", str(self.authority)]
+        return self.collector(*words, *self._platform(broker), "--yes")
+
+    def dim(self, broker: int) -> list[str]:
+        """Dim the street light: signed by the operator, relayed by the collector; waits for the gateway's result."""
+        words = ["command", "send", "--key", str(self.folder / "operator.key"), "--gateway", GATEWAY]
+        words += ["--write", f"{LIGHT}={LEVEL}", "--who", "the demo", "--why", "it is late", "--wait", "20s"]
+        return self.collector(*words, *self._platform(broker), "--yes", "--json")
+
+    def audit(self) -> list[str]:
+        """Prove what was changed, by whom and on whose authority."""
+        words = ["audit", "--verify", "--authority", str(self.authority), "--database", str(self.database), "--json"]
+        return self.collector(*words)
+
+    def _platform(self, broker: int) -> list[str]:
+        return ["--database", str(self.database), "--broker", f"mqtt://127.0.0.1:{broker}"]

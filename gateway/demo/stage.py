@@ -59,6 +59,7 @@ class Stage:
         await self.start_broker()
         await self.link.start()
         await self._done("register", self.scene.add_gateway())
+        await self._done("keyring", self.scene.relay_keyring(self._broker))
         await self.start_collector()
         ready = await self._first_line("devices", await asyncio.to_thread(self.scene.simulators))
         if "ble" in ready:
@@ -113,6 +114,17 @@ class Stage:
         self._killed = utc_ms()
         await self.children.kill("agent")
 
+    async def dim(self) -> dict[str, Any]:
+        """Dim the street light from the platform, once the agent takes commands; what the gateway told of it."""
+        await wait_until(self._open, START_S)
+        (row,) = await self._done("command", self.scene.dim(self._broker))
+        result: dict[str, Any] = row["result"]
+        return result
+
+    async def audit(self) -> list[dict[str, Any]]:
+        """What was changed, each proved; raises `GatewayError` for what is not."""
+        return await self._done("audit", self.scene.audit())
+
     async def cut(self) -> None:
         """Cut the agent off from the broker."""
         self.state.link, self.state.outages = "CUT", self.state.outages + 1
@@ -139,6 +151,10 @@ class Stage:
             return status
         return None
 
+    def _open(self) -> bool:
+        status = self.status()
+        return status is not None and bool(status["commands"]["open"])
+
     def _drained(self) -> bool:
         """Commit, seal and send whatever there is; whether nothing is left and the buses are known to be silent."""
         with contextlib.suppress(GatewayError), Client(control_socket(self.run_dir)) as client:
@@ -158,11 +174,12 @@ class Stage:
         found: dict[str, Any] = json.loads(line)
         return found
 
-    async def _done(self, name: str, command: Sequence[str]) -> None:
+    async def _done(self, name: str, command: Sequence[str]) -> list[dict[str, Any]]:
         process = await self.children.start(name, command)
-        await process.communicate()
+        out, _ = await process.communicate()
         if process.returncode:
             raise GatewayError(f"{name} failed: see {self.scene.folder / (name + '.log')}")
+        return [json.loads(line) for line in out.splitlines()]
 
 
 def balance(scene: Scene) -> Account:

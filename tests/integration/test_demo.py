@@ -73,7 +73,23 @@ def test_every_device_is_in_the_account(played: tuple[Path, object]) -> None:
     assert {point.partition("/")[0] for point in said} == devices
     query = "SELECT DISTINCT device FROM samples JOIN series ON series.id = samples.series WHERE quality = 0"
     with closing(sqlite3.connect(played[0] / "collector.db")) as db:
-        assert {device for (device,) in db.execute(query)} == devices
+        assert {device for (device,) in db.execute(query)} == devices | {"gateway"}
+
+
+def test_the_street_light_is_dimmed_from_the_platform(
+    played: tuple[Path, "subprocess.CompletedProcess[str]"],
+) -> None:
+    folder, done = played
+    assert "verified: the light says 40 after" in done.stderr
+    assert "audit: the demo, by the key of operator: verified; proved by batch" in done.stderr
+    with closing(sqlite3.connect(folder / "collector.db")) as db:
+        ((status, finished_ms),) = db.execute("SELECT status, finished_ms FROM command_results").fetchall()
+    assert status == "verified"
+    said = [json.loads(line) for line in (folder / "devices.ndjson").read_text().splitlines()]
+    later = {
+        float(row["value"]) for row in said if row["point"] == "light/level" and row["utc_ms"] > finished_ms + 1000
+    }
+    assert later == {40}
 
 
 def test_a_row_that_is_missing_is_found(copy: Callable[[str], Path]) -> None:
