@@ -132,6 +132,16 @@ def _dead_line(bus: Mapping[str, Any], more: Mapping[str, Any], garbled: Sequenc
     if uart.get("breaks", 0) > 0 and uart["breaks"] >= uart["frame"]:
         text = f"Bus {name}: {port} hears nothing but breaks: A and B are swapped."
         return failure("devices", "line-swapped", text, "swap A and B at the gateway", name)
+    rates = sorted({one["value"] for one in more["others"] if one["kind"] == "baud"})
+    if rates:
+        text = f"Bus {name}: the devices on {port} answer at {rates[0]} baud, not at {baud}."
+        return failure(
+            "devices",
+            "wrong-baud",
+            text,
+            f"sudoedit /etc/lamppost/lamppost.toml: baud = {rates[0]} for bus {name}",
+            name,
+        )
     if garbled or uart.get("frame", 0) or uart.get("parity", 0):
         what = (
             f"{garbled[0].last_error}"
@@ -140,13 +150,7 @@ def _dead_line(bus: Mapping[str, Any], more: Mapping[str, Any], garbled: Sequenc
         )
         rate = "" if baud is None else f" (now {baud} baud)"
         text = f"Bus {name}: what comes on {port} is garbled: wrong baud rate or parity{rate}: {what}."
-        return failure(
-            "devices", "wrong-baud", text, f"lamppost config: baud and parity of {name}, by the devices' own menu", name
-        )
-    rates = sorted({one["value"] for one in more["others"] if one["kind"] == "baud"})
-    if rates:
-        text = f"Bus {name}: the devices on {port} answer at {rates[0]} baud, not at {baud}."
-        return failure("devices", "wrong-baud", text, f"baud = {rates[0]} for bus {name} in the configuration", name)
+        return failure("devices", "wrong-baud", text, f"lamppost scan modbus {port}", name)
     echo = "; the adapter hears what it sends, so it works" if more["echo"] else ""
     text = f"Bus {name}: no device on {port} says anything: cable, their power, or another baud rate{echo}."
     return failure("devices", "line-silent", text, f"measure between A and B at the terminals of {port}", name)
@@ -182,12 +186,20 @@ def _silent(bus: Mapping[str, Any], more: Mapping[str, Any], device: Seen) -> Fi
     if other := _address(more, device):
         text = f"{device.title} does not answer, and address {other}, which is nobody's, does: one of them is wrong."
         return failure(
-            "devices", "wrong-unit", text, f"lamppost check, then address = {other} for {device.name}", device.name
+            "devices",
+            "wrong-unit",
+            text,
+            f"sudoedit /etc/lamppost/lamppost.toml: address = {other} for {device.name}",
+            device.name,
         )
     alone = "" if len(bus["devices"]) == 1 else "; the others on the bus do"
     text = f"{device.title} does not answer{alone}: its power, its own wires, or its address."
     return failure(
-        "devices", "device-silent", text, f"lamppost tail '{device.name}/*', while its power is checked", device.name
+        "devices",
+        "device-silent",
+        text,
+        f"lamppost read {device.name}, while its power and wires are checked",
+        device.name,
     )
 
 

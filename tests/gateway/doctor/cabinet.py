@@ -33,6 +33,7 @@ brokers = ["mqtts://127.0.0.1:{link}"]
 tls = {{ ca = "ca.pem", cert = "gw.pem", key = "gw.key" }}
 authority = "authority.json"
 batch = "300ms"
+version = "5"
 [buffer]
 path = "{buffer}"
 commit = "100ms"
