@@ -13,7 +13,11 @@ from gateway.doctor.finding import Finding, failure, well
 _ERRORS = {"ENOENT": "port-missing", "ENODEV": "port-missing", "ENXIO": "port-missing", "EACCES": "port-denied",
            "EPERM": "port-forbidden", "EAGAIN": "port-taken", "EBUSY": "port-taken", "EIO": "port-missing"}  # fmt: skip
 """By the errno of open(2), of the lock on it, or of a read: EIO is a port that hung up."""
-_BY_TEXT = {os.strerror(getattr(errno, name)).lower(): fault for name, fault in _ERRORS.items()}
+_BY_TEXT = {
+    "another program has it open": "port-taken",  # drivers.port says EAGAIN and EBUSY so
+    **{os.strerror(getattr(errno, name)).lower(): fault for name, fault in _ERRORS.items()},
+}
+"""By what a driver says, which is the kernel's words for most."""
 _PULL = "ls -l /dev/serial/by-id; dmesg | tail"
 
 

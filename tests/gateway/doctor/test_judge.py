@@ -139,7 +139,7 @@ FAULTS: dict[str, tuple[str, Callable[[Facts], Facts]]] = {
     "garbled device": ("duplicate-address", lambda f: gone(f, "c", error="BadAnswer")),
     "garbled line": ("wrong-baud", lambda f: gone(f, "a", "b", "c", "d", error="BadAnswer")),
     "no permission": ("port-denied", lambda f: closed(f, 0, "cannot open /dev/ttyX: permission denied")),
-    "port taken": ("port-taken", lambda f: closed(f, 0, "cannot open /dev/ttyX: resource temporarily unavailable")),
+    "port taken": ("port-taken", lambda f: closed(f, 0, "cannot open /dev/ttyX: another program has it open")),
     "port gone": ("port-missing", lambda f: closed(f, 0, "/dev/ttyX is gone: hung up")),
     "adapter off": ("adapter-off", lambda f: closed(f, 1, "Bluetooth adapter hci0 is off (bluetoothctl power on)")),
     "bus overload": ("bus-overload", lambda f: (f.seen["status"]["buses"][0].update(planned=1.7), f)[1]),
