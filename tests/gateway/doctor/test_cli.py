@@ -15,6 +15,8 @@ from tests.conftest import ROOT
 from tests.gateway.process import Lone
 
 PAGE = (ROOT / "docs" / "cli-json.md").read_text()
+NAMED = ("errors", "strangers", "refused", "results")
+"""Tables whose keys are names of what is counted."""
 CONFIG = """\
 [gateway]
 id = "gw-1"
@@ -60,7 +62,7 @@ def keys(value: Any) -> set[str]:
         return {key for one in value for key in keys(one)}
     if not isinstance(value, dict):
         return set()
-    return set(value).union(*(keys(one) for name, one in value.items() if name not in ("errors", "strangers")))
+    return set(value).union(*(keys(one) for name, one in value.items() if name not in NAMED))
 
 
 def test_a_stopped_agent_and_a_missing_port_in_words(config: Path) -> None:
