@@ -18,6 +18,7 @@ MIN_ENDURANCE = 10**9  # bytes; a card that stands less is worn by its first ima
 MAX_ENDURANCE = 10**16  # bytes; ten times the rating of a data centre's drive
 MIN_COMMIT = 100  # ms; a flash card takes about 10 flushes a second for years, not more
 MAX_COMMIT = 10 * MINUTE  # what a power cut may cost at most
+MAX_ORDER = 1000  # devices along one cable; RS-485 takes 32, with good transceivers 256
 MAX_HISTORY = 366 * DAY
 
 _DURATION: dict[str, Any] = {"type": "string", "pattern": DURATION_PATTERN}
@@ -83,6 +84,9 @@ class Device(Table):
     bus: Id = Field(description="The bus it is on.", examples=["panel"])
     profile: Id | None = Field(default=None, description="A device model whose points it has.", examples=["nmea-mwv"])
     every: Every | None = Field(default=None, description="How often its points are read.", examples=["10s"])
+    order: Annotated[int, Field(strict=True, ge=1, le=MAX_ORDER)] | None = Field(
+        default=None, description="Its place on the cable, counted from the gateway.", examples=[3]
+    )
     asset_id: Text | None = Field(default=None, description="The owner's number for it.", examples=["E-1044"])
     location: Place | None = Field(
         default=None, description="Latitude and longitude, WGS 84 degrees.", examples=[[43.589, -79.644]]

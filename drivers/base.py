@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from config import Bus, Device, Point
 from drivers.errors import DeviceError, NotWritable
+from drivers.signs import Elsewhere, Signs
 from drivers.tap import Monitor, Tap
 from ext import GOOD, Layout, Value
 
@@ -176,6 +177,10 @@ class Driver(ABC):
         """Bytes as a tap told them (sent or not, in their order), in the notation that `replay` takes."""
         return "".join(f"0x{data.hex()}\n" for sent, data in pieces if not sent)
 
+    def signs(self) -> Signs:
+        """What the bus shows beside its answers, since it was opened."""
+        return Signs()
+
     @abstractmethod
     def replay(self, recording: str, sink: Sink) -> None:
         """Decode a recording (text, in this driver's notation) as the live path would, with no bus open."""
@@ -200,6 +205,13 @@ class AskingDriver(Driver):
         """The cheapest question that shows whether `device` is there; it may carry no points. None: it has no reads."""
         reads = [read for read in self.reads() if read.device == device]
         return min(reads, key=self.cost, default=None)
+
+    def elsewhere(self, device: str, *, alone: bool) -> Iterator[Elsewhere]:  # noqa: ARG002 for those that can look
+        """Where to look for `device`, which is silent, the likeliest place first; `alone`: nothing on the bus answers.
+
+        Each is asked as a read is, by the task that owns the bus.
+        """
+        yield from ()
 
     def not_before(self, read: Read) -> int:  # noqa: ARG002 for those that must
         """Boot ms before which `read` must not be asked: a late answer to another could be taken for its own."""

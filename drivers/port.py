@@ -17,6 +17,7 @@ from config.units import SECOND, duration_between
 from drivers.base import Options
 from drivers.errors import BusError, NoAnswer
 from drivers.tap import Tap
+from drivers.uart import LineCounts, line_counts
 
 T = TypeVar("T")
 
@@ -33,6 +34,10 @@ _MEANINGS = {  # where the kernel's own words lead nobody anywhere
     errno.ENOTTY: "is no serial port",
     errno.EACCES: "permission denied; who runs this must be in the group of the port, mostly dialout",
 }
+
+_descriptors: dict[str, int] = {}
+"""The descriptors of the ports that this process has open, by path."""
+
 _PARITIES = {"none": serial.PARITY_NONE, "even": serial.PARITY_EVEN, "odd": serial.PARITY_ODD}
 
 
@@ -86,6 +91,7 @@ class Port:
         opening = asyncio.get_running_loop().run_in_executor(None, self._open)
         try:
             self._serial = await asyncio.shield(opening)
+            _descriptors[self._path] = self._serial.fileno()
         except asyncio.CancelledError:
             opening.add_done_callback(_discard)
             raise
@@ -100,6 +106,7 @@ class Port:
             asyncio.get_running_loop().remove_reader(self._attached[0])
             self._attached = None
         if port is not None:
+            _descriptors.pop(self._path, None)
             await asyncio.to_thread(_close, port)
 
     async def listen(self, receive: Callable[[bytes], None]) -> None:
@@ -304,6 +311,12 @@ class Port:
 
     def _gone(self, error: Exception) -> BusError:
         return BusError(f"{self._path} is gone: {_reason(error)}")
+
+
+def counts(path: str) -> LineCounts | None:
+    """What the hardware of a port that this process has open counted; None where it is not open, or counts nothing."""
+    descriptor = _descriptors.get(path)
+    return None if descriptor is None else line_counts(descriptor)
 
 
 class _Reader:

@@ -21,6 +21,7 @@ from gateway import series, system
 from gateway.clock import AgentClock, boot_id
 from gateway.commands.office import Office
 from gateway.control import ControlServer
+from gateway.doctor.prints import prints
 from gateway.errors import GatewayError
 from gateway.installation import Installation, Keys
 from gateway.keeper import Keeper
@@ -55,6 +56,7 @@ class Agent:
 
     def __init__(self, installation: Installation, keys: Keys, run_dir: Path) -> None:
         self.config: Config = installation.config
+        self.prints = prints(installation.config)
         self.drivers = installation.drivers
         self.keys = keys
         self.run_dir = run_dir

@@ -1,6 +1,7 @@
 """The health of one device, as its answers show it: online, suspect, offline; and what it costs the others."""
 
 import logging
+from collections import deque
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -18,6 +19,8 @@ PROBE_MAX_MS = 60_000
 """A device that is back is noticed within this, or within twenty times its timeout where that is longer."""
 TRUSTED_AFTER = 20
 """Answers in a row before a device that failed goes with the others again."""
+RECENT = 32
+"""So many outcomes say how a device is doing: one bad one in them is noise."""
 SLOW_PART = 2
 """A device that needs more than half of its timeout to answer is slow: the others go first."""
 
@@ -48,6 +51,8 @@ class Health:
     in_a_row: int = 0
     last_error: str = ""
     errors: dict[str, int] = field(default_factory=dict)
+    recent: deque[str] = field(default_factory=lambda: deque(maxlen=RECENT))
+    """The last outcomes: "" for an answer, else the class of the error."""
     probe_at: int = 0
     timeout: int = 0
     """How long the last try took that was not answered, in ms."""
@@ -64,6 +69,7 @@ class Health:
         """The device said something usable, or answered with an exception."""
         self.answers += 1
         self.in_a_row = 0
+        self.recent.append("")
         self._doubts = max(self._doubts - 1, 0)
         self.heard_at = now
         self.slow = slow
@@ -77,6 +83,7 @@ class Health:
     def complained(self, error: Exception) -> None:
         """What it said was no value: shown and counted."""
         self.last_error = str(error)
+        self.recent.append(type(error).__name__)
         self.errors[type(error).__name__] = self.errors.get(type(error).__name__, 0) + 1
 
     def failed(self, now: int, error: Exception, cost: int = 0) -> None:

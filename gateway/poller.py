@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from buffer.errors import NotAllowed
 from drivers.base import AskingDriver, Driver, ListeningDriver, Read
 from drivers.errors import BusError, DeviceError, DriverError, ExceptionAnswer, NotAsked
+from drivers.signs import Elsewhere
 from ext import Value
 from gateway.bus import BusTask
 from gateway.health import SLOW_PART, Health, State
@@ -58,6 +59,7 @@ class PollingTask(BusTask):
         self._fresh: deque[_Fresh] = deque()
         self._free = asyncio.Event()  # clear while a write is under way
         self._free.set()
+        self._looks: deque[tuple[Elsewhere, asyncio.Future[bool]]] = deque()
         self._sleep: asyncio.Future[None] | None = None
 
     async def write(self, point: str, value: Value, allowed: Callable[[], None] = lambda: None) -> None:
@@ -97,6 +99,13 @@ class PollingTask(BusTask):
         while not self._free.is_set():
             await self._free.wait()
 
+    async def look(self, place: Elsewhere) -> bool:
+        """Whether something answers at `place`: asked between two turns. False when the bus goes."""
+        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._looks.append((place, done))
+        self._wake()
+        return await done
+
     async def serve(self) -> None:
         turns = self._begin()
         try:
@@ -110,6 +119,8 @@ class PollingTask(BusTask):
                     await self._ask(turn, turns)
                 else:
                     await self._rest(turns.wake(now), now)
+                if self._looks:
+                    await self._look(*self._looks.popleft())
                 self.alive()
         finally:
             self._refuse_all()
@@ -185,6 +196,18 @@ class PollingTask(BusTask):
             self._free.set()
             self.busy.used(began, self.now())
 
+    async def _look(self, place: Elsewhere, done: "asyncio.Future[bool]") -> None:
+        began, found = self.now(), False
+        try:
+            if not done.done():
+                await place.ask()
+                found = True
+        except DeviceError:
+            pass  # nobody there
+        finally:
+            _say(done, found=found)
+            self.busy.used(began, self.now())
+
     async def _answer(self, fresh: _Fresh, turns: Turns) -> None:
         """Ask what somebody waits for."""
         if fresh.done.done():
@@ -205,6 +228,8 @@ class PollingTask(BusTask):
             _fail(self._writes.popleft(), BusError(f"bus {self.bus.id} is down"))
         while self._fresh:
             _fail(self._fresh.popleft(), BusError(f"bus {self.bus.id} is down"))
+        while self._looks:
+            _say(self._looks.popleft()[1], found=False)
 
     def _judge(self, health: Health, read: Read, error: DeviceError | None, began: int, now: int) -> None:
         """What the outcome of a read says of its device."""
@@ -246,6 +271,11 @@ def bus_task(driver: Driver, recorder: Recorder, now: Callable[[], int], number:
 def _end(sleep: "asyncio.Future[None]") -> None:
     if not sleep.done():
         sleep.set_result(None)
+
+
+def _say(done: "asyncio.Future[bool]", *, found: bool) -> None:
+    if not done.done():
+        done.set_result(found)
 
 
 def _fail(waiting: _Write | _Fresh, error: DriverError | NotAllowed) -> None:

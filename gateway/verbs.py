@@ -13,6 +13,7 @@ from buffer.store import Store
 from ext import Value
 from ext.quality import describe
 from gateway.control import Args, Verb, whoever
+from gateway.doctor.inside import Inside
 from gateway.errors import BadRequest, GatewayError
 from gateway.frames import Frames
 from gateway.fresh import Fresh
@@ -43,6 +44,7 @@ class Verbs:
             "status": self.status,
             "tail": self.tail,
             "queue": self.queue,
+            "examine": Inside(agent).examine,
             "frames": self.frames,
             "commands": self.commands,
         }

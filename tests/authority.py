@@ -21,14 +21,14 @@ class Authority:
 
     def __post_init__(self) -> None:
         self.file = self.folder / f"{self.name}.pem"
-        made = self._certificate(self.name, self.key, authority=True)
+        made = self._certificate(self.name, self.key, timedelta(days=1), authority=True)
         self.file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, name: str) -> tuple[Path, Path]:
-        """A certificate for 127.0.0.1 and its key."""
+    def issue(self, name: str, ends: timedelta = timedelta(days=1)) -> tuple[Path, Path]:
+        """A certificate for 127.0.0.1 and its key; it `ends` so far from now, or ended before."""
         key = ec.generate_private_key(ec.SECP256R1())
         cert, private = self.folder / f"{name}-cert.pem", self.folder / f"{name}-key.pem"
-        cert.write_bytes(self._certificate(name, key, authority=False).public_bytes(serialization.Encoding.PEM))
+        cert.write_bytes(self._certificate(name, key, ends, authority=False).public_bytes(serialization.Encoding.PEM))
         private.write_bytes(
             key.private_bytes(
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -36,7 +36,9 @@ class Authority:
         )
         return cert, private
 
-    def _certificate(self, name: str, key: ec.EllipticCurvePrivateKey, *, authority: bool) -> x509.Certificate:
+    def _certificate(
+        self, name: str, key: ec.EllipticCurvePrivateKey, ends: timedelta, *, authority: bool
+    ) -> x509.Certificate:
         now = datetime.now(UTC)
         usage = x509.KeyUsage(
             digital_signature=True, key_cert_sign=authority, crl_sign=authority, content_commitment=False,
@@ -49,8 +51,8 @@ class Authority:
             .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, self.name)]))
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=1))
-            .not_valid_after(now + timedelta(days=1))
+            .not_valid_before(now - timedelta(days=2))
+            .not_valid_after(now + ends)
             .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
             .add_extension(usage, critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from drivers.errors import BadAnswer, DeviceError, DriverError, ExceptionAnswer, NoAnswer, NotAsked
-from drivers.modbus.conversation import Conversation, Link
+from drivers.modbus.conversation import SECOND_ANSWER, Conversation, Link
 from drivers.modbus.framing import LineFraming
 from drivers.modbus.lateness import Lateness
 from drivers.modbus.mbap import MbapFraming
 from drivers.modbus.pdu import ILLEGAL_ADDRESS, ILLEGAL_VALUE, Question, Request, Table
+from drivers.modbus.serial_link import SerialLink
 from drivers.modbus.write import Write
 from drivers.tap import Tap
 
@@ -54,6 +55,16 @@ class Client(Protocol):
 
     def wait_s(self, question: Question, room: int) -> float:
         """How long from now `question` would raise `NotAsked`; 0 when it would not."""
+
+    async def set_baud(self, baud: int) -> None:
+        """Speak at another rate from now on, where the bus is a serial port; raises `BusError`."""
+
+    @property
+    def echo(self) -> bool | None:
+        """Whether the line gives back what is sent; None where that is not known."""
+
+    def followed(self, unit: int) -> float:
+        """The part of the last answers of `unit` that as many bytes followed as a second answer has."""
 
 
 class Silence:
@@ -115,6 +126,17 @@ class MbapClient:
     def wait_s(self, question: Question, room: int) -> float:  # noqa: ARG002 - transaction numbers tell late answers
         """Nothing has to wait."""
         return 0.0
+
+    async def set_baud(self, baud: int) -> None:
+        """No rate to set."""
+
+    @property
+    def echo(self) -> None:
+        """No line that could give anything back."""
+
+    def followed(self, unit: int) -> float:
+        """As `Client` has it."""
+        return _followed(self._talk, unit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +215,20 @@ class LineClient:
         now = asyncio.get_running_loop().time()
         return min(self._late.until(asked) - now for asked in self._ways(question, room))
 
+    async def set_baud(self, baud: int) -> None:
+        """As `Client` has it."""
+        if isinstance(self._talk.link, SerialLink):
+            await self._talk.link.set_baud(baud)
+
+    @property
+    def echo(self) -> bool | None:
+        """Whether the line gives back what is sent."""
+        return self._framing.echo
+
+    def followed(self, unit: int) -> float:
+        """As `Client` has it."""
+        return _followed(self._talk, unit)
+
     async def _ask(self, question: Question, room: int, rest_ms: float) -> bytes:
         self._talk.check()
         asked = self._distinct(question, room)
@@ -259,6 +295,11 @@ class LineClient:
             if loop.time() >= until:
                 raise BadAnswer(f"the line is never quiet for {1000 * self._quiet_s:.3g} ms")
             await asyncio.sleep(wait)
+
+
+def _followed(talk: Conversation, unit: int) -> float:
+    found = talk.followed.get(unit, ())
+    return sum(size >= SECOND_ANSWER for size in found) / len(found) if found else 0.0
 
 
 def narrow(question: Question, data: bytes) -> bytes:

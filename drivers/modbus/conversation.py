@@ -1,6 +1,7 @@
 """One question after the other over one link: sends, waits, and gives what arrives to the framing."""
 
 import asyncio
+from collections import defaultdict, deque
 from typing import Protocol
 
 from drivers.errors import BusError, DeviceError
@@ -45,6 +46,10 @@ class Link(Protocol):
 MIN_PAUSE_S = 0.015  # what is nearer is waited for by listening: a pause ends up to some ms late
 
 
+LAST_ANSWERS = 32  # of a unit that are remembered: what follows one in so many is noise
+SECOND_ANSWER = 4  # bytes: the shortest frame (LINE 2.5.1); fewer are what a line says when it turns
+
+
 class Conversation:
     """One question at a time; what arrives when nobody asks is only noted. Times are those of the event loop, in s."""
 
@@ -57,6 +62,9 @@ class Conversation:
         """When bytes came last."""
         self._gone = f"{link.name} is not open"
         """Why nothing can be asked; "" when something can."""
+        self.followed: defaultdict[int, deque[int]] = defaultdict(lambda: deque(maxlen=LAST_ANSWERS))
+        """For each unit, how many bytes followed each of its last answers before the next question."""
+        self._answered: int | None = None
         self._answer: asyncio.Future[bytes] | None = None
         self._leaving: asyncio.Future[None] | None = None
 
@@ -89,7 +97,7 @@ class Conversation:
         self.check()
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[bytes] = loop.create_future()
-        self._answer = answer
+        self._answer, self._answered = answer, None
         timer = loop.call_later(begin_s, self._late, whole_s - begin_s, f"{begin_s:.3g} s")
         try:
             request = self.framing.begin(question)
@@ -98,7 +106,10 @@ class Conversation:
             self.link.send(request)
             if self._byte_s:
                 self._pause(len(request) + self.framing.missing)
-            return await answer
+            data = await answer
+            self._answered = question.unit
+            self.followed[question.unit].append(self.framing.left)
+            return data
         finally:
             timer.cancel()
             self._answer = None
@@ -112,6 +123,8 @@ class Conversation:
             self._tap.tell(False, data)
         answer = self._answer
         waiting = answer is not None and not answer.done()
+        if answer is None and self._answered is not None:
+            self.followed[self._answered][-1] += len(data)
         try:
             found = self.framing.feed(data)
         except DeviceError as error:

@@ -1,7 +1,9 @@
 """Modbus: points become the fewest reads, each one request and one answer."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from math import ceil
 from pathlib import Path
 from typing import ClassVar, cast
@@ -10,6 +12,7 @@ from drivers.base import BusSetup, Memory, PolledDriver, Read, Sink, points_of
 from drivers.errors import DeviceError, ExceptionAnswer, NotWritable, SetupError
 from drivers.modbus.answers import Answers
 from drivers.modbus.bus import BusOptions, TcpBus
+from drivers.modbus.elsewhere import RATES, answered, units
 from drivers.modbus.encode import MASK_WRITE, encode
 from drivers.modbus.identity import Identity
 from drivers.modbus.monitor import ModbusMonitor
@@ -23,6 +26,8 @@ from drivers.modbus.transport import client
 from drivers.modbus.vector import RegisterVector
 from drivers.modbus.write import write_of
 from drivers.numbers import Scaling
+from drivers.port import SerialBus
+from drivers.signs import Elsewhere, Signs
 from drivers.tap import Monitor
 from ext import EXCEPTION, Value
 
@@ -77,6 +82,33 @@ class ModbusDriver(PolledDriver):
         request = cast("Request", read.request)
         options = self._devices[read.device]
         return await self._client.ask(request, room=options.room(request), rest_ms=options.turnaround)
+
+    def signs(self) -> Signs:
+        """Whether the line has an echo, and whose answers more follows."""
+        followed = {name: self._client.followed(options.address) for name, options in self._devices.items()}
+        return Signs(self._client.echo, followed)
+
+    def elsewhere(self, device: str, *, alone: bool) -> Iterator[Elsewhere]:
+        """The other rates where nothing on a serial line answers, then, of one device, the other addresses."""
+        probe = self.probe(device)
+        if probe is None:
+            return
+        request, line = cast("Request", probe.request), self.setup.options
+        if alone and isinstance(line, SerialBus):
+            for baud in RATES:
+                if baud != line.baud:
+                    yield Elsewhere("baud", baud, partial(self._at, baud, request))
+        if alone and len(self._devices) > 1:
+            return  # they do not all have wrong addresses
+        for unit in units(request.unit, {options.address for options in self._devices.values()}):
+            yield Elsewhere("address", unit, partial(answered, self._client.ask, replace(request, unit=unit)))
+
+    async def _at(self, baud: int, request: Request) -> None:
+        await self._client.set_baud(baud)
+        try:
+            await answered(self._client.ask, request)
+        finally:
+            await self._client.set_baud(cast("SerialBus", self.setup.options).baud)
 
     def cost(self, read: Read) -> float:
         """How long `read` occupies the bus when it is answered at once, in ms."""

@@ -25,6 +25,11 @@ class Framing(ABC):
         """So many bytes must still come before the answer is whole."""
         return 0
 
+    @property
+    def left(self) -> int:
+        """So many bytes came with the answer and behind it."""
+        return 0
+
     @abstractmethod
     def reset(self) -> None:
         """The connection is a new one."""
@@ -66,6 +71,11 @@ class LineFraming(Framing):
     def missing(self) -> int:
         """As many as the answer lacks; an exception, which is shorter, is seen no later than the answer would be."""
         return 0 if self._question is None else self.length(self._question.length) - len(self._held)
+
+    @property
+    def left(self) -> int:
+        """What is held when the answer was found."""
+        return len(self._held)
 
     def reset(self) -> None:
         """Another adapter may be there now."""

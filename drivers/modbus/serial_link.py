@@ -25,6 +25,10 @@ class SerialLink:
         """Close it."""
         await self._port.close()
 
+    async def set_baud(self, baud: int) -> None:
+        """Speak at another rate from now on; raises `BusError`."""
+        await self._port.set_baud(baud)
+
     def send(self, data: bytes) -> None:
         """Send without waiting; raises `BusError`."""
         self._port.send_now(data)

@@ -11,6 +11,7 @@ VERBS = {
     "run": "Run the agent (what the service does).",
     "check": "Check the configuration; tells every error at once.",
     "status": "Show the state of the running agent.",
+    "doctor": "Find what is wrong, from the cable to the platform.",
     "tail": "Show samples, or frames, as they arrive.",
     "read": "Ask devices now.",
     "write": "Write a value to a point.",

@@ -37,6 +37,7 @@ class Session:
         self._waiting: set[int] = set()
         self._flights: dict[int, _Flight] = {}
         self._tries: dict[int, int] = {}
+        self._first_sent: dict[int, int] = {}
         self._doubtful: set[int] = set()
         self._turn = 0
         self._connected = False
@@ -56,12 +57,17 @@ class Session:
         """Which they are."""
         return frozenset(self._flights)
 
+    def unanswered_since(self) -> int | None:
+        """When the batch was sent first, over this link, that waits longest for its acknowledgement."""
+        return min(self._first_sent.values(), default=None)
+
     def connected(self) -> None:
         """A link is up: everything held is in doubt."""
         self._connected = True
         self._doubtful |= self._tries.keys() & self._held.keys()
         self._flights.clear()
         self._tries.clear()
+        self._first_sent.clear()
         self._first, self._live, self._backlog = [], [], []
         self._waiting.clear()
         for number, catalogue in self._held.items():
@@ -74,6 +80,7 @@ class Session:
         """The link is down: nothing is sent until the next `connected`."""
         self._connected = False
         self._flights.clear()
+        self._first_sent.clear()
 
     def hold(self, numbers: Iterable[tuple[int, bool]], *, doubtful: bool = False) -> None:
         """Batches (number, is a catalogue) that are sealed; `doubtful` ones may have been sent in another life."""
@@ -91,6 +98,7 @@ class Session:
             self._waiting.discard(number)
             self._flights.pop(number, None)
             self._tries.pop(number, None)
+            self._first_sent.pop(number, None)
             self._doubtful.discard(number)
 
     def again(self, number: int) -> None:
@@ -110,6 +118,7 @@ class Session:
         if number is not None:
             tries = self._tries.get(number, 0) + 1
             self._tries[number] = tries
+            self._first_sent.setdefault(number, now)
             wait = min(RESEND_FIRST_MS << min(tries - 1, 10), RESEND_MAX_MS)
             self._flights[number] = _Flight(now, now + wait, tries)
         return number
@@ -129,6 +138,8 @@ class Session:
             del self._flights[number]
             if number in self._held:
                 self._queue(number, self._held[number], self._backlog)
+            else:
+                self._first_sent.pop(number, None)
 
     def _queue(self, number: int, catalogue: bool, queue: list[int], sign: int = 1) -> None:
         self._waiting.add(number)

@@ -69,12 +69,20 @@ class _Client(aiomqtt.Client):
     """Keeps what the broker's CONNACK says of sizes: Maximum Packet Size (MQTT 5.0, 3.2.2.3.6)."""
 
     max_packet: int | None = None
+    refusal: str = ""
+    """Why the broker did not take the last message, by its PUBACK; only MQTT 5 has such words (5.0, 3.4.2.1)."""
 
     def _on_connect(
         self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Properties | None = None,  # noqa: ANN401 - as the library has it
     ) -> None:  # fmt: skip
         self.max_packet = getattr(properties, "MaximumPacketSize", None)
         super()._on_connect(client, userdata, flags, reason_code, properties)
+
+    def _on_publish(
+        self, client: Any, userdata: Any, mid: int, reason_code: Any, properties: Any,  # noqa: ANN401 - as above
+    ) -> None:  # fmt: skip
+        self.refusal = str(reason_code) if reason_code.is_failure else ""
+        super()._on_publish(client, userdata, mid, reason_code, properties)
 
 
 class MqttLink:
@@ -119,11 +127,17 @@ class Connector:
         self._client_id = client_id
         self._turn = 0
         self._older: set[str] = set()
+        self._last: _Client | None = None
 
     @property
     def broker(self) -> Broker:
         """The broker whose turn it is."""
         return self._uplink.brokers[self._turn % len(self._uplink.brokers)]
+
+    @property
+    def refusal(self) -> str:
+        """Why the broker did not take what was published last; "" when it did, or says nothing of it."""
+        return "" if self._last is None else self._last.refusal
 
     @asynccontextmanager
     async def link(self, will: Will) -> AsyncIterator[MqttLink]:
@@ -133,6 +147,7 @@ class Connector:
             secrets = await asyncio.to_thread(self._secrets, broker)
             client = self._client(broker, will, secrets)
             await client.__aenter__()
+            self._last = client
         except (aiomqtt.MqttError, OSError, ValueError) as error:
             self._failed(broker, error)
             raise LinkError(f"{broker.url}: {error}") from error

@@ -103,6 +103,11 @@ class UplinkTask:
         self.on_command: Callable[[Message], None] | None = None
         """Takes what arrives on the topic `command`; None: nobody asks for it."""
 
+    @property
+    def refusal(self) -> str:
+        """Why the broker does not take batches, where it says so."""
+        return self._connector.refusal
+
     async def run(self) -> None:
         """Connect, serve, and connect again, until cancelled."""
         held = await self._outbox.held()

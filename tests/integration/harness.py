@@ -107,6 +107,8 @@ class Rig:
         self._broker: Mosquitto | None = None
         self._broker_lines = broker
         self._env: dict[str, str] = {}
+        self.before: tuple[str, ...] = ()
+        """Words before the agent's command: a program that starts it in some other state."""
 
     async def __aenter__(self) -> Self:
         try:
@@ -148,7 +150,7 @@ class Rig:
             await asyncio.to_thread(self.config.write_text, head + config)
             self._env = dict(env or {})
         words = ["-m", "gateway", "run", "--config", str(self.config), "--run-dir", str(self.run_dir)]
-        await self.children.start("agent", [sys.executable, *words], self._env)
+        await self.children.start("agent", [*self.before, sys.executable, *words], self._env)
         await self.until(lambda: self._answers(heard=heard), "the agent answers" + heard * " and has heard all")
 
     async def stop_agent(self) -> int:

@@ -1,0 +1,1 @@
+"""Finds what is wrong with an installation: facts are gathered, judged one by one, and only causes are told."""

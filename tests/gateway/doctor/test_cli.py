@@ -1,0 +1,110 @@
+"""`lamppost doctor` as a technician and a script meet it; the keys that docs/cli-json.md names."""
+
+import asyncio
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from buffer.keys import SigningKey
+from tests.conftest import ROOT
+from tests.gateway.process import Lone
+
+PAGE = (ROOT / "docs" / "cli-json.md").read_text()
+NAMED = ("errors", "strangers", "refused", "results")
+"""Tables whose keys are names of what is counted."""
+CONFIG = """\
+[gateway]
+id = "gw-1"
+site = "test"
+key = "batch.key"
+[buffer]
+path = "buffer.db"
+keep_free = "0B"
+[buses.cable]
+driver = "modbus"
+transport = "rtu"
+port = "{folder}/no-such-port"
+[devices.lamp]
+bus = "cable"
+address = 7
+points.level = {{ table = "holding", register = 12 }}
+"""
+
+
+def run(*words: object) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "gateway", *map(str, words)], capture_output=True, text=True, timeout=60, check=False,
+        cwd=ROOT,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    SigningKey.create(tmp_path / "batch.key")
+    path = tmp_path / "lamppost.toml"
+    path.write_text(CONFIG.format(folder=tmp_path))
+    return path
+
+
+def section(verb: str) -> str:
+    """What the page says of a verb."""
+    return re.split(r"^## ", PAGE, flags=re.MULTILINE)[1:][["check", "doctor", "status"].index(verb)]
+
+
+def keys(value: Any) -> set[str]:
+    """All keys of objects in it, but for those that are names themselves."""
+    if isinstance(value, list):
+        return {key for one in value for key in keys(one)}
+    if not isinstance(value, dict):
+        return set()
+    return set(value).union(*(keys(one) for name, one in value.items() if name not in NAMED))
+
+
+def test_a_stopped_agent_and_a_missing_port_in_words(config: Path) -> None:
+    done = run("doctor", "-c", config, "--run-dir", config.parent / "run", "--user", "nobody")
+    assert done.returncode == 2, done.stderr
+    assert done.stderr == ""
+    assert done.stdout.splitlines()[:3] == [
+        "FAILURE  The agent does not run.",
+        "         try: sudo systemctl start lamppost",
+        f"FAILURE  Bus cable: there is no port {config.parent}/no-such-port: it is unplugged, or has another name.",
+    ]
+
+
+def test_hostile_texts_of_a_broken_configuration_steer_no_terminal(config: Path) -> None:
+    config.write_text(config.read_text() + '[buses.x]\ndriver = "<script>\\u001b[31m=cmd"\n')
+    words = ("doctor", "-c", config, "--run-dir", config.parent / "run")
+    done = run(*words)
+    assert done.returncode == 2
+    assert "\x1b" not in done.stdout
+    (found,) = json.loads(run(*words, "--json").stdout)["findings"]
+    assert found["fault"] == "config"
+
+
+def test_a_buffer_that_is_no_database_is_told_while_the_agent_is_stopped(config: Path) -> None:
+    (config.parent / "buffer.db").write_bytes(b"\x7fnothing of the kind" * 400)
+    done = run("doctor", "-c", config, "--run-dir", config.parent / "run", "--json")
+    faults = [one["fault"] for one in json.loads(done.stdout)["findings"] if one["level"] == "failure"]
+    assert faults == ["port-missing", "buffer-damaged"]
+
+
+def told(verb: str) -> set[str]:
+    """Every name between backticks or in quotation marks, whatever table it is in."""
+    quoted = re.findall(r"`([^`]+)`", section(verb))
+    return {name for text in quoted for name in re.findall(r"[a-z_]+", text)}
+
+
+async def test_every_key_of_json_is_on_the_page(tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    async with Lone(tmp_path, run_dir) as lone:
+        await lone.start('brokers = ["mqtt://127.0.0.1:1"]')
+        where, files = ("--run-dir", run_dir), ("-c", lone.config)
+        for verb, words in (("status", where), ("doctor", (*where, *files)), ("check", files)):
+            done = await asyncio.to_thread(run, verb, *words, "--json")
+            found = json.loads(done.stdout)
+            assert keys(found) <= told(verb), (verb, sorted(keys(found) - told(verb)))
