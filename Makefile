@@ -42,7 +42,7 @@ demo: $(READY)
 
 test: $(READY)
 	@tools/debian test
-	@.venv/bin/python -m pytest -n $(JOBS) --dist worksteal $(TESTS)
+	@.venv/bin/python -m pytest -n $(JOBS) --dist loadgroup $(TESTS)
 
 cuts: $(READY)
 	@tools/debian test

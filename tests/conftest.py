@@ -2,10 +2,12 @@
 
 import inspect
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -26,9 +28,22 @@ MAY_BLOCK: tuple[tuple[str, str, frozenset[str], str], ...] = (
 )
 
 
+# What opens pseudo-terminals, as far as a module's text shows: the name of one that is closed is the next one's, so an
+# agent that outlives its own for a moment would take that of a test in another process.
+PTYS = re.compile(r"\b(openpty|ttyname|Line|Cable|Stage|Rig|Cabinet|ptys?|drivers\.simulated)\b|_pty\b")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The slow tests run last."""
+    """The slow tests run last; those on ptys share one process."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+    for item in items:
+        if "integration" in item.path.parts or _opens_ptys(item.path):
+            item.add_marker(pytest.mark.xdist_group("ptys"))
+
+
+@cache
+def _opens_ptys(module: Path) -> bool:
+    return PTYS.search(module.read_text(encoding="utf-8")) is not None
 
 
 def _program(name: str, package: str) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import shutil
+import sqlite3
 import tempfile
 import time
 from collections.abc import Sequence
@@ -143,6 +144,13 @@ class Stage:
         code = await self.children.stop("agent")
         if code:
             raise GatewayError(f"the agent ended with {code}: see {self.scene.folder / 'agent.log'}")
+        await wait_until(self._derived, DRAIN_S, every=0.2)
+
+    def _derived(self) -> bool:
+        """Whether the collector has made samples of every batch that it has acknowledged."""
+        query = "SELECT count(*) FROM waiting WHERE state IN ('ready', 'clock', 'catalogue')"
+        with contextlib.closing(sqlite3.connect(f"file:{self.scene.database}?mode=ro", uri=True)) as database:
+            return not database.execute(query).fetchone()[0]
 
     def status(self) -> dict[str, Any] | None:
         """What the agent says of itself; None while it says nothing."""

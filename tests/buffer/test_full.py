@@ -88,7 +88,7 @@ def test_critical_batches_go_last_and_those_set_aside_first(small: Store) -> Non
     order: list[int] = []
     there = {2, 3, 4}
     while there:
-        small.commit([block(os.urandom(CHUNK), priority=Priority.CRITICAL)], seal=True)
+        small.commit([block(os.urandom(CHUNK // 4), priority=Priority.CRITICAL)], seal=True)
         gone = there - {held.number for held in small.held()}
         order += sorted(gone)
         there -= gone

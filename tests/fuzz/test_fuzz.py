@@ -21,6 +21,8 @@ from tests.fuzz.targets import scripts
 from tests.fuzz.watch import Overspent, Watch
 from tests.reference_decoder import ReferenceFormatError, decode
 
+pytestmark = pytest.mark.xdist_group("fuzz")  # the kernels are built once
+
 SECONDS = 2.0  # of each target
 CLAIMS = sorted(CORPUS.glob("*.bin"))
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import PACKAGES, ROOT
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("install")]
 
 FILES = (
     "usr/local/lib/systemd/system/lamppost.service",

@@ -379,6 +379,7 @@ async def test_both_of_a_pair_are_named(cabinet: Cabinet, pair: tuple[str, str])
 
 
 async def test_a_healthy_system_gives_no_finding(cabinet: Cabinet) -> None:
+    await cabinet.until_faults()
     for _ in range(RUNS):
         assert await cabinet.findings() == []
 
