@@ -59,12 +59,22 @@ async def start_devices(rig: Rig) -> str:
     return DEVICES.format(port=json.loads(await process.stdout.readline())["modbus"])
 
 
+UNTOLD = "SELECT count(*) FROM waiting WHERE state IN ('ready', 'clock', 'catalogue')"
+
+
+def all_offline(rig: Rig) -> bool:
+    """Whether no device of the agent answers any more."""
+    return all(device["state"] == "offline" for bus in rig.status()["buses"] for device in bus["devices"])
+
+
 async def balance(rig: Rig) -> None:
     """Silence the devices, deliver everything, and compare what they said with what is stored."""
     ended = time.time_ns() // 1_000_000
     await rig.children.stop("devices")
+    await rig.until(lambda: all_offline(rig), "the agent knows that the devices are gone, and says no more")
     await rig.settle()
     assert await rig.stop_agent() == 0
+    await rig.until(lambda: not rig.query(UNTOLD)[0][0], "the collector has made samples of all that it has")
     await rig.children.stop("collector")
     log, key = rig.folder / "devices.ndjson", rig.public_key
     result = await asyncio.to_thread(account, log, rig.buffer, rig.database, key, commit_ms=COMMIT_MS, ended_ms=ended)

@@ -12,6 +12,7 @@ import pytest
 
 from buffer.keys import SigningKey
 from tests.conftest import ROOT
+from tests.gateway.doctor.cabinet import NO_USER
 from tests.gateway.process import Lone
 
 PAGE = (ROOT / "docs" / "cli-json.md").read_text()
@@ -66,7 +67,7 @@ def keys(value: Any) -> set[str]:
 
 
 def test_a_stopped_agent_and_a_missing_port_in_words(config: Path) -> None:
-    done = run("doctor", "-c", config, "--run-dir", config.parent / "run", "--user", "nobody")
+    done = run("doctor", "-c", config, "--run-dir", config.parent / "run", "--user", NO_USER)
     assert done.returncode == 2, done.stderr
     assert done.stderr == ""
     assert done.stdout.splitlines()[:3] == [
