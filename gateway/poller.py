@@ -214,7 +214,7 @@ class PollingTask(BusTask):
             return
         try:
             error = await self._ask(Turn(fresh.read, None), turns)
-        except BaseException:
+        except BaseException:  # whatever it was, whoever waits must learn of it
             _fail(fresh, BusError(f"bus {self.bus.id}: given up while asking"))
             raise
         if error is not None:

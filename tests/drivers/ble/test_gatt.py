@@ -192,10 +192,10 @@ async def test_bluez_that_goes_away_is_the_bus_s_fault(driver: GattDriver, bluez
         await driver.ask(read_of(driver, "room"), sink)
 
 
-LIVING, DEAD, EVERY_MS = 170, 30, 6_000  # and a timeout of 100 ms: as 15 s are to 15 minutes
+LIVING, DEAD, EVERY_MS = 170, 30, 12_000  # and a timeout of 200 ms: as 15 s are to 15 minutes
 HERD = """
 [buses]
-air = { driver = "ble-gatt", timeout = "100ms" }
+air = { driver = "ble-gatt", timeout = "200ms" }
 [devices]
 """ + "\n".join(
     f'd{n} = {{ bus = "air", address = "C4:11:22:33:{n // 256:02X}:{n % 256:02X}", every = "{EVERY_MS}ms", '
@@ -212,7 +212,7 @@ def herd(tmp_path: Path) -> GattDriver:
 async def test_thirty_dead_of_two_hundred_do_not_cost_the_living_their_schedule(
     herd: GattDriver, bluez: SimulatedBluez
 ) -> None:
-    """A quarter of an hour is six seconds here."""
+    """A quarter of an hour is twelve seconds here."""
     dead = set(range(0, LIVING + DEAD, (LIVING + DEAD) // DEAD)[:DEAD])
     for number, device in enumerate(herd.setup.devices):
         address = device.options.address  # type: ignore[attr-defined]
@@ -227,10 +227,10 @@ async def test_thirty_dead_of_two_hundred_do_not_cost_the_living_their_schedule(
     living = [h for n, h in enumerate(task.health.values()) if n not in dead]
     gone = [h for n, h in enumerate(task.health.values()) if n in dead]
     again = living[: LIVING // 5]  # those that are due for the second time within the first fifth of a period
-    await wait_until(lambda: min(h.answers for h in again) > 1, WAIT_SECONDS)
+    await wait_until(lambda: min(h.answers for h in again) > 1, WAIT_SECONDS + EVERY_MS / 1000)
     running.cancel()
     await asyncio.wait([running])
-    assert sum(h.state is not State.ONLINE for h in living) <= 2  # a visit has 100 ms here: a busy machine misses some
+    assert {h.state for h in living} == {State.ONLINE}
     assert task.turns is not None
     assert task.turns.schedule.missed == 0
     assert sum(h.answers for h in gone) == 0
