@@ -1,4 +1,4 @@
-"""Meters that talk by themselves, on a real tty: bytes in any split, flipped ones; unplugged; the settings asked for."""
+"""Meters that talk by themselves, on a real tty: any split, flipped bytes, unplugged, the settings asked for."""
 
 import asyncio
 import random
