@@ -33,12 +33,18 @@ MAY_BLOCK: tuple[tuple[str, str, frozenset[str], str], ...] = (
 PTYS = re.compile(r"\b(openpty|ttyname|Line|Cable|Stage|Rig|Cabinet|ptys?|drivers\.simulated)\b|_pty\b")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The slow tests run last; those on ptys share one process."""
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
+    """The slow tests run last; those on ptys share one process, which xdist is seen to have understood."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
     for item in items:
         if "integration" in item.path.parts or _opens_ptys(item.path):
             item.add_marker(pytest.mark.xdist_group("ptys"))
+    yield
+    if getattr(config.option, "loadgroup", False):
+        apart = [item for item in items if item.get_closest_marker("xdist_group") and "@" not in item.nodeid]
+        if apart:
+            raise pytest.UsageError(f"pytest-xdist does not keep groups of tests together: {apart[0].nodeid}")
 
 
 @cache

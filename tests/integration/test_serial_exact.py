@@ -193,6 +193,8 @@ async def test_what_is_said_arrives_once_and_exactly_however_it_is_cut(tmp_path:
         for line in lines:
             line.unplug()
         await rig.until(lambda: not any(bus["up"] for bus in rig.status()["buses"]), "the buses are told to be out")
+        ends = len({name for name, _ in wanted})  # each point's own "no answer"
+        await rig.until(lambda: rig.status()["buffer"]["samples"] >= len(wanted) + ends, "the end was told of")
         await rig.settle()
         assert await rig.stop_agent() == 0
         rows, samples = await asyncio.to_thread(rig.rows), await asyncio.to_thread(rig.samples)

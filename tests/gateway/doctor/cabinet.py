@@ -6,6 +6,7 @@ import random
 import secrets
 import shutil
 import signal
+import ssl
 import subprocess
 from datetime import timedelta
 from pathlib import Path
@@ -165,6 +166,15 @@ class Cabinet(Rig):
     def broker_reloads(self) -> None:
         """SIGHUP: it reads its access list and certificates again."""
         os.kill(self.broker.pid, signal.SIGHUP)
+
+    async def until_served(self) -> None:
+        """Wait until the broker shows the certificate that lies in its file."""
+        wanted = ssl.PEM_cert_to_DER_cert((self.folder / "broker.pem").read_text())
+        while wanted != ssl.PEM_cert_to_DER_cert(
+            await asyncio.to_thread(ssl.get_server_certificate, ("127.0.0.1", self.tls_port))
+        ):
+            self.broker_reloads()
+            await asyncio.sleep(0.1)
 
     def drop_link(self) -> None:
         """End the connections of the agent."""

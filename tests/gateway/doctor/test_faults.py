@@ -118,12 +118,12 @@ async def own_expired(cabinet: Cabinet) -> Undo:
 
 async def broker_expired(cabinet: Cabinet) -> Undo:
     cabinet.install(cabinet.authority, "broker", "broker", EXPIRED)
-    cabinet.broker_reloads()
+    await cabinet.until_served()
     cabinet.drop_link()
 
     async def undo() -> None:
         cabinet.install(cabinet.authority, "broker", "broker", YEAR)
-        cabinet.broker_reloads()
+        await cabinet.until_served()
 
     return undo
 
@@ -380,6 +380,7 @@ async def test_both_of_a_pair_are_named(cabinet: Cabinet, pair: tuple[str, str])
 
 async def test_a_healthy_system_gives_no_finding(cabinet: Cabinet) -> None:
     await cabinet.until_faults()
+    await cabinet.until(lambda: bool(cabinet.status()["uplink"]["up"]), "the link is made again after the last fault")
     for _ in range(RUNS):
         assert await cabinet.findings() == []
 
