@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from buffer.keys import SigningKey
 from collector.broker import Address, Connection
-from collector.database import Database
+from collector.database import Database, Target
 from collector.errors import DatabaseBusy
 from collector.inbox import Inbox
 from collector.notify import notify, watchdog_seconds
@@ -33,7 +33,7 @@ T = TypeVar("T")
 class Settings:
     """What `run` needs."""
 
-    database: Path
+    database: Target
     key: Path
     address: Address
 

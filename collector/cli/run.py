@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from collector.cli.options import FILE, broker_options, database_option
+from collector.database import Target
 
 if TYPE_CHECKING:
     from collector.broker import Address
@@ -43,7 +44,7 @@ def _logging(level: int) -> Iterator[None]:
 @click.option("--id", "identifier", help="MQTT client id; a random one otherwise.")
 @click.option("-v", "--verbose", is_flag=True, help="Say more on standard error.")
 def command(
-    database: Path, key: Path, address: "Address", identifier: str | None, *, share: bool, verbose: bool
+    database: Target, key: Path, address: "Address", identifier: str | None, *, share: bool, verbose: bool
 ) -> None:
     """Serve until SIGTERM."""
     from collector import service
