@@ -14,10 +14,9 @@ from collector import boots
 from collector.chain import Stream
 from collector.database import Database
 from collector.incoming import Accepted
+from collector.parts import parts, places
 from collector.rows import BatchRow, Piece
 from collector.samples import Samples
-
-ROWS = 500  # in one statement: SQLite takes 32,766 values
 
 
 @dataclass(slots=True)
@@ -125,15 +124,15 @@ class Followers:
         )  # fmt: skip
 
     def _move_streams(self, moved: dict[Stream, Head]) -> None:
-        for part in _parts(moved.items()):
+        for part in parts(moved.items()):
             self._db.execute(
                 "UPDATE streams SET newest = v.column3, newest_ms = CAST(v.column4 AS BIGINT)"  # noqa: S608 - ?
-                f" FROM (VALUES {_places(part, 4)}) AS v"
+                f" FROM (VALUES {places(part, 4)}) AS v"
                 " WHERE streams.gateway = v.column1 AND streams.stream = v.column2",
                 [value for at, head in part for value in (at.gateway, at.stream, head.newest, head.newest_ms)],
             )
             self._db.execute(
-                f"UPDATE runs SET last = v.column4 FROM (VALUES {_places(part, 4)}) AS v"  # noqa: S608 - ?
+                f"UPDATE runs SET last = v.column4 FROM (VALUES {places(part, 4)}) AS v"  # noqa: S608 - ?
                 " WHERE runs.gateway = v.column1 AND runs.stream = v.column2 AND runs.first = v.column3",
                 [value for at, head in part for value in (at.gateway, at.stream, head.run, head.newest)],
             )
@@ -173,16 +172,7 @@ class Followers:
 
     def _rows(self, sql: str, keys: Iterable[tuple[str, ...]]) -> list[Any]:
         found: list[Any] = []
-        for part in _parts(keys):
+        for part in parts(keys):
             values = [value for key in part for value in key]
-            found += self._db.execute(sql.format(_places(part, len(part[0]))), values).fetchall()
+            found += self._db.execute(sql.format(places(part, len(part[0]))), values).fetchall()
         return found
-
-
-def _parts(items: Iterable[Any]) -> Iterable[list[Any]]:
-    every = list(items)
-    return (every[start : start + ROWS] for start in range(0, len(every), ROWS))
-
-
-def _places(items: Collection[object], width: int) -> str:
-    return ", ".join([f"({', '.join('?' * width)})"] * len(items))

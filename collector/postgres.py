@@ -10,7 +10,7 @@ from zlib import crc32
 
 import psycopg
 from psycopg import errors as pg
-from psycopg.pq import TransactionStatus
+from psycopg.pq import Escaping, TransactionStatus
 
 from collector import pgpartitions as partitions
 from collector import pgschema
@@ -41,58 +41,75 @@ _UNSTORABLE = (
 _PASSING = (pg.OperationalError, pg.InternalError)
 _BROKEN = (pg.DataCorrupted, pg.IndexCorrupted)
 
-_PLACEHOLDER = re.compile(r"'(?:[^']|'')*'|::|\?\d+|\?|:[a-z_]+|%")
+_PLACEHOLDER = re.compile(r"('(?:[^']|'')*'|::)|(\?\d*|:[a-z_]+)")
 
 
 @lru_cache(maxsize=512)
-def translated(sql: str) -> str:
-    """The statement with psycopg's placeholders."""
-
-    def one(match: re.Match[str]) -> str:
-        found = match[0]
-        if found == "?":
-            return "%s"
-        if found[0] == "?":
-            return f"%(p{found[1:]})s"
-        if found[0] == ":" and found != "::":
-            return f"%({found[1:]})s"
-        return found.replace("%", "%%")
-
-    return _PLACEHOLDER.sub(one, sql)
+def parts_of(sql: str) -> tuple[tuple[str, ...], tuple[str | int, ...]]:
+    """What stands between the placeholders, and which value goes to each: a name, or a place from 0 on."""
+    texts, values, begin, seen = [""], list[str | int](), 0, 0
+    for match in _PLACEHOLDER.finditer(sql):
+        placeholder = match[2]
+        if not placeholder:
+            continue
+        texts[-1] += sql[begin : match.start()]
+        begin = match.end()
+        texts.append("")
+        if placeholder[0] == ":":
+            values.append(placeholder[1:])
+        else:
+            values.append(int(placeholder[1:]) - 1 if placeholder[1:] else seen)
+            seen += 1
+    texts[-1] += sql[begin:]
+    return tuple(texts), tuple(values)
 
 
 class Statements:
-    """`execute` as sqlite3 has it, of a psycopg connection; values are put into the statement by the client."""
+    """`execute` as sqlite3 has it, of a psycopg connection.
+
+    Values go into the statement as literals (libpq escapes them): the server then takes each for what the place of it
+    wants, as SQLite does, where a parameter would have to be given a type.
+    """
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self.raw = connection
 
     def execute(self, sql: str, arguments: Sequence[Any] | Mapping[str, Any] = (), /) -> psycopg.Cursor[Any]:
         """Run one statement."""
-        cursor = psycopg.ClientCursor(self.raw)
-        return cursor.execute(translated(sql), _arguments(sql, arguments))
+        texts, values = parts_of(sql)
+        pieces = [texts[0].encode()]
+        for value, text in zip(values, texts[1:], strict=True):
+            pieces += (self._literal(arguments[value]), text.encode())  # type: ignore[index]
+        return self.raw.cursor().execute(b"".join(pieces))
 
     def executemany(self, sql: str, arguments: Sequence[Sequence[Any]], /) -> None:
         """Run it for each."""
         for each in arguments:
             self.execute(sql, each)
 
-
-def _arguments(sql: str, given: Sequence[Any] | Mapping[str, Any]) -> Sequence[Any] | Mapping[str, Any]:
-    if isinstance(given, Mapping):
-        return {name: _plain(value) for name, value in given.items()}
-    if "?1" in sql:
-        return {f"p{place}": _plain(value) for place, value in enumerate(given, 1)}
-    return [_plain(value) for value in given]
+    def _literal(self, value: object) -> bytes:
+        """A value as SQL; a minus is kept apart from what stands before it."""
+        value = _plain(value)
+        if value is None:
+            return b"NULL"
+        if isinstance(value, int):
+            return b" %d" % value
+        if isinstance(value, float):
+            return b"'%s'::float8" % repr(value).encode()
+        if isinstance(value, bytes):
+            return b"'\\x%s'::bytea" % value.hex().encode()
+        if isinstance(value, list):
+            return b"ARRAY[%s]" % b",".join(self._literal(one) for one in value)
+        return Escaping(self.raw.pgconn).escape_literal(str(value).encode())
 
 
 def _plain(value: object) -> object:
-    """What a column of text takes; booleans are 0 and 1 in our tables."""
+    """What a column takes: booleans are 0 and 1 in our tables; raises OverflowError for what is over 64 bits."""
     if isinstance(value, str):
         return str(value).replace(NUL, SHOWN_NUL)
-    if type(value) is int and not -(1 << 63) <= value < 1 << 63:
+    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
         raise OverflowError(f"{value} takes more than 64 bits")
-    return int(value) if value is True or value is False else value
+    return int(value) if isinstance(value, bool) else value
 
 
 def translate(error: Exception, url: str) -> CollectorError:

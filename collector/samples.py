@@ -11,6 +11,7 @@ from collector import boots, ledger
 from collector.chain import Stream
 from collector.database import Database
 from collector.incoming import Accepted
+from collector.parts import parts, places
 from collector.rows import Ids, Piece, value_at
 from ext import Columns, unpack
 
@@ -23,7 +24,7 @@ HOUR_MS = 3_600_000
 _ENTER_SERIES = """
     INSERT INTO series
         (gateway, stream, number, device, point, unit, type, asset_id, latitude, longitude, labels, public)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (gateway, stream, number) DO UPDATE SET
+    VALUES {} ON CONFLICT (gateway, stream, number) DO UPDATE SET
         asset_id = excluded.asset_id, latitude = excluded.latitude, longitude = excluded.longitude,
         labels = excluded.labels, public = excluded.public
     WHERE series.device = excluded.device AND series.point = excluded.point"""
@@ -64,15 +65,19 @@ class Samples:
         """Enter the series of a catalogue; return why it cannot be, when a number stands for something else already."""
         identity = accepted.identity
         key = identity.at.gateway, identity.at.stream
-        for entry in accepted.entries:
-            wanted = entry.device, entry.point, entry.unit, entry.type
-            self._db.execute(_ENTER_SERIES, (*key, entry.number, *wanted, *_asset(entry)))
-            found = self._db.execute(
-                "SELECT device, point, unit, type FROM series WHERE gateway = ? AND stream = ? AND number = ?",
-                (*key, entry.number),
-            ).fetchone()
-            if found != wanted:
-                return f"series {entry.number} is {found[0]}/{found[1]} already, not {entry.device}/{entry.point}"
+        wanted = {entry.number: (entry.device, entry.point, entry.unit, entry.type) for entry in accepted.entries}
+        for part in parts(accepted.entries):
+            self._db.execute(
+                _ENTER_SERIES.format(places(part, 12)),
+                [value for entry in part for value in (*key, entry.number, *wanted[entry.number], *_asset(entry))],
+            )
+        found = self._db.execute(
+            "SELECT number, device, point, unit, type FROM series WHERE gateway = ? AND stream = ?", key
+        )
+        for number, *there in found:
+            if wanted.get(number, tuple(there)) != tuple(there):
+                device, point, *_ = wanted[number]
+                return f"series {number} is {there[0]}/{there[1]} already, not {device}/{point}"
         self._series.pop(identity.at, None)
         self._db.execute("INSERT INTO catalogues VALUES (?, ?, ?, ?)", (*key, identity.hash, identity.number))
         self._db.execute(
@@ -138,11 +143,12 @@ class Samples:
 
     def mark_due(self, pieces: Sequence[Piece]) -> None:
         """Note that the sums of these hours are to be made anew; a mark that is there is locked against its removal."""
-        for gateway, stream, hour in sorted({(p.gateway, p.stream, hour) for p in pieces for hour in p.spans(HOUR_MS)}):
+        marks = {(p.gateway, p.stream, hour * HOUR_MS) for p in pieces for hour in p.spans(HOUR_MS)}
+        for part in parts(sorted(marks)):
             self._db.execute(
-                "INSERT INTO rollups_due VALUES (?, ?, ?) ON CONFLICT (gateway, stream, start_ms)"
+                f"INSERT INTO rollups_due VALUES {places(part, 3)} ON CONFLICT (gateway, stream, start_ms)"  # noqa: S608 - ?
                 " DO UPDATE SET start_ms = excluded.start_ms",
-                (gateway, stream, hour * HOUR_MS),
+                [value for mark in part for value in mark],
             )
 
     def _write(self, accepted: Accepted, offset: int) -> None:

@@ -43,11 +43,11 @@ def _as_user(arguments: Sequence[str]) -> list[str]:
 class Server:
     """One cluster; each test takes a database of its own."""
 
-    def __init__(self, *options: str, fsync: bool = False) -> None:
-        folder = programs()
-        assert folder is not None
-        self._bin = folder
-        self.folder = Path(tempfile.mkdtemp(prefix="lamppost-pg-", dir="/tmp"))  # a socket's path has 107 characters
+    def __init__(self, *options: str, fsync: bool = False, folder: Path = Path("/tmp")) -> None:
+        found = programs()
+        assert found is not None
+        self._bin = found
+        self.folder = Path(tempfile.mkdtemp(prefix="lamppost-pg-", dir=folder))  # a socket's path has 107 characters
         self.folder.chmod(0o755)
         self.data = self.folder / "data"
         self.data.mkdir(mode=0o700)
@@ -94,6 +94,12 @@ class Server:
                 assert self._running.poll() is None, (self.folder / "log").read_text()
             else:
                 return
+
+    @property
+    def pid(self) -> int:
+        """Of the process that is the parent of all others."""
+        assert self._running is not None
+        return self._running.pid
 
     def url(self, name: str, user: str = USER) -> str:
         """The URL of one of its databases."""

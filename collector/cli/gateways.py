@@ -1,12 +1,15 @@
 """`lamppost-collector gateways`"""
 
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from collector import output
 from collector.cli.options import database_option, gateway_option, json_option, now_ms, reading, tell, writing
 from collector.database import Target
+
+if TYPE_CHECKING:
+    from buffer.keys import PublicKey
 
 
 @click.group("gateways")
@@ -20,13 +23,21 @@ def command() -> None:
 @database_option
 @json_option
 def gateways_add(file: TextIO, database: Target, *, beside: bool, as_json: bool) -> None:
-    """Make the public key in FILE known (lamppost key show prints it; - is standard input)."""
+    """Make the public keys in FILE known, one a line (lamppost key show prints it; - is standard input)."""
     from buffer.keys import MAX_KEY_FILE
     from collector import registry
 
-    key = registry.parse(file.read(MAX_KEY_FILE + 1))
     with writing(database) as opened:
-        added = registry.add(opened, key, now_ms(), beside=beside)
+        line = file.readline(MAX_KEY_FILE + 1)
+        while True:
+            key = registry.parse(line)
+            added = registry.add(opened, key, now_ms(), beside=beside)
+            _tell_added(key, added=added, as_json=as_json)
+            if not (line := file.readline(MAX_KEY_FILE + 1)).strip():
+                return
+
+
+def _tell_added(key: "PublicKey", *, added: bool, as_json: bool) -> None:
     if as_json:
         output.as_json({"gateway": key.gateway, "site": key.site, "kid": key.kid.hex(), "added": added})
     else:

@@ -22,7 +22,7 @@ FILE = click.Path(path_type=Path)
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
 
-class TargetType(click.ParamType[Target]):
+class TargetType(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on, and not before
     """A path, or a URL as it is."""
 
     name = "file or url"
