@@ -1,10 +1,10 @@
 """Batches verified and samples stored by one collector: python bench/collector.py [--gateways 200] [--batches 20] ...
 
 The load is signed beforehand (`gateway.simulate`: real keys, real chains), so that its CPU does not count. The
-collector is the one of `lamppost-collector run` without its broker: groups as its inbox makes them, each answered by signed
-acknowledgements after the commit. PostgreSQL is a server of its own (Debian's package) with fsync, synchronous_commit
-and full_page_writes on; SQLite runs as ever. The index is `samples_by_time`, a B-tree on (series, ts_ms), on each
-day's partition. `--cores` holds the collector and the server to the first so many.
+collector is the one of `lamppost-collector run` without its broker: groups as its inbox makes them, each answered by
+signed acknowledgements after the commit. PostgreSQL is a server of its own (Debian's package) with fsync,
+synchronous_commit and full_page_writes on. The index is `samples_by_time`, a B-tree on (series, ts_ms), of each day's
+partition. `--cores` holds the collector and the server to the first so many.
 """
 
 import argparse
@@ -23,10 +23,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from buffer.keys import SigningKey
-from collector import inbox, registry
+from collector import registry
 from collector.database import Database, Target
 from collector.incoming import Accepted, Message, examine
-from collector.receive import Receiver
+from collector.receive import GROUP_BYTES, GROUP_MESSAGES, Receiver
 from collector.registry import Keys
 from gateway.simulate.lives import Plan, Signed, lives, rounds
 from tests.postgres import Server, why_not
@@ -61,7 +61,7 @@ def groups(messages: Sequence[Message]) -> Iterator[list[Message]]:
     group: list[Message] = []
     size = 0
     for message in messages:
-        if group and (len(group) >= inbox.GROUP_MESSAGES or size >= inbox.GROUP_BYTES):
+        if group and (len(group) >= GROUP_MESSAGES or size >= GROUP_BYTES):
             yield group
             group, size = [], 0
         group.append(message)

@@ -1,35 +1,28 @@
 """The collector's tables in PostgreSQL (psycopg 3): the same SQL as for SQLite, locks a gateway each, rows by COPY."""
 
-import json
-import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import Any
 from zlib import crc32
 
 import psycopg
 from psycopg import errors as pg
-from psycopg.pq import Escaping, TransactionStatus
+from psycopg.pq import TransactionStatus
 
 from collector import pgpartitions as partitions
 from collector import pgschema
 from collector.database import Database, Target
 from collector.errors import CollectorError, DatabaseBroken, DatabaseBusy, DatabaseMissing, Unstorable
-from collector.rows import BatchRow, Piece, value_row
+from collector.pgcopy import COPY_END, COPY_START, packed
+from collector.pgsql import Statements, plain, shown
+from collector.rows import BatchRow, Piece
 from collector.schema import VERSION
-from ext import CLOCK, GOOD
-from ext.pgcopy import pg_rows
 
 LOCKS = 0x1A3B  # the first of two keys of advisory locks, beside those of other programs in one database
 GATEWAYS, NAMES = LOCKS + 1, LOCKS + 2
 LOCK_TIMEOUT_MS = 5000  # another collector, or a verb, may write for a moment
 CONNECT_SECONDS = 10
 SAMPLES_OF_A_BATCH = 20  # bits: ext.limits.MAX_SAMPLES is under it; a sample's rowid is its batch's, then its place
-NUL, SHOWN_NUL = "\0", "\u2400"  # PostgreSQL's texts hold every character but the first
-
-COPY_START = b"PGCOPY\n\xff\r\n\0" + bytes(8)  # PostgreSQL 15, COPY, "Binary Format": signature, flags, extension
-COPY_END = b"\xff\xff"
 
 _UNSTORABLE = (
     OverflowError,
@@ -41,86 +34,11 @@ _UNSTORABLE = (
 _PASSING = (pg.OperationalError, pg.InternalError)
 _BROKEN = (pg.DataCorrupted, pg.IndexCorrupted)
 
-_PLACEHOLDER = re.compile(r"('(?:[^']|'')*'|::)|(\?\d*|:[a-z_]+)")
-
-
-@lru_cache(maxsize=512)
-def parts_of(sql: str) -> tuple[tuple[str, ...], tuple[str | int, ...]]:
-    """What stands between the placeholders, and which value goes to each: a name, or a place from 0 on."""
-    texts, values, begin, seen = [""], list[str | int](), 0, 0
-    for match in _PLACEHOLDER.finditer(sql):
-        placeholder = match[2]
-        if not placeholder:
-            continue
-        texts[-1] += sql[begin : match.start()]
-        begin = match.end()
-        texts.append("")
-        if placeholder[0] == ":":
-            values.append(placeholder[1:])
-        else:
-            values.append(int(placeholder[1:]) - 1 if placeholder[1:] else seen)
-            seen += 1
-    texts[-1] += sql[begin:]
-    return tuple(texts), tuple(values)
-
-
-class Statements:
-    """`execute` as sqlite3 has it, of a psycopg connection.
-
-    Values go into the statement as literals (libpq escapes them): the server then takes each for what the place of it
-    wants, as SQLite does, where a parameter would have to be given a type.
-    """
-
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
-        self.raw = connection
-
-    def execute(self, sql: str, arguments: Sequence[Any] | Mapping[str, Any] = (), /) -> psycopg.Cursor[Any]:
-        """Run one statement."""
-        texts, values = parts_of(sql)
-        pieces = [texts[0].encode()]
-        for value, text in zip(values, texts[1:], strict=True):
-            pieces += (self._literal(arguments[value]), text.encode())  # type: ignore[index]
-        return self.raw.cursor().execute(b"".join(pieces))
-
-    def executemany(self, sql: str, arguments: Sequence[Sequence[Any]], /) -> None:
-        """Run it for each."""
-        for each in arguments:
-            self.execute(sql, each)
-
-    def _literal(self, value: object) -> bytes:
-        """A value as SQL; a minus is kept apart from what stands before it."""
-        value = _plain(value)
-        if value is None:
-            return b"NULL"
-        if isinstance(value, int):
-            return b" %d" % value
-        if isinstance(value, float):
-            return b"'%s'::float8" % repr(value).encode()
-        if isinstance(value, bytes):
-            return b"'\\x%s'::bytea" % value.hex().encode()
-        if isinstance(value, list):
-            return b"ARRAY[%s]" % b",".join(self._literal(one) for one in value)
-        return Escaping(self.raw.pgconn).escape_literal(str(value).encode())
-
-
-def _plain(value: object) -> object:
-    """What a column takes: booleans are 0 and 1 in our tables; raises OverflowError for what is over 64 bits."""
-    if isinstance(value, str):
-        return str(value).replace(NUL, SHOWN_NUL)
-    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
-        raise OverflowError(f"{value} takes more than 64 bits")
-    return int(value) if isinstance(value, bool) else value
-
 
 def translate(error: Exception, url: str) -> CollectorError:
     """The error of ours for one of psycopg's."""
     passing = isinstance(error, _PASSING) and not isinstance(error, _BROKEN)
     return (DatabaseBusy if passing else DatabaseBroken)(f"{shown(url)}: {str(error).strip()}")
-
-
-def shown(url: str) -> str:
-    """A URL without its password."""
-    return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", url)
 
 
 class PostgresDatabase(Database):
@@ -235,7 +153,7 @@ class PostgresDatabase(Database):
         with self.connection.raw.cursor().copy(f"COPY batches ({names}) FROM STDIN (FORMAT BINARY)") as copy:
             copy.set_types(["text", "text", "int8", "text", "text", "text", "text", "int8", "bytea"])
             for row in rows:
-                copy.write_row([_plain(value) for value in row])
+                copy.write_row([plain(value) for value in row])
 
     def add_samples(self, pieces: Sequence[Piece]) -> None:
         """By COPY in binary, packed in C."""
@@ -272,21 +190,6 @@ class PostgresDatabase(Database):
     def close(self) -> None:
         """Close the connection."""
         self.connection.raw.close()
-
-
-def packed(piece: Piece, first_row: int) -> bytes:
-    """The rows of a batch for COPY, without its head and end."""
-    if piece.kept is not None:
-        piece = piece.chosen()
-
-    def hard(place: int) -> tuple[float | None, bytes | None, bytes | None]:
-        value, exact, text = value_row(piece.columns, place)
-        if text is not None and NUL in text:
-            exact, text = json.dumps(text), text.replace(NUL, SHOWN_NUL)
-        return value, None if exact is None else exact.encode(), None if text is None else text.encode()
-
-    known = (CLOCK, GOOD) if piece.clock_known_now else None
-    return pg_rows(piece.columns, piece.ids.numbers, piece.ids.ids, piece.offset, piece.number, first_row, known, hard)
 
 
 def _key(name: str) -> int:
