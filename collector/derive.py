@@ -6,7 +6,7 @@ from buffer import batch as batches
 from buffer.cose import Kind
 from buffer.errors import BatchFormatError, SignatureError
 from buffer.header import ClockState, Header
-from collector import boots, chain, ledger
+from collector import boots, chain, ledger, rollups
 from collector.chain import Link, Stream
 from collector.database import Database
 from collector.errors import Unstorable
@@ -129,4 +129,6 @@ def rebuild(database: Database) -> int:
                 logger.error("%s %s: batch %d stays out: %s", gateway, stream, number, error)
         while deriver.settle(1000):
             pass
+        rollups.make_all(db)
+        database.drop_samples(rollups.kept_from(db))
     return len(identities)

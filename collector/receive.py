@@ -1,10 +1,12 @@
 """From messages to tables and acknowledgements: verify, store in one transaction, and only then answer."""
 
 import logging
-from collections import deque
+import time
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from buffer.header import ClockState
 from buffer.keys import SigningKey
 from collector import acknowledge
 from collector.acknowledge import Touched
@@ -15,6 +17,7 @@ from collector.derive import Deriver
 from collector.errors import Stopped, Unstorable
 from collector.follow import Followers
 from collector.incoming import Accepted, Identity, Message, Reason, Refusal, examine
+from collector.metrics import Metrics
 from collector.registry import Keys
 from collector.rows import BatchRow
 
@@ -37,7 +40,15 @@ class Reply:
 class Receiver:
     """Owns the database; used by one thread. Nothing it returns is about something not yet on the disk."""
 
-    def __init__(self, database: Database, key: SigningKey, root: str, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        key: SigningKey,
+        root: str,
+        now_ms: Callable[[], int],
+        metrics: Metrics | None = None,
+    ) -> None:
+        self.metrics = metrics or Metrics()
         self._database = database
         self._db = database.connection
         self._key = key
@@ -47,6 +58,8 @@ class Receiver:
         self._aside = Aside(database)
         self._deriver = Deriver(database, self._keys)
         self._alarms: list[str] = []
+        self._new: list[Accepted] = []
+        self._refused: Counter[str] = Counter()
         self._stopping = False
 
     def take(self, messages: Sequence[Message]) -> list[Reply]:
@@ -82,7 +95,10 @@ class Receiver:
     def _store(self, rest: deque[Message], touched: dict[Stream, Touched]) -> None:
         """Take messages from the left, in one transaction, until there are none or it is large enough."""
         self._alarms.clear()
+        self._new.clear()
+        self._refused.clear()
         found = self._examine(rest)
+        start = time.perf_counter()
         accepted = [one for _, one in found if isinstance(one, Accepted)]
         gateways = {one.identity.at.gateway for one in accepted}
         gateways |= {one.identity.at.gateway for _, one in found if isinstance(one, Refusal) and one.identity}
@@ -99,8 +115,21 @@ class Receiver:
         except BaseException:
             self._forget()
             raise
+        self._count(time.perf_counter() - start)
         for alarm in self._alarms:
             logger.warning("%s", alarm)
+
+    def _count(self, seconds: float) -> None:
+        """What was committed."""
+        metrics, now_ms = self.metrics, self._now_ms()
+        for one in self._new:
+            header = one.batch.header
+            dated = header.samples and header.clock_state is not ClockState.UNSET
+            lag = now_ms - header.last_ms - header.clock_ms if dated else None
+            metrics.stored(header.samples, len(one.message.payload), lag)
+        metrics.refused.update(self._refused)
+        metrics.transactions += 1
+        metrics.transaction_seconds += seconds
 
     def _examine(self, rest: deque[Message]) -> list[tuple[Message, Accepted | Refusal]]:
         """Verify messages from the left, before any lock is taken."""
@@ -144,6 +173,7 @@ class Receiver:
             return
         for one in taken:
             self._touch(one, touched)
+        self._new += taken
         for at, head in heads.items():
             if head.run == 1 and not head.wants:
                 touched[at].head = head.newest, bytes.fromhex(head.hash)
@@ -157,8 +187,11 @@ class Receiver:
 
     def _take_alone(self, accepted: Accepted, touched: dict[Stream, Touched]) -> None:
         try:
-            if not self._is_stored(accepted.identity, accepted):
+            if self._is_stored(accepted.identity, accepted):
+                self.metrics.again += 1
+            else:
                 self._store_batch(accepted)
+                self._new.append(accepted)
         except Refusal as refusal:
             self._deriver.forget()
             self._refuse(accepted.message, refusal, touched)
@@ -216,6 +249,7 @@ class Receiver:
                 refusal = Refusal(Reason.FORK, f"number {identity.number} is known with hash {known}", key, identity)
         if refusal.reason is Reason.FORK and identity is not None:
             self._mark_forked(identity)
+        self._refused[refusal.reason] += 1
         if self._aside.keep(message, refusal, self._now_ms()) and identity is not None:
             self._alarms.append(
                 f"{identity.at.gateway} {identity.at.stream}: batch {identity.number} refused: {refusal}"

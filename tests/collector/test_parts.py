@@ -36,7 +36,7 @@ def test_inbox_lets_go_what_does_not_fit_and_says_so_once(
     monkeypatch.setattr(inbox, "MAX_BYTES", 100)
     box = Inbox()
     for _ in range(20):
-        box.put(Message("t", bytes(30)))
+        box.put(Message(f"t{box.metrics.dropped + box.messages}", bytes(30)))
     assert len(asyncio.run(box.group())) == 3
     assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
     assert "17 messages" in caplog.records[1].message
