@@ -27,6 +27,7 @@ from ext import CLOCK, GOOD, unpack, unpack_columns
 from tests import postgres
 from tests.collector.maker import POSTGRESQL, UTC_MS, Bench, Gateway, block
 from tests.collector.running import Link, Process, until
+from tests.collector.test_properties import KEY, LIFE, WANTED, mutate
 from tests.mosquitto import Mosquitto
 
 VALUES = (
@@ -195,6 +196,25 @@ def test_two_receivers_beside_each_other_store_everything_once(
     alone.close()
     derive.rebuild(bench.database)
     assert bench.tables() == after
+
+
+@POSTGRESQL
+def test_any_order_gives_the_tables_that_sqlite_has(new_database: Callable[[], Target]) -> None:
+    """A life with late clocks, losses and broken joints (tests/collector/test_properties.py), mixed with junk."""
+    rng = random.Random(8)
+    whole = {message.payload for message in LIFE}
+    for _ in range(3):
+        bench = Bench(new_database(), Gateway(key=KEY))
+        junk = [one for one in (mutate(rng, rng.choice(LIFE)) for _ in range(200)) if one.payload not in whole]
+        order = [*LIFE, *rng.sample(LIFE, 4), *junk]
+        rng.shuffle(order)
+        for start in range(0, len(order), 7):
+            bench.take(*order[start : start + 7])
+        assert bench.tables() == WANTED
+        assert bench.rows("SELECT sum(count) FROM refusals") == [(len(junk),)]
+        derive.rebuild(bench.database)
+        assert bench.tables() == WANTED
+        bench.close()
 
 
 def thirty(gateway: Gateway) -> Message:

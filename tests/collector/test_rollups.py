@@ -97,5 +97,5 @@ def test_a_role_reads_its_site_and_nothing_else(bench: Bench) -> None:
             with pytest.raises((psycopg.errors.InsufficientPrivilege, psycopg.errors.ObjectNotInPrerequisiteState)):
                 reader.execute(statement)
         call("access", "revoke", role, "--site", "sued", "--database", url)
-        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        with pytest.raises(psycopg.errors.UndefinedTable):
             reader.execute("SELECT * FROM samples")
