@@ -72,6 +72,11 @@ class Connection:
         self._versions = ["5", "3.1.1"] if address.version == "auto" else [address.version]
         self._lost: str | None = ""  # why there is no connection; said once for each why
 
+    @property
+    def connected(self) -> bool:
+        """Whether messages can come in."""
+        return self._client is not None
+
     async def run(self) -> None:
         """Connect, subscribe and pass messages on, again and again; only cancelling ends it."""
         delay = FIRST_RETRY_SECONDS

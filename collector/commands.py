@@ -138,7 +138,8 @@ def enter(database: Database, signed: Signed, now_ms: int) -> None:
         if known is not None and bytes(known[0]) != signed.message:
             raise CommandFault(f"another command for {command.gateway} has the number {command.number}")
         db.execute(
-            "INSERT OR IGNORE INTO commands VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?)",
+            "INSERT INTO commands VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?)"
+            " ON CONFLICT (gateway, number) DO NOTHING",
             (
                 command.gateway, command.number, command.stream.hex(), signed.key.public.kid.hex(), signed.key.name,
                 command.who, command.why, command.dry_run, command.issued_ms, command.expires_ms, now_ms,

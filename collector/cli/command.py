@@ -22,6 +22,7 @@ from collector.cli.options import (
     writing,
     yes_option,
 )
+from collector.database import Target
 from collector.errors import UsageError
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def command() -> None:
 @click.option("-o", "--output", "target", type=FILE, required=True, help="The file to make; - is standard output.")
 @yes_option
 @json_option
-def command_sign(wish: Wish, database: Path, target: Path, *, yes: bool, as_json: bool) -> None:
+def command_sign(wish: Wish, database: Target, target: Path, *, yes: bool, as_json: bool) -> None:
     """Sign a command. With --stream it needs no database and runs anywhere."""
     from collector import commands
     from collector.files import write_whole
@@ -104,7 +105,7 @@ def command_sign(wish: Wish, database: Path, target: Path, *, yes: bool, as_json
 @yes_option
 @json_option
 def command_relay(
-    file: Path, address: "Address", database: Path, wait: str | None, *, yes: bool, as_json: bool
+    file: Path, address: "Address", database: Target, wait: str | None, *, yes: bool, as_json: bool
 ) -> None:
     """Send the signed command in FILE (- is standard input) to its gateway, and record it."""
     from collector import commands
@@ -124,7 +125,9 @@ def command_relay(
 @wait_option
 @yes_option
 @json_option
-def command_send(wish: Wish, address: "Address", database: Path, wait: str | None, *, yes: bool, as_json: bool) -> None:
+def command_send(
+    wish: Wish, address: "Address", database: Target, wait: str | None, *, yes: bool, as_json: bool
+) -> None:
     """Sign and relay at once: for a laboratory, where the operator's key lies beside the collector."""
     _, message = _sign(wish, database, "Sign and send", yes=yes)
     with writing(database) as opened:
@@ -139,7 +142,7 @@ def command_send(wish: Wish, address: "Address", database: Path, wait: str | Non
 @database_option
 @json_option
 def command_status(
-    number: int | None, gateway: str | None, limit: int, wait: str | None, database: Path, *, as_json: bool
+    number: int | None, gateway: str | None, limit: int, wait: str | None, database: Target, *, as_json: bool
 ) -> None:
     """Relayed commands and their results. With NUMBER: exit code 0 done, 1 not done, 75 no result yet."""
     from collector import commands
@@ -159,7 +162,7 @@ def command_status(
         _leave(found)
 
 
-def _sign(wish: Wish, database: Path, question: str, *, yes: bool) -> "tuple[Command, bytes]":
+def _sign(wish: Wish, database: Target, question: str, *, yes: bool) -> "tuple[Command, bytes]":
     from buffer.command import Command, new_number
     from buffer.keys import SigningKey
     from collector import commands
@@ -174,7 +177,7 @@ def _sign(wish: Wish, database: Path, question: str, *, yes: bool) -> "tuple[Com
     return made, message
 
 
-def _stream(database: Path, gateway: str, stream: str | None) -> bytes:
+def _stream(database: Target, gateway: str, stream: str | None) -> bytes:
     from collector import commands
 
     if stream is not None:

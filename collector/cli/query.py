@@ -1,11 +1,10 @@
 """`lamppost-collector query`"""
 
-from pathlib import Path
-
 import click
 
 from collector import output
 from collector.cli.options import database_option, gateway_option, json_option, now_ms, reading
+from collector.database import Target
 
 
 @click.command("query")
@@ -19,7 +18,7 @@ from collector.cli.options import database_option, gateway_option, json_option, 
 @database_option
 @json_option
 def command(
-    database: Path,
+    database: Target,
     asset: str | None,
     gateway: str | None,
     device: str | None,

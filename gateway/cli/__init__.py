@@ -27,6 +27,7 @@ VERBS = {
     "scan": "Look for devices on a line, and write their configuration.",
     "verify": "Verify a batch or a whole buffer.",
     "key": "Make or show the gateway's key.",
+    "simulate": "Make signed load for a platform.",
     "demo": "Show the whole way, with simulated devices.",
 }
 
