@@ -76,6 +76,8 @@ class Schedules:
         self._site = site
         self.runner = Runner(book, rules, executor, clock, hands)
         self.runner.on_refused_by_device = self._failed
+        self._turn = asyncio.Lock()
+        self._told = 0
         self._trial_since: int | None = None
         self._failure = ""
         self._unusable: list[str] = []
@@ -94,15 +96,16 @@ class Schedules:
             log.error("the schedule on this disk is of %s: not followed", kept.current.schedule.gateway)
             return
         self._hands.load(await self._book.ask(newest))
+        await self._catch_up()
         self._follow()
 
     async def run(self) -> None:
         """Look once a second until cancelled."""
         try:
-            await self._resume()
             while True:
                 await self.runner.look()
-                await self._judge()
+                async with self._turn:
+                    await self._judge()
                 await asyncio.sleep(LOOK_S)
         finally:
             await self.runner.stop()
@@ -120,6 +123,12 @@ class Schedules:
 
     async def take(self, signed: Signed, accepted_ms: int) -> None:
         """Follow it: on the disk first. Raises `NotAllowed` or `StoreError`; an `OSError` is its result."""
+        async with self._turn:
+            await self._take(signed, accepted_ms)
+
+    # ----------------------------------------------------------------------------------------------------------------
+
+    async def _take(self, signed: Signed, accepted_ms: int) -> None:
         schedule = signed.schedule
         await self._book.accept(
             replace(_task(signed, accepted_ms), expires_ms=schedule.expires_ms), signed.message, (), ()
@@ -137,10 +146,8 @@ class Schedules:
         self._trial_since, self._failure = None, ""
         self._follow()
 
-    # ----------------------------------------------------------------------------------------------------------------
-
-    async def _resume(self) -> None:
-        """A life before may have ended before it could tell that its trial was over."""
+    async def _catch_up(self) -> None:
+        """A life before may have ended between telling that a trial was over and noting it, or the other way round."""
         kept = self._shelf.kept
         if kept.current is None:
             return
@@ -148,7 +155,7 @@ class Schedules:
         if waits and not kept.trial:
             self._tell(kept.current, Status.VERIFIED)
         elif kept.trial and not waits:
-            await self._shelf.put(kept.proved())
+            self._shelf.kept = kept.proved()  # the next that is put there has it on the disk
 
     async def _judge(self) -> None:
         """End a trial: with the last good one if a device did not take what the new one says."""
@@ -183,6 +190,9 @@ class Schedules:
             self._failure = self._failure or reason
 
     def _tell(self, signed: Signed, status: Status, reason: str = "") -> None:
+        if self._told == signed.schedule.number:  # and the disk did not take what followed
+            return
+        self._told = signed.schedule.number
         now = self._clock.trusted_ms()
         told = result_of(_task(signed, now), Outcome(status, reason), now)
         self._book.finish(signed.schedule.number, status, told)
