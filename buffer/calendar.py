@@ -97,6 +97,13 @@ class Calendar:
                 break
         return found[:count]
 
+    def between(self, from_ms: int, to_ms: int) -> list[Switch]:
+        """All switches from `from_ms` on and before `to_ms`, the first first."""
+        first, last = (datetime.fromtimestamp(ms / 1000, self._zone).date() for ms in (from_ms, to_ms))
+        days = (first + timedelta(days=n) for n in range(-REACH_DAYS, (last - first).days + REACH_DAYS + 1))
+        found = (one for day in days for point in self._entries for one in self.on(point, day))
+        return sorted((one for one in found if from_ms <= one.utc_ms < to_ms), key=lambda one: (one.order, one.point))
+
     def _days(self, utc_ms: int, step: int) -> Iterator[date]:
         """Local days from the other side of `utc_ms` on, as far as one looks."""
         today = datetime.fromtimestamp(utc_ms / 1000, self._zone).date()

@@ -114,7 +114,8 @@ class Entry:
             cbor.fail("days", "of 1 (Monday) to 7, rising", self.days)
         if (self.earliest or self.latest) and not self.when.sun:
             raise BatchFormatError("earliest and latest bound moments of the sun: a time of day has none")
-        if self.earliest and self.latest and self.bound("earliest") > self.bound("latest"):
+        bounds = [self.bound(name) for name in ("earliest", "latest") if getattr(self, name)]
+        if bounds != sorted(bounds):
             raise BatchFormatError(f"earliest {self.earliest} is after latest {self.latest}")
         lists = tuple(tuple(map(Dates.parse, texts)) for texts in (self.only, self.unless))
         object.__setattr__(self, "spans", lists)
@@ -152,6 +153,11 @@ class Schedule:
     why: str
 
     @property
+    def dry_run(self) -> bool:
+        """Never: what a schedule would do is shown before it is signed."""
+        return False
+
+    @property
     def points(self) -> tuple[str, ...]:
         """The points that it writes, each once."""
         return tuple(dict.fromkeys(point for entry in self.entries for point in entry.points))
@@ -186,7 +192,11 @@ class Schedule:
     @classmethod
     def read(cls, envelope: Envelope, key: RingKey) -> Self:
         """Verify, then parse; raises `SignatureError` or `BatchFormatError`."""
-        payload = cose.verify_envelope(envelope, Kind.SCHEDULE, key.public)
+        return cls.parse(cose.verify_envelope(envelope, Kind.SCHEDULE, key.public))
+
+    @classmethod
+    def parse(cls, payload: bytes) -> Self:
+        """What a payload says; raises `BatchFormatError`."""
         _check_size(payload)
         return cls(*_decode(cbor.loads(payload, "the schedule")))
 

@@ -47,7 +47,8 @@ def test_the_almanac(place: Place, zone: int, day: str, rise: str, set_: str | N
 def nearest(place: Place, side: str, wanted: datetime) -> datetime:
     """The sunrise or sunset that is nearest to `wanted`."""
     days = [sun_day(place, wanted + timedelta(hours=hours)) for hours in (-24, 0, 24)]
-    return min((getattr(day, side) for day in days), key=lambda at: abs(at - wanted))
+    found: list[datetime] = [getattr(day, side) for day in days]
+    return min(found, key=lambda at: abs(at - wanted))
 
 
 @pytest.mark.parametrize(
