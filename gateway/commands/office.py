@@ -136,6 +136,7 @@ class Office:
         return {
             "remote": self.ring is not None,
             "keyring": None if ring is None else ring.number,
+            "schedule": self.schedules.edition,
             "open": self.ring is not None and self.desk.answered,
             "refused": dict(self.desk.counts),
             "results": dict(self._book.done),

@@ -135,6 +135,8 @@ class Runner:
             return
         outcome = await self._executor.run(task)
         self._settle(standing, task, outcome)
+        if signed is self.signed and any(one.answered for one in outcome.done):
+            self.on_refused_by_device(outcome.reason)
 
     def _task(self, signed: Signed, switch: Switch, standing: Standing) -> Task:
         planned = self._rules.lasting(switch.point, switch.value)
@@ -200,8 +202,6 @@ class Runner:
             standing.later(self._clock.now(), outcome.status.value, reason)
         if standing.ended or (not standing.told and standing.tries >= TELL_TRIES):
             self._tell(standing, task, outcome)
-        if any(one.answered for one in outcome.done):
-            self.on_refused_by_device(reason)
 
     def _tell(self, standing: Standing, task: Task, outcome: Outcome) -> None:
         told = result_of(task, outcome, self._clock.trusted_ms())

@@ -77,10 +77,16 @@ class Schedules:
         self.runner = Runner(book, rules, executor, clock, hands)
         self.runner.on_refused_by_device = self._failed
         self._turn = asyncio.Lock()
+        self._news = asyncio.Event()
         self._told = 0
         self._trial_since: int | None = None
         self._failure = ""
         self._unusable: list[str] = []
+
+    @property
+    def edition(self) -> int | None:
+        """Which one is in force."""
+        return None if self.runner.signed is None else self.runner.signed.schedule.edition
 
     @property
     def pending(self) -> int:
@@ -103,6 +109,8 @@ class Schedules:
         """Look once a second until cancelled."""
         try:
             while True:
+                if self.runner.timetable is None:
+                    await self._news.wait()
                 await self.runner.look()
                 async with self._turn:
                     await self._judge()
@@ -206,6 +214,7 @@ class Schedules:
         calendar = self._calendar(current.schedule, self._is_usable)
         before = self.runner.timetable
         self.runner.follow(current, Timetable(calendar, before.standings if before else None))
+        self._news.set()
 
     def _is_usable(self, point: str, entry: Entry) -> bool:
         """Whether it may still be written so: the configuration may be another one since."""

@@ -58,6 +58,7 @@ class Timetable:
         old = standings or {}
         self.standings = {point: old.get(point, Standing()) for point in calendar.points}
         self._found: dict[str, tuple[int, Switch | None, int]] = {}
+        self._looked = False
 
     def in_force(self, point: str, utc_ms: int) -> Switch | None:
         """The switch of `point` that counts at `utc_ms`."""
@@ -76,7 +77,7 @@ class Timetable:
 
     def due(self, now: int, utc_ms: int | None, unset_value: Callable[[str], Wanted | None]) -> list[Switch]:
         """What is to be written at `now` (boot ms); `utc_ms` is None while nobody has told the time."""
-        found = []
+        found, self._looked = [], True
         for point, standing in self.standings.items():
             switch = self._wanted(point, standing, utc_ms, unset_value)
             if switch is None:
@@ -103,7 +104,8 @@ class Timetable:
     @property
     def begun(self) -> bool:
         """Whether each point that has something in force has been tried."""
-        return all(one.ended or one.tries for one in self.standings.values() if one.switch is not None)
+        tried = (one.ended or one.tries > 0 for one in self.standings.values() if one.switch is not None)
+        return self._looked and all(tried)
 
     def json(self, point: str) -> dict[str, Any] | None:
         """A point's switch for people."""

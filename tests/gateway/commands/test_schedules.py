@@ -9,13 +9,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from buffer.calendar import Calendar
 from buffer.command import Command, Wanted, Write, new_number
 from buffer.schedule import Entry, Schedule
 from gateway.commands import ring, shelf
 from gateway.commands.schedules import NOWHERE, Site
+from gateway.commands.timetable import Timetable
 from gateway.uplink.transport import Message
 from tests.gateway.commands.test_life import AUTHORITY, OPERATOR, POINT, RING, Life, World, template
 from tests.gateway.support import GATEWAY, TRUTH, bus, decoded, device, samples
@@ -195,6 +198,20 @@ def test_what_nobody_may_send_is_not_taken(street: Street) -> None:
     assert street.writes == []
     assert street.status()["edition"] is None
     assert set(street.life.office.status()["refused"]) >= {"addressee", "retained"}
+
+
+def test_a_trial_is_not_over_before_it_began() -> None:
+    """What the schedule before had done says nothing of the new one."""
+    calendar = Calendar([Entry((POINT,), "13:00", Decimal(10))], ZoneInfo("UTC"), lambda _: None)
+    before = Timetable(calendar)
+    (switch,) = before.due(0, TRUTH, lambda _: None)
+    before.standings[POINT].end("verified")
+    assert before.begun
+    other = Calendar([Entry((POINT,), "13:00", Decimal(20))], ZoneInfo("UTC"), lambda _: None)
+    after = Timetable(other, before.standings)
+    assert not after.begun
+    assert [one.value for one in after.due(0, TRUTH, lambda _: None)] == [20]
+    assert (switch.value, after.begun) == (10, False)
 
 
 def test_a_device_that_does_not_take_it_brings_the_last_good_one_back(street: Street) -> None:
