@@ -6,7 +6,7 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from buffer.calendar import Calendar, Switch, instant
@@ -44,6 +44,7 @@ def between(found: Calendar, first: date, last: date) -> list[Switch]:
     return switches
 
 
+@settings(deadline=None)
 @given(st.sampled_from(ZONES), DAYS, TIMES)
 def test_a_local_time_is_met_exactly_once_a_day(name: str, first: date, at: str) -> None:
     zone = ZoneInfo(name)
@@ -58,6 +59,7 @@ def test_a_local_time_is_met_exactly_once_a_day(name: str, first: date, at: str)
         assert said == f"{one.day} {at}" or earlier < f"{one.day} {at}" <= said
 
 
+@settings(deadline=None)
 @given(st.sampled_from(ZONES), DAYS, st.lists(TIMES | SUNNY, min_size=1, max_size=4, unique=True))
 def test_what_follows_is_what_comes_into_force(name: str, first: date, times: list[str]) -> None:
     found = calendar(*(entry(at, n) for n, at in enumerate(times)), zone=ZoneInfo(name))
@@ -71,6 +73,7 @@ def test_what_follows_is_what_comes_into_force(name: str, first: date, times: li
         last = one.utc_ms
 
 
+@settings(deadline=None)
 @given(st.sampled_from(["Europe/Berlin", "America/Toronto", "Pacific/Auckland", "Asia/Kolkata"]), DAYS, SUNNY)
 def test_the_sun_is_met_exactly_once_a_day(name: str, first: date, at: str) -> None:
     place = {"E": (52.5, 13.4), "A": (43.6, -79.6), "P": (-36.8, 174.8)}[name[0]]

@@ -102,7 +102,7 @@ async def test_a_schedule_runs_without_the_platform_and_through_kills(tmp_path: 
         await rig.link.start()
         await platform.ready()
 
-        for step in range(4):  # killed around the acceptance
+        for step in range(3):  # killed around the acceptance
             number = new_number()
             await platform.publish(signed(platform, stream, 10 + step, number, ("lamp/level", now, Decimal(50 + step))))
             await asyncio.sleep(0.04 * step)

@@ -318,6 +318,16 @@ def test_an_unset_clock_and_a_clock_that_gets_set(street: Street) -> None:
     assert street.writes == [10, 90, 10]
 
 
+def test_a_receiver_may_tell_the_time_of_a_schedule(street: Street) -> None:
+    street.send(("13:00", 10), ("18:00", 20))
+    street.world.sync = False
+    street.kill(reboot=True)
+    for _ in range(20):
+        street.life.clock.receiver_time(street.now_ms(), 0)
+        street.run(1)
+    assert street.writes == [10, 10]
+
+
 def test_steps_of_the_clock(street: Street) -> None:
     street.send(("13:00", 10), ("14:32", 20), ("15:00", 30), ("16:00", 40))
     street.run(150)
