@@ -39,9 +39,10 @@ STREAM = bytes([1]) * 16
 
 
 @pytest.fixture
-def source(tmp_path: Path) -> Path:
-    """A schedule as people write it."""
-    file = tmp_path / "main-street.toml"
+def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A schedule as people write it, where they are: what is told of it is cut at 200 characters."""
+    monkeypatch.chdir(tmp_path)
+    file = Path("main-street.toml")
     file.write_text(SOURCE)
     return file
 
