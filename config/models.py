@@ -33,7 +33,13 @@ class Gateway(Table):
     key: FilePath = Field(
         default=Path("/etc/lamppost/keys/batch.key"), description="Private key that signs batches (PKCS#8 PEM, 0600)."
     )
-    timezone: Zone = Field(default="UTC", description="IANA time zone, for people only.", examples=["America/Toronto"])
+    timezone: Zone = Field(
+        default="UTC", description="IANA time zone, of schedules and for people.", examples=["America/Toronto"]
+    )
+    location: Place | None = Field(
+        default=None, description="Where it stands, for the sun of schedules; a device's own wins.",
+        examples=[[43.589, -79.644]],
+    )  # fmt: skip
 
 
 class Buffer(Table):

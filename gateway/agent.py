@@ -20,6 +20,7 @@ from drivers.errors import DeviceError
 from gateway import series, system
 from gateway.clock import AgentClock, boot_id
 from gateway.commands.office import Office
+from gateway.commands.schedules import Site
 from gateway.control import ControlServer
 from gateway.doctor.prints import prints
 from gateway.errors import GatewayError
@@ -112,7 +113,8 @@ class Agent:
         self.keeper.hourly = self.view.keep
         self.office = Office(self.store, self.keeper, self.recorder, self.clock, self.buses, self.config.buffer.path)
         gateway = self.config.gateway
-        await self.office.open(gateway.id, gateway.site, self.keys.authority)
+        where = Site(gateway.timezone, gateway.location)
+        await self.office.open(gateway.id, gateway.site, self.keys.authority, where)
         self.uplink = self._uplink()
         self._wire()
 

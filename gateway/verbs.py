@@ -3,7 +3,7 @@
 import asyncio
 import fnmatch
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +47,7 @@ class Verbs:
             "examine": Inside(agent).examine,
             "frames": self.frames,
             "commands": self.commands,
+            "schedule": self.schedule,
         }
         self.operate: dict[str, Verb] = {
             "flush": self.flush,
@@ -107,14 +108,23 @@ class Verbs:
         """The last commands and what came of them, the newest first."""
         return await self._agent.office.last()
 
+    async def schedule(self, _: Args) -> dict[str, Any]:
+        """The schedule, what is in force by it, and what comes next."""
+        return await self._agent.office.schedules.json()
+
     async def write(self, args: Args) -> dict[str, Any]:
-        """Write `value` (text: a number, true or false) to `point`; the result, as of any command."""
+        """Write `value` (text: a number, true, false or a name) to `point`; the result, as of any command."""
         point, why = _text(args, "point"), _text(args, "why", "on site")
-        value = wanted(_text(args, "value"))
+        value = wanted(_text(args, "value"), self._names(point))
         dry_run = args.get("dry_run", False)
         if type(dry_run) is not bool:
             raise BadRequest("dry_run: true or false")
         return await self._agent.office.write(point, value, who=await whoever(), why=why, dry_run=dry_run)
+
+    def _names(self, point: str) -> tuple[str, ...]:
+        """What may be written to it by name."""
+        found = self._agent.points.get(point)
+        return () if found is None or found.writable is None else found.writable.names
 
     async def lock(self, args: Args) -> dict[str, Any]:
         """Lock `device` for `reason`, for `for_ms` or until it is unlocked."""
@@ -184,8 +194,12 @@ class Verbs:
         }
 
 
-def wanted(text: str) -> Wanted:
-    """What a technician wants to write; raises `BadRequest`."""
+def wanted(text: str, names: Sequence[str] = ()) -> Wanted:
+    """What a technician wants to write: one of `names`, where values have names; raises `BadRequest`."""
+    if names:
+        if text not in names:
+            raise BadRequest(f"value: one of {', '.join(names)}; found {text!r}")
+        return text
     if text in ("true", "false"):
         return text == "true"
     if not NUMBER.fullmatch(text):

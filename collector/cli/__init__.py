@@ -19,6 +19,7 @@ VERBS = {
     "key": "Make or show keys of the platform.",
     "keyring": "Say whom the gateways believe; signed by the authority.",
     "command": "Sign, relay and follow commands to gateways.",
+    "schedule": "Sign, preview, relay and follow schedules of gateways.",
     "audit": "Who changed what, when, on whose authority; with proof.",
 }
 EX_USAGE = 64  # sysexits.h

@@ -115,7 +115,7 @@ def command_relay(
     with writing(database) as opened:
         signed = commands.check(opened, message, now_ms())
         confirm(f"Send {commands.sentence(signed.command)}; signed by {signed.key.name}?", yes=yes)
-        _relay(opened, address, message, wait, as_json=as_json)
+        relay_signed(opened, address, message, wait, as_json=as_json)
 
 
 @command.command("send")
@@ -131,7 +131,7 @@ def command_send(
     """Sign and relay at once: for a laboratory, where the operator's key lies beside the collector."""
     _, message = _sign(wish, database, "Sign and send", yes=yes)
     with writing(database) as opened:
-        _relay(opened, address, message, wait, as_json=as_json)
+        relay_signed(opened, address, message, wait, as_json=as_json)
 
 
 @command.command("status")
@@ -169,15 +169,16 @@ def _sign(wish: Wish, database: Target, question: str, *, yes: bool) -> "tuple[C
 
     key = SigningKey.load(wish.key)
     writes = tuple(map(commands.parse_write, wish.writes))
-    stream, now = _stream(database, wish.gateway, wish.stream), now_ms()
-    ends = now + _milliseconds(wish.expires)
+    stream, now = stream_of(database, wish.gateway, wish.stream), now_ms()
+    ends = now + milliseconds(wish.expires)
     made = Command(wish.gateway, stream, new_number(), now, ends, writes, wish.who, wish.why, wish.dry_run)
     message = made.sign(key)
     confirm(f"{question} {commands.sentence(made)}; until {output.moment(ends)} (UTC)?", yes=yes)
     return made, message
 
 
-def _stream(database: Target, gateway: str, stream: str | None) -> bytes:
+def stream_of(database: Target, gateway: str, stream: str | None) -> bytes:
+    """The life of a gateway's store that is meant; raises UsageError or CommandFault."""
     from collector import commands
 
     if stream is not None:
@@ -189,7 +190,8 @@ def _stream(database: Target, gateway: str, stream: str | None) -> bytes:
         return commands.newest_stream(opened, gateway)
 
 
-def _relay(database: "Database", address: "Address", message: bytes, wait: str | None, *, as_json: bool) -> None:
+def relay_signed(database: "Database", address: "Address", message: bytes, wait: str | None, *, as_json: bool) -> None:
+    """Record and send what was signed, tell of it, and leave with the exit code of what came of it."""
     from collector import commands, relay
 
     seconds = _seconds(wait)
@@ -239,7 +241,7 @@ def _show(found: "Sequence[Row]", *, as_json: bool) -> None:
                 r["gateway"],
                 f"{r['who']} ({r['name']})",
                 r["why"],
-                _status(r),
+                status_of(r),
                 r["result"] and r["result"]["reason"],
                 r["result"] and output.moment(r["result"]["finished_ms"]),
             )
@@ -248,7 +250,8 @@ def _show(found: "Sequence[Row]", *, as_json: bool) -> None:
     )
 
 
-def _status(row: "Row") -> str:
+def status_of(row: "Row") -> str:
+    """What is known of something that was relayed."""
     if row["result"] is not None:
         return str(row["result"]["status"])
     if row["relayed_at"] is None:
@@ -256,7 +259,8 @@ def _status(row: "Row") -> str:
     return "no result" if row["expires_ms"] < now_ms() else "sent"
 
 
-def _milliseconds(text: str) -> int:
+def milliseconds(text: str) -> int:
+    """A duration such as 10m; raises UsageError."""
     from config import parse_duration
 
     try:
@@ -266,4 +270,4 @@ def _milliseconds(text: str) -> int:
 
 
 def _seconds(text: str | None) -> float:
-    return 0.0 if text is None else _milliseconds(text) / 1000
+    return 0.0 if text is None else milliseconds(text) / 1000

@@ -16,6 +16,7 @@ VERBS = {
     "read": "Ask devices now.",
     "write": "Write a value to a point.",
     "commands": "Show the last commands and what came of them.",
+    "schedule": "Show the schedule, what is in force and what comes next.",
     "lock": "Let nothing be written to a device.",
     "unlock": "End the lock of a device.",
     "device": "Look at single devices.",

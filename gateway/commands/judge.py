@@ -1,6 +1,7 @@
 """Whether a message may be obeyed: envelope, key, addressee, time. Pure; what cannot be proved is refused."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from buffer import cose
 from buffer.command import MAX_COMMAND_BYTES, Command
@@ -52,7 +53,7 @@ def verify(message: bytes, ring: Keyring | None, *, retained: bool) -> Verified:
         raise NotAllowed("format", f"{len(message)} bytes are no command")
     try:
         envelope = cose.read(message)
-        key = _key(ring, envelope.kid)
+        key = command_key(ring, envelope.kid)
         return Verified(Command.read(envelope, key), key, message)
     except SignatureError as error:
         raise NotAllowed("signature", str(error)) from error
@@ -60,7 +61,8 @@ def verify(message: bytes, ring: Keyring | None, *, retained: bool) -> Verified:
         raise NotAllowed("format", str(error)) from error
 
 
-def _key(ring: Keyring, kid: bytes) -> RingKey:
+def command_key(ring: Keyring, kid: bytes) -> RingKey:
+    """The key that commands by this id; raises `NotAllowed` (`role`, `key`)."""
     try:
         return ring.find(kid, "command", 0)
     except NotAllowed:
@@ -72,7 +74,26 @@ def _key(ring: Keyring, kid: bytes) -> RingKey:
 
 def authorise(verified: Verified, here: Here, moment: Moment) -> None:
     """Raise `NotAllowed` unless it is meant for us, now, and its key may ask for all of it."""
-    command, key = verified.command, verified.key
+    admit(verified.command, verified.key, here, moment)
+
+
+class Addressed(Protocol):
+    """What somebody has signed for one gateway, to be taken between two moments, about `points`."""
+
+    @property
+    def gateway(self) -> str: ...
+    @property
+    def stream(self) -> bytes: ...
+    @property
+    def issued_ms(self) -> int: ...
+    @property
+    def expires_ms(self) -> int: ...
+    @property
+    def points(self) -> tuple[str, ...]: ...
+
+
+def admit(command: Addressed, key: RingKey, here: Here, moment: Moment) -> None:
+    """The same for anything that is signed by a command key."""
     if command.gateway != here.gateway:
         raise NotAllowed("addressee", f"it is for {command.gateway}")
     if command.stream != here.stream:
@@ -87,6 +108,6 @@ def authorise(verified: Verified, here: Here, moment: Moment) -> None:
         raise NotAllowed("early", f"it was issued {(command.issued_ms - moment.now_ms) / 1000:.1f} s from now")
     if moment.now_ms >= key.ends_ms:
         raise NotAllowed("key", f"the key of {key.name} has ended")
-    for write in command.writes:
-        if not key.covers(here.site, here.gateway, *write.point.split("/")):
-            raise NotAllowed("scope", f"{key.name} may not command {write.point}")
+    for point in command.points:
+        if not key.covers(here.site, here.gateway, *point.split("/")):
+            raise NotAllowed("scope", f"{key.name} may not command {point}")
