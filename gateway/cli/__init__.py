@@ -13,6 +13,7 @@ VERBS = {
     "status": "Show the state of the running agent.",
     "doctor": "Find what is wrong, from the cable to the platform.",
     "tail": "Show samples, or frames, as they arrive.",
+    "metrics": "Print the agent's state for Prometheus.",
     "read": "Ask devices now.",
     "write": "Write a value to a point.",
     "commands": "Show the last commands and what came of them.",
