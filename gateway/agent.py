@@ -32,6 +32,8 @@ from gateway.outbox import StoreOutbox
 from gateway.poller import bus_task
 from gateway.quirks import Quirks, beside
 from gateway.recorder import Recorder
+from gateway.replaced import Replacements
+from gateway.replaced import beside as replacements_beside
 from gateway.sockets import control_socket, status_socket
 from gateway.stored import StoreView
 from gateway.uplink.transport import Connector
@@ -113,8 +115,11 @@ class Agent:
         self.office = Office(self.store, self.keeper, self.recorder, self.clock, self.buses, self.config.buffer.path)
         gateway = self.config.gateway
         await self.office.open(gateway.id, gateway.site, self.keys.authority)
+        path = replacements_beside(self.config.buffer.path)
+        self.replaced = Replacements(path, self.points, self.recorder, self.keeper, self.clock)
         self.uplink = self._uplink()
         self._wire()
+        await self.replaced.open()
 
     async def _start_store(self, boot: bytes, wanted: list[SeriesDefinition]) -> tuple[Clock | None, int, list[int]]:
         """Open the store; the clock and the time it remembers, and the numbers of the series."""

@@ -9,6 +9,7 @@ VERBS = {
     "run": "Receive, verify, store and acknowledge what gateways send.",
     "gateways": "Which gateways are known.",
     "query": "Samples, the newest last.",
+    "replacements": "Meters that were exchanged.",
     "gaps": "What is missing, accounted for as lost, or broken.",
     "waiting": "Stored batches whose samples wait.",
     "refused": "What was not taken, and why.",
