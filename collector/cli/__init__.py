@@ -18,6 +18,7 @@ VERBS = {
     "keyring": "Say whom the gateways believe; signed by the authority.",
     "command": "Sign, relay and follow commands to gateways.",
     "audit": "Who changed what, when, on whose authority; with proof.",
+    "completion": "Print what completes verbs in bash or zsh.",
 }
 EX_USAGE = 64  # sysexits.h
 INTERRUPTED = 130  # 128 + SIGINT, as shells say it
