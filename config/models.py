@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from config.point import Point
-from config.scalars import Every, Expected, FilePath, Id, Labels, Place, Text, Zone
+from config.scalars import Every, Expected, FilePath, Id, Labels, Lamp, Place, Text, Zone
 from config.table import Table
 from config.units import DAY, DURATION_PATTERN, HOUR, MINUTE, SIZE_PATTERN, duration_between, size_between
 from config.uplink import Uplink
@@ -34,6 +34,9 @@ class Gateway(Table):
         default=Path("/etc/lamppost/keys/batch.key"), description="Private key that signs batches (PKCS#8 PEM, 0600)."
     )
     timezone: Zone = Field(default="UTC", description="IANA time zone, for people only.", examples=["America/Toronto"])
+    led: Lamp | None = Field(
+        default=None, description="A lamp in /sys/class/leds that tells how the agent does.", examples=["ACT"]
+    )
 
 
 class Buffer(Table):

@@ -25,6 +25,8 @@ from gateway.doctor.prints import prints
 from gateway.errors import GatewayError
 from gateway.installation import Installation, Keys
 from gateway.keeper import Keeper
+from gateway.lamp import shine
+from gateway.led import Led
 from gateway.listener import ListeningTask
 from gateway.mender import Mender
 from gateway.notify import notify, watchdog_interval
@@ -216,6 +218,8 @@ class Agent:
         work += [self.keeper.run(), self.mender.run(), self.quirks.run(), self.office.run()]
         if self.uplink is not None:
             work.append(self.uplink.run())
+        if self.config.gateway.led is not None:
+            work.append(shine(self, Led(self.config.gateway.led)))
         if (seconds := watchdog_interval()) is not None:
             work.append(self._watch(seconds))
         return [asyncio.ensure_future(w) for w in work]

@@ -9,10 +9,10 @@ from typing import Any
 from config.errors import HIDDEN, secret
 
 SHOWN = frozenset((
-    "id", "site", "timezone", "path", "size", "keep_free", "commit", "history", "endurance", "acknowledge", "batch",
-    "version", "brokers", "driver", "bus", "profile", "base", "of", "transport", "host", "port", "adapter", "scan",
-    "parity", "every", "timeout", "table", "type", "order", "unit", "priority", "quantity", "on", "deadband", "window",
-    "min_interval", "max_interval", "keep", "rollover", "address",
+    "id", "site", "timezone", "led", "path", "size", "keep_free", "commit", "history", "endurance", "acknowledge",
+    "batch", "version", "brokers", "driver", "bus", "profile", "base", "of", "transport", "host", "port", "adapter",
+    "scan", "parity", "every", "timeout", "table", "type", "order", "unit", "priority", "quantity", "on", "deadband",
+    "window", "min_interval", "max_interval", "keep", "rollover", "address",
 ))  # fmt: skip
 """Keys whose texts are shown. A key that is new is hidden until it stands here."""
 SECRET_WORDS = frozenset(
