@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.plain import plain
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 LABEL_MAX = 128
 """Characters of a label's value: no id or unit is longer, and what a device says cannot fill a scrape."""
@@ -47,8 +49,7 @@ def names() -> frozenset[str]:
 
 def label(value: object) -> str:
     """A label's value as the format wants it, on one line, with nothing in it that could steer a terminal."""
-    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value)[:LABEL_MAX])
-    return text.replace("\\", "\\\\").replace('"', '\\"')
+    return plain(str(value)[:LABEL_MAX]).replace("\\", "\\\\").replace('"', '\\"')
 
 
 def _lines(metric: Metric, status: Status) -> Iterator[str]:

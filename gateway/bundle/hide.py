@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from config.errors import HIDDEN, secret
+from gateway.plain import plain
 
 SHOWN = frozenset((
     "id", "site", "timezone", "led", "path", "size", "keep_free", "commit", "history", "endurance", "acknowledge",
@@ -64,8 +65,7 @@ def scrubbed(value: object, known: Iterable[str] = ()) -> Any:  # noqa: ANN401 -
     """Every text in a JSON value scrubbed, keys too, and what a terminal could obey replaced."""
     known = tuple(known)
     if isinstance(value, str):
-        clean = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in value[:TEXT_MAX])
-        return scrub(clean, known)
+        return scrub(plain(value[:TEXT_MAX]), known)
     if isinstance(value, Mapping):
         return {scrubbed(str(key), known): scrubbed(item, known) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -9,6 +9,9 @@ from typing import Any, Literal, TypeVar
 import click
 
 from gateway.client import run_dir
+from gateway.plain import plain
+
+__all__ = ("config_option", "json_option", "plain", "print_json", "print_table", "run_dir_option")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -39,11 +42,6 @@ def run_dir_option(function: F) -> F:
         default=run_dir,
         help="Where the daemon's sockets are.  [default: $LAMPPOST_RUN_DIR or /run/lamppost]",
     )(function)
-
-
-def plain(text: object) -> str:
-    """`text` with everything that could steer a terminal replaced."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(text))
 
 
 def print_json(value: object) -> None:

@@ -98,7 +98,7 @@ class Reverter:
         else:
             self._next[planned.point] = self._clock.now() + AGAIN_MS
         if ended or first:
-            log.warning("%s goes back to its safe value: %s %s", planned.point, outcome.status, outcome.reason)
+            log.warning("point %s goes back to its safe value: %s %s", planned.point, outcome.status, outcome.reason)
             self._tell(task, outcome, written_ms if ended else None)
 
     def _tell(self, task: Task, outcome: Outcome, written_ms: int | None) -> None:
