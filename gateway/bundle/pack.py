@@ -17,18 +17,19 @@ from gateway.bundle.parts import PARTS, Sources, clean
 MANIFEST = "manifest.json"
 
 
-def pack(config: Path, run_dir: Path, target: Path, tell: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
+def pack(config: Path, run_dir: Path, target: Path, tell: Callable[[str, int, int], None]) -> dict[str, Any]:
     """Write the archive, for its owner alone; returns the manifest. Whatever is broken, the rest is packed.
 
-    `tell` hears the name of each part before it is looked at. Raises `OSError` when the archive cannot be written.
+    `tell` hears each part before it is looked at: its name, how many are done, and of how many. Raises `OSError` when
+    the archive cannot be written.
     """
     sources = Sources(config, run_dir)
     missing: dict[str, str] = {}
     with _noted("configuration", missing):
         sources.read()
     found: dict[str, bytes] = {}
-    for name, part in PARTS.items():
-        tell(name)
+    for number, (name, part) in enumerate(PARTS.items()):
+        tell(name, number, len(PARTS))
         with _noted(name, missing):
             found[name] = clean(part(sources), name, sources)
     manifest = {

@@ -21,9 +21,11 @@ def command(output: Path | None, config: Path, run_dir: Path, as_json: bool) -> 
     send it: `tar xzf FILE`. With sudo it holds more.
     """
     from gateway.bundle.pack import pack
+    from gateway.cli.progress import Progress
 
     target = output or Path(f"lamppost-support-{time.strftime('%Y%m%d-%H%M%S')}.tar.gz")
-    manifest = pack(config, run_dir, target, lambda name: click.echo(f"  {name}", err=True))
+    with Progress("support-bundle") as progress:
+        manifest = pack(config, run_dir, target, lambda name, done, of: progress.at(done, of, name))
     if as_json:
         print_json({"file": str(target)} | manifest)
         return
