@@ -26,6 +26,8 @@ from gateway.doctor.prints import prints
 from gateway.errors import GatewayError
 from gateway.installation import Installation, Keys
 from gateway.keeper import Keeper
+from gateway.lamp import shine
+from gateway.led import Led
 from gateway.listener import ListeningTask
 from gateway.mender import Mender
 from gateway.notify import notify, watchdog_interval
@@ -33,6 +35,8 @@ from gateway.outbox import StoreOutbox
 from gateway.poller import bus_task
 from gateway.quirks import Quirks, beside
 from gateway.recorder import Recorder
+from gateway.replaced import Replacements
+from gateway.replaced import beside as replacements_beside
 from gateway.sockets import control_socket, status_socket
 from gateway.stored import StoreView
 from gateway.uplink.transport import Connector
@@ -115,8 +119,11 @@ class Agent:
         gateway = self.config.gateway
         where = Site(gateway.timezone, gateway.location)
         await self.office.open(gateway.id, gateway.site, self.keys.authority, where)
+        path = replacements_beside(self.config.buffer.path)
+        self.replaced = Replacements(path, self.points, self.recorder, self.keeper, self.clock)
         self.uplink = self._uplink()
         self._wire()
+        await self.replaced.open()
 
     async def _start_store(self, boot: bytes, wanted: list[SeriesDefinition]) -> tuple[Clock | None, int, list[int]]:
         """Open the store; the clock and the time it remembers, and the numbers of the series."""
@@ -213,6 +220,8 @@ class Agent:
         work += [self.keeper.run(), self.mender.run(), self.quirks.run(), self.office.run()]
         if self.uplink is not None:
             work.append(self.uplink.run())
+        if self.config.gateway.led is not None:
+            work.append(shine(self, Led(self.config.gateway.led)))
         if (seconds := watchdog_interval()) is not None:
             work.append(self._watch(seconds))
         return [asyncio.ensure_future(w) for w in work]

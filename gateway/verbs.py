@@ -19,6 +19,7 @@ from gateway.frames import Frames
 from gateway.fresh import Fresh
 from gateway.leases import Leases
 from gateway.queued import held_json
+from gateway.replaced import MAX_AGO_MS
 from gateway.status import status, value_json
 from gateway.stored import ANSWER_S
 
@@ -48,6 +49,7 @@ class Verbs:
             "frames": self.frames,
             "commands": self.commands,
             "schedule": self.schedule,
+            "replacements": self.replacements,
         }
         self.operate: dict[str, Verb] = {
             "flush": self.flush,
@@ -57,6 +59,8 @@ class Verbs:
             "write": self.write,
             "lock": self.lock,
             "unlock": self.unlock,
+            "replace": self.replace,
+            "withdraw": self.withdraw,
         }
 
     async def status(self, _: Args) -> dict[str, Any]:
@@ -145,6 +149,34 @@ class Verbs:
         except OSError as error:
             raise GatewayError(f"{device} is still locked: {error}", "lamppost status") from error
 
+    async def replacements(self, _: Args) -> list[dict[str, Any]]:
+        """The meters that were exchanged, the oldest first."""
+        return [event.json() for event in self._agent.replaced.all()]
+
+    async def replace(self, args: Args) -> dict[str, Any]:
+        """Note that the meter behind `point` of `device` was exchanged: `final`, `start` (texts), `ago_ms`, `why`."""
+        full = self._counter(args)
+        final, start = (_decimal(args, name) for name in ("final", "start"))
+        why, ago = _text(args, "why", "on site"), args.get("ago_ms", 0)
+        if type(ago) is not int or not 0 <= ago <= MAX_AGO_MS:
+            raise BadRequest(f"ago_ms: 0 to {MAX_AGO_MS}")
+        try:
+            made = await self._agent.replaced.add(full, final, start, ago, await whoever(), why)
+        except OSError as error:
+            raise GatewayError(f"the replacement is NOT noted: {error}", "lamppost status") from error
+        return made.json()
+
+    async def withdraw(self, args: Args) -> dict[str, Any]:
+        """Take back the last replacement of `point` of `device`."""
+        try:
+            return (await self._agent.replaced.withdraw(self._counter(args))).json()
+        except OSError as error:
+            raise GatewayError(f"the replacement is NOT withdrawn: {error}", "lamppost status") from error
+
+    def _counter(self, args: Args) -> str:
+        point = None if args.get("point") is None else _text(args, "point")
+        return self._agent.replaced.counter(_text(args, "device"), point)
+
     def _device(self, args: Args) -> str:
         device = _text(args, "device")
         if not self._agent.office.locks.places(device):
@@ -205,6 +237,14 @@ def wanted(text: str, names: Sequence[str] = ()) -> Wanted:
     if not NUMBER.fullmatch(text):
         raise BadRequest(f"value: a number such as 40 or -1.5, true or false; found {text!r}")
     return Decimal(text)
+
+
+def _decimal(args: Args, name: str) -> str:
+    """A reading as it was written down; raises `BadRequest`."""
+    text = _text(args, name)
+    if not NUMBER.fullmatch(text):
+        raise BadRequest(f"{name}: a number such as 48211.7; found {text!r}")
+    return text
 
 
 def _text(args: Args, name: str, default: str | None = None) -> str:

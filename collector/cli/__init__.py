@@ -9,6 +9,7 @@ VERBS = {
     "run": "Receive, verify, store and acknowledge what gateways send.",
     "gateways": "Which gateways are known.",
     "query": "Samples, the newest last.",
+    "replacements": "Meters that were exchanged.",
     "gaps": "What is missing, accounted for as lost, or broken.",
     "waiting": "Stored batches whose samples wait.",
     "refused": "What was not taken, and why.",
@@ -21,6 +22,7 @@ VERBS = {
     "command": "Sign, relay and follow commands to gateways.",
     "schedule": "Sign, preview, relay and follow schedules of gateways.",
     "audit": "Who changed what, when, on whose authority; with proof.",
+    "completion": "Print what completes verbs in bash or zsh.",
 }
 EX_USAGE = 64  # sysexits.h
 INTERRUPTED = 130  # 128 + SIGINT, as shells say it

@@ -104,7 +104,7 @@ class Reverter:
         else:
             self._next[planned.point] = self._clock.now() + AGAIN_MS
         if ended or first:
-            log.warning("%s goes back: %s %s", planned.point, outcome.status, outcome.reason)
+            log.warning("point %s goes back: %s %s", planned.point, outcome.status, outcome.reason)
             self._tell(task, outcome, written_ms if ended else None)
 
     def _back_to(self, safe: Planned) -> Planned:
