@@ -30,6 +30,8 @@ class Kind(StrEnum):
     ACK = "ack"
     KEYRING = "keyring"
     COMMAND = "command"
+    ENROLMENT = "enrolment"
+    VOUCHER = "voucher"
 
 
 ROLE = {
@@ -38,6 +40,8 @@ ROLE = {
     Kind.ACK: "acknowledge",
     Kind.KEYRING: "authority",
     Kind.COMMAND: "command",
+    Kind.ENROLMENT: "batch",
+    Kind.VOUCHER: "batch",
 }
 """The role a key must have to sign a kind."""
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from collector.errors import CollectorError, DatabaseBroken, DatabaseBusy, DatabaseMissing
-from collector.schema import ASSETS, COMMANDS, REPLACED, TABLES, VERSION
+from collector.schema import ASSETS, COMMANDS, ENROLMENT, REPLACED, TABLES, VERSION
 
 BUSY_TIMEOUT_MS = 5000  # a verb of the command line may hold the write lock for a moment
 CACHE_KIB = 65536  # the index of the samples is written at as many places as there are series
@@ -100,6 +100,10 @@ class Database:
                     for statement in ASSETS.split(";\n"):
                         self.connection.execute(statement)
                     self.connection.execute("PRAGMA user_version = 4")
+                if self._version() == 4:
+                    for statement in ENROLMENT.split(";\n"):
+                        self.connection.execute(statement)
+                    self.connection.execute("PRAGMA user_version = 5")
             self._check_version()
 
     def _version(self) -> int:

@@ -1,6 +1,6 @@
 """The tables of the collector's database. docs/collector.md describes them; texts in hexadecimal are lower case."""
 
-VERSION = 4  # PRAGMA user_version
+VERSION = 5  # PRAGMA user_version
 
 REPLACED = """
 -- claims: batches whose place another took (evicted, thinned or split by the gateway), and the samples it answers for:
@@ -67,6 +67,19 @@ CREATE VIEW asset_readings AS
             ORDER BY r.number DESC LIMIT 1) AS rssi,
         s.gateway, s.stream, x.batch, x.rowid AS sample
     FROM series s JOIN samples x ON x.series = s.id WHERE s.asset_id <> ''"""
+
+ENROLMENT = """
+-- invitations, by the SHA-256 of their secret; `kid` is the key that it was used for, `misuses` tries with another one
+CREATE TABLE tokens (
+    hash TEXT PRIMARY KEY, gateway TEXT NOT NULL, site TEXT NOT NULL, made_at INTEGER NOT NULL,
+    ends_at INTEGER NOT NULL, used_at INTEGER, kid TEXT, misuses INTEGER NOT NULL
+) WITHOUT ROWID;
+-- certificates that gateways were given; `serial` in hexadecimal
+CREATE TABLE certificates (
+    serial TEXT PRIMARY KEY, gateway TEXT NOT NULL, kid TEXT NOT NULL, issued_at INTEGER NOT NULL,
+    ends_at INTEGER NOT NULL, revoked_at INTEGER
+) WITHOUT ROWID;
+CREATE INDEX certificates_by_gateway ON certificates (gateway)"""
 
 TABLES = (
     """
@@ -168,7 +181,7 @@ CREATE TABLE clockless (
 ) WITHOUT ROWID;
 CREATE INDEX clockless_by_boot ON clockless (gateway, boot);
 """
-    f"{REPLACED};\n{COMMANDS};\n{ASSETS};\n"
+    f"{REPLACED};\n{COMMANDS};\n{ASSETS};\n{ENROLMENT};\n"
 )
 
 DERIVED = (

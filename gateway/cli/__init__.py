@@ -27,6 +27,7 @@ VERBS = {
     "scan": "Look for devices on a line, and write their configuration.",
     "verify": "Verify a batch or a whole buffer.",
     "key": "Make or show the gateway's key.",
+    "enroll": "Make this gateway known to the platform; renew its certificate.",
     "demo": "Show the whole way, with simulated devices.",
 }
 
@@ -43,7 +44,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in VERBS:
             return None
-        command: click.Command = import_module(f"gateway.cli.{cmd_name}").command
+        command: click.Command = import_module(f"gateway.cli.{cmd_name.replace('-', '_')}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
