@@ -1,12 +1,25 @@
 """`lamppost-collector gateways`"""
 
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from collector import output
-from collector.cli.options import FILE, database_option, gateway_option, json_option, now_ms, reading, tell, writing
+from collector.cli.options import (
+    FILE,
+    broker_options,
+    database_option,
+    gateway_option,
+    json_option,
+    now_ms,
+    reading,
+    tell,
+    writing,
+)
+
+if TYPE_CHECKING:
+    from collector.broker import Address
 
 
 @click.group("gateways")
@@ -138,6 +151,20 @@ def gateways_replace(
         add, gateway=gateway, site=known[0].site, url=url, folder=folder, hours=hours, database=database,
         as_json=as_json,
     )  # fmt: skip
+
+
+@command.command("cut")
+@click.argument("gateway")
+@broker_options
+@json_option
+def gateways_cut(gateway: str, address: "Address", *, as_json: bool) -> None:
+    """End GATEWAY's live session, after it was revoked and the broker has the list of `ca crl`."""
+    import asyncio
+
+    from collector.cut import cut
+
+    asyncio.run(cut(address, gateway))
+    tell(f"{gateway}: its session was ended", {"gateway": gateway, "cut": True}, as_json=as_json)
 
 
 @command.command("confirm")

@@ -2,18 +2,22 @@
 
 import json
 import os
+import queue
 import signal
+import socket
 import ssl
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import paho.mqtt.client as paho
 import pytest
 from cryptography import x509
+from paho.mqtt.enums import CallbackAPIVersion
 
 from buffer.enrolment import Request, Token
 from buffer.errors import BatchFormatError
@@ -22,7 +26,7 @@ from gateway import enrol
 from gateway.enrol import Places
 from gateway.errors import EnrolmentFailed
 from tests.conftest import ROOT
-from tests.mosquitto import free_port
+from tests.mosquitto import Mosquitto, free_port
 
 pytest.importorskip("uvicorn")
 
@@ -175,6 +179,49 @@ def test_renewal_needs_no_token_but_a_key_that_counts(platform: Platform, tmp_pa
     )
     serials = [x509.load_pem_x509_certificate(pem).serial_number for pem in (before, places.certificate.read_bytes())]
     assert all(listed.get_revoked_certificate_by_serial_number(serial) for serial in serials)
+
+
+def test_a_revoked_gateway_loses_its_live_session_and_does_not_come_back(
+    platform: Platform, tmp_path: Path, make_mosquitto: Callable[..., Mosquitto]
+) -> None:
+    places = enrolled(platform, tmp_path / "box", "gw-10")
+    port, crl = free_port(), tmp_path / "crl.pem"
+    crl.write_text(call("collector", "ca", "crl", platform.ca, "--database", platform.database)[0])
+    broker = make_mosquitto(
+        f"listener {port} 127.0.0.1", f"cafile {platform.ca}/ca.pem", f"certfile {platform.folder}/server.pem",
+        f"keyfile {platform.folder}/server.key", "require_certificate true", "use_identity_as_username true",
+        "use_username_as_clientid true", f"crlfile {crl}",
+    )  # fmt: skip
+    ends: queue.Queue[bool] = queue.Queue()
+    client = paho.Client(CallbackAPIVersion.VERSION2, "lamppost-gw-10", protocol=paho.MQTTv311)
+    client.tls_set(str(places.ca), str(places.certificate), str(places.tls))
+    client.on_connect = lambda *_: ends.put(False)
+    client.on_disconnect = lambda *_: ends.put(True)
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    try:
+        assert ends.get(timeout=10) is False
+        call("collector", "gateways", "revoke", "gw-10", "--database", platform.database)
+        crl.write_text(call("collector", "ca", "crl", platform.ca, "--database", platform.database)[0])
+        os.kill(broker.pid, signal.SIGHUP)
+        call("collector", "gateways", "cut", "gw-10", "--broker", broker.url)
+        assert ends.get(timeout=10) is True
+    finally:
+        client.disconnect()
+        client.loop_stop()
+    context = ssl.create_default_context(cafile=str(places.ca))
+    context.load_cert_chain(places.certificate, places.tls)
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
+        pytest.raises(ssl.SSLError, match="revoked"),
+    ):
+        _hear(plain, context)
+
+
+def _hear(plain: socket.socket, context: ssl.SSLContext) -> None:
+    """The handshake and one byte: TLS 1.3 tells of a refused certificate behind the handshake."""
+    with context.wrap_socket(plain, server_hostname="127.0.0.1") as secure:
+        secure.recv(1)
 
 
 def test_the_old_key_vouches_for_the_new_one(platform: Platform, tmp_path: Path) -> None:
