@@ -31,6 +31,8 @@ class Kind(StrEnum):
     KEYRING = "keyring"
     COMMAND = "command"
     SCHEDULE = "schedule"
+    ENROLMENT = "enrolment"
+    VOUCHER = "voucher"
 
 
 ROLE = {
@@ -40,6 +42,8 @@ ROLE = {
     Kind.KEYRING: "authority",
     Kind.COMMAND: "command",
     Kind.SCHEDULE: "command",
+    Kind.ENROLMENT: "batch",
+    Kind.VOUCHER: "batch",
 }
 """The role a key must have to sign a kind."""
 

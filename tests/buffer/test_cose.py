@@ -66,6 +66,8 @@ def test_signature_covers_an_independent_sig_structure(key: SigningKey, payload:
         "keyring": b"lamppost/1/keyring",
         "command": b"lamppost/1/command",
         "schedule": b"lamppost/1/schedule",
+        "enrolment": b"lamppost/1/enrolment",
+        "voucher": b"lamppost/1/voucher",
     }[kind.value]
     public = Ed25519PublicKey.from_public_bytes(key.public("g", "s").raw)
     public.verify(signature, plain_sig_structure(protected, aad, payload))
