@@ -122,7 +122,8 @@ def _commands(commands: dict[str, Any]) -> Iterator[str]:
     if commands["remote"]:
         ring = "no keyring yet" if commands["keyring"] is None else f"keyring {commands['keyring']}"
         waiting = "" if commands["open"] else ", none taken before the platform has acknowledged something"
-        yield f"orders  {ring}{waiting}"
+        schedule = "" if commands["schedule"] is None else f", schedule {commands['schedule']}"
+        yield f"orders  {ring}{schedule}{waiting}"
     for name, word in (("results", "told"), ("refused", "refused")):
         if commands[name]:
             yield f"        {word}: {', '.join(f'{count} {key}' for key, count in sorted(commands[name].items()))}"

@@ -21,7 +21,7 @@ from gateway.commands.hands import Hands
 from gateway.commands.judge import Here, Moment, admit, command_key
 from gateway.commands.rules import Rules
 from gateway.commands.runner import LOOK_S, Runner
-from gateway.commands.shelf import Shelf, Signed
+from gateway.commands.shelf import Kept, Shelf, Signed
 from gateway.commands.task import Outcome, Source, Status, Task, result_of
 from gateway.commands.timetable import Timetable
 
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 TRIAL_MS = 120_000
 """A new schedule has proved itself when its first writes were done, or so much later."""
+AGAIN_S = 60.0
 NEXT = 10
 """Switches to come that people are shown."""
 
@@ -78,7 +79,6 @@ class Schedules:
         self.runner.on_refused_by_device = self._failed
         self._turn = asyncio.Lock()
         self._news = asyncio.Event()
-        self._told = 0
         self._trial_since: int | None = None
         self._failure = ""
         self._unusable: list[str] = []
@@ -100,6 +100,7 @@ class Schedules:
         kept = self._shelf.kept
         if kept.current is not None and kept.current.schedule.gateway != self._here.gateway:
             log.error("the schedule on this disk is of %s: not followed", kept.current.schedule.gateway)
+            self._shelf.kept = Kept(kept.edition)
             return
         self._hands.load(await self._book.ask(newest))
         await self._catch_up()
@@ -111,9 +112,13 @@ class Schedules:
             while True:
                 if self.runner.timetable is None:
                     await self._news.wait()
-                await self.runner.look()
-                async with self._turn:
-                    await self._judge()
+                try:
+                    await self.runner.look()
+                    async with self._turn:
+                        await self._judge()
+                except Exception:  # whatever a calendar may say must not end the agent, at each start again
+                    log.exception("the schedule is not followed for a while")
+                    await asyncio.sleep(AGAIN_S)
                 await asyncio.sleep(LOOK_S)
         finally:
             await self.runner.stop()
@@ -141,13 +146,14 @@ class Schedules:
         await self._book.accept(
             replace(_task(signed, accepted_ms), expires_ms=schedule.expires_ms), signed.message, (), ()
         )
-        if self._shelf.kept.trial and self._shelf.kept.current is not None:
-            self._tell(self._shelf.kept.current, Status.REFUSED, f"superseded: by schedule {schedule.edition}")
+        before = self._shelf.kept
         try:
-            await self._shelf.put(self._shelf.kept.taking(signed))
+            await self._shelf.put(before.taking(signed))
         except OSError as error:
             self._tell(signed, Status.FAILED, f"the disk does not take it: {error}")
             return
+        if before.trial and before.current is not None:
+            self._tell(before.current, Status.REFUSED, f"superseded: by schedule {schedule.edition}")
         log.info(
             "schedule %d taken: %d entries, signed by %s", schedule.edition, len(schedule.entries), signed.key.name
         )
@@ -171,23 +177,28 @@ class Schedules:
         if not kept.trial or kept.current is None or timetable is None or self.runner.utc_ms() is None:
             return
         self._trial_since = now if self._trial_since is None else self._trial_since
+        if self._failure:
+            await self._roll_back(kept.current)
+        elif timetable.begun or now - self._trial_since >= TRIAL_MS:
+            self._tell(kept.current, Status.VERIFIED)
+            await self._note(kept.proved())
+
+    async def _note(self, kept: Kept) -> None:
+        """A disk that does not take it now has it with the next one."""
         try:
-            if self._failure:
-                await self._roll_back(kept.current)
-            elif timetable.begun or now - self._trial_since >= TRIAL_MS:
-                self._tell(kept.current, Status.VERIFIED)
-                await self._shelf.put(kept.proved())
+            await self._shelf.put(kept)
         except OSError as error:
             log.error("the state of the schedule is not on the disk: %s", error)
+            self._shelf.kept = kept
 
     async def _roll_back(self, failed: Signed) -> None:
         reason, self._failure = self._failure, ""
         kept = self._shelf.kept
         if kept.before is None:
             self._tell(failed, Status.FAILED, f"{reason}; it stays, for there is none before it")
-            await self._shelf.put(kept.proved())
+            await self._note(kept.proved())
             return
-        await self._shelf.put(kept.rolled_back())
+        await self._note(kept.rolled_back())
         back = kept.before.schedule.edition
         log.warning("schedule %d: rolled back to %d: %s", failed.schedule.edition, back, reason)
         self._tell(failed, Status.FAILED, f"rolled back to schedule {back}: {reason}")
@@ -198,9 +209,6 @@ class Schedules:
             self._failure = self._failure or reason
 
     def _tell(self, signed: Signed, status: Status, reason: str = "") -> None:
-        if self._told == signed.schedule.number:  # and the disk did not take what followed
-            return
-        self._told = signed.schedule.number
         now = self._clock.trusted_ms()
         told = result_of(_task(signed, now), Outcome(status, reason), now)
         self._book.finish(signed.schedule.number, status, told)

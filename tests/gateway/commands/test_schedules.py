@@ -384,6 +384,19 @@ def test_a_damaged_file_is_told_of_and_the_next_schedule_is_taken(street: Street
     assert (street.writes, street.status()["damaged"]) == ([10, 20], None)
 
 
+def test_a_disk_that_does_not_take_it(street: Street) -> None:
+    street.send(("13:00", 10))
+    way = shelf.beside(street.world.folder / "buffer.db").with_name(shelf.NAME + ".new")
+    way.mkdir()
+    number = street.send(("13:30", 20))
+    ((status, why),) = street.of(number)
+    assert (status, why.startswith("the disk does not take it")) == ("failed", True)
+    assert (street.writes, street.status()["edition"]) == ([10], 1)
+    way.rmdir()
+    street.send(("13:30", 20), edition=2)
+    assert (street.writes, street.status()["edition"]) == ([10, 20], 2)
+
+
 def test_what_the_configuration_no_longer_allows_is_left_out() -> None:
     street = Street()
     street.send(("13:00", 10), ("14:33", 60))
