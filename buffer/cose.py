@@ -30,6 +30,7 @@ class Kind(StrEnum):
     ACK = "ack"
     KEYRING = "keyring"
     COMMAND = "command"
+    CONFIGURATION = "configuration"
 
 
 ROLE = {
@@ -38,6 +39,7 @@ ROLE = {
     Kind.ACK: "acknowledge",
     Kind.KEYRING: "authority",
     Kind.COMMAND: "command",
+    Kind.CONFIGURATION: "configure",
 }
 """The role a key must have to sign a kind."""
 

@@ -159,6 +159,10 @@ class Store:
             admin=True,
         )
 
+    def number(self, definitions: Sequence[SeriesDefinition]) -> list[int]:
+        """The series numbers that `assign` will give `definitions`; the catalogue stays as it is."""
+        return self._with_room(lambda: numbering.numbers(self._connection, self._memory, definitions), admin=True)
+
     def commit(
         self, blocks: Sequence[Block], *, seal: bool | Collection[Priority] = False,
         notes: Sequence[LedgerEntry] = (), also: Change | None = None,

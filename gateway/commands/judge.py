@@ -1,6 +1,7 @@
 """Whether a message may be obeyed: envelope, key, addressee, time. Pure; what cannot be proved is refused."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from buffer import cose
 from buffer.command import MAX_COMMAND_BYTES, Command
@@ -31,6 +32,19 @@ class Moment:
 
     now_ms: int | None
     answered: bool
+
+
+class Signed(Protocol):
+    """What every signed message says of itself."""
+
+    @property
+    def gateway(self) -> str: ...
+    @property
+    def stream(self) -> bytes: ...
+    @property
+    def issued_ms(self) -> int: ...
+    @property
+    def expires_ms(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,20 +87,25 @@ def _key(ring: Keyring, kid: bytes) -> RingKey:
 def authorise(verified: Verified, here: Here, moment: Moment) -> None:
     """Raise `NotAllowed` unless it is meant for us, now, and its key may ask for all of it."""
     command, key = verified.command, verified.key
-    if command.gateway != here.gateway:
-        raise NotAllowed("addressee", f"it is for {command.gateway}")
-    if command.stream != here.stream:
-        raise NotAllowed("stream", f"it is for stream {command.stream.hex()} of this gateway, which has another now")
+    meant(command, key, here, moment)
+    for write in command.writes:
+        if not key.covers(here.site, here.gateway, *write.point.split("/")):
+            raise NotAllowed("scope", f"{key.name} may not command {write.point}")
+
+
+def meant(signed: Signed, key: RingKey, here: Here, moment: Moment) -> None:
+    """Raise `NotAllowed` unless it is meant for us, now, and its key has not ended."""
+    if signed.gateway != here.gateway:
+        raise NotAllowed("addressee", f"it is for {signed.gateway}")
+    if signed.stream != here.stream:
+        raise NotAllowed("stream", f"it is for stream {signed.stream.hex()} of this gateway, which has another now")
     if not moment.answered:
         raise NotAllowed("waiting", "the platform has acknowledged nothing since the agent was started")
     if moment.now_ms is None:
         raise NotAllowed("clock", "nobody has told the time yet, so nobody knows whether it has expired")
-    if moment.now_ms >= command.expires_ms:
-        raise NotAllowed("expired", f"it expired {(moment.now_ms - command.expires_ms) / 1000:.1f} s ago")
-    if command.issued_ms > moment.now_ms + EARLY_MS:
-        raise NotAllowed("early", f"it was issued {(command.issued_ms - moment.now_ms) / 1000:.1f} s from now")
+    if moment.now_ms >= signed.expires_ms:
+        raise NotAllowed("expired", f"it expired {(moment.now_ms - signed.expires_ms) / 1000:.1f} s ago")
+    if signed.issued_ms > moment.now_ms + EARLY_MS:
+        raise NotAllowed("early", f"it was issued {(signed.issued_ms - moment.now_ms) / 1000:.1f} s from now")
     if moment.now_ms >= key.ends_ms:
         raise NotAllowed("key", f"the key of {key.name} has ended")
-    for write in command.writes:
-        if not key.covers(here.site, here.gateway, *write.point.split("/")):
-            raise NotAllowed("scope", f"{key.name} may not command {write.point}")

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from contextlib import suppress
+from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from buffer.orders import newest
 from buffer.orders import quiet as kept_quiet
 from buffer.thread import StoreThread
 from gateway.bus import BusTask
+from gateway.choice import Choice
 from gateway.clock import AgentClock
 from gateway.commands import locks, ring
 from gateway.commands.book import Book
+from gateway.commands.configure import Configurations
 from gateway.commands.desk import Desk
 from gateway.commands.execute import Executor
 from gateway.commands.judge import Here
@@ -27,6 +30,7 @@ from gateway.commands.rules import Rules
 from gateway.commands.silence import Silence
 from gateway.keeper import Keeper
 from gateway.recorder import Recorder
+from gateway.reload import Reloader
 from gateway.system import LOCK
 
 AUTHORITY = "authority"
@@ -67,6 +71,19 @@ class Office:
             self._here, self._clock, self._book, self._rules, self.locks, self._executor, silence, self.ring
         )
         self.reverter = Reverter(self._book, self._rules, self._executor, silence, self._clock)
+
+    def configurations(self, reloader: Reloader, choice: Choice) -> Configurations:
+        """What takes configurations, by the same rules."""
+        return Configurations(self._here, self._clock, self._book, self.desk, self.locks, reloader, choice)
+
+    def rearrange(self, buses: list[BusTask]) -> None:
+        """Write to these from now on."""
+        self._rules.rearrange(buses)
+        self.locks.rearrange([bus.driver for bus in buses])
+
+    def alone(self, buses: Iterable[str]) -> AbstractAsyncContextManager[None]:
+        """Nothing is written to `buses` within."""
+        return self._executor.alone(buses)
 
     async def run(self) -> None:
         """Until cancelled. The platform is told anew of the locks that there are: it may have lost what it knew."""
