@@ -16,6 +16,7 @@ VERBS = {
     "key": "Make or show keys of the platform.",
     "keyring": "Say whom the gateways believe; signed by the authority.",
     "command": "Sign, relay and follow commands to gateways.",
+    "config": "Sign, relay and follow configurations of gateways.",
     "audit": "Who changed what, when, on whose authority; with proof.",
 }
 EX_USAGE = 64  # sysexits.h

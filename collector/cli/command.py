@@ -166,15 +166,16 @@ def _sign(wish: Wish, database: Path, question: str, *, yes: bool) -> "tuple[Com
 
     key = SigningKey.load(wish.key)
     writes = tuple(map(commands.parse_write, wish.writes))
-    stream, now = _stream(database, wish.gateway, wish.stream), now_ms()
-    ends = now + _milliseconds(wish.expires)
+    stream, now = stream_of(database, wish.gateway, wish.stream), now_ms()
+    ends = now + milliseconds(wish.expires)
     made = Command(wish.gateway, stream, new_number(), now, ends, writes, wish.who, wish.why, wish.dry_run)
     message = made.sign(key)
     confirm(f"{question} {commands.sentence(made)}; until {output.moment(ends)} (UTC)?", yes=yes)
     return made, message
 
 
-def _stream(database: Path, gateway: str, stream: str | None) -> bytes:
+def stream_of(database: Path, gateway: str, stream: str | None) -> bytes:
+    """The stream that was named, or the newest that is known."""
     from collector import commands
 
     if stream is not None:
@@ -253,7 +254,8 @@ def _status(row: "Row") -> str:
     return "no result" if row["expires_ms"] < now_ms() else "sent"
 
 
-def _milliseconds(text: str) -> int:
+def milliseconds(text: str) -> int:
+    """A time as people say it; raises UsageError."""
     from config import parse_duration
 
     try:
@@ -263,4 +265,4 @@ def _milliseconds(text: str) -> int:
 
 
 def _seconds(text: str | None) -> float:
-    return 0.0 if text is None else _milliseconds(text) / 1000
+    return 0.0 if text is None else milliseconds(text) / 1000

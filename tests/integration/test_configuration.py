@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
+from buffer.keys import SigningKey
 from config.prints import fingerprint_of
 from gateway.client import Client
 from gateway.errors import RequestRefused
 from gateway.sockets import control_socket
-from tests.integration.harness import Rig
+from tests.integration.harness import GATEWAY, Rig
 from tests.integration.plant import Plant
 from tests.integration.platform import Platform, now_ms
 
@@ -109,6 +110,7 @@ async def site(folder: Path, trial: str = "20s") -> AsyncIterator[Site]:
     async with Plant() as panel, Plant() as side, Rig(folder) as rig:
         found = Site(rig, panel, side, Platform(rig))
         panel.before = found.ask_panel
+        found.platform.configurer = await asyncio.to_thread(SigningKey.create, folder / "cleo.pem")
         await asyncio.to_thread(found.platform.pin)
         await rig.start_agent(found.text(), batch="300ms", uplink=f'trial = "{trial}"', heard=True)
         found.stream = await found.platform.ready()
@@ -159,7 +161,41 @@ async def test_a_configuration_from_afar_is_judged_tried_and_kept(tmp_path: Path
               for n in (1, number))
         )  # fmt: skip
         await rig.until(lambda: found.state()["refused"].get("replay") == 2, "old numbers are refused")
+        await _by_hand(found, text)
         await _edited(found, local)
+
+
+async def _collector(rig: Rig, *words: str) -> tuple[int, list[dict[str, Any]]]:
+    """A verb of the collector: its exit code and its rows."""
+    line = [sys.executable, "-m", "collector", *words, "--database", str(rig.database), "--json"]
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*line, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe)
+    out, errors = await process.communicate()
+    if process.returncode not in (0, 77):
+        raise AssertionError(errors.decode())
+    return process.returncode, [json.loads(row) for row in out.splitlines()]
+
+
+async def _by_hand(found: Site, text: str) -> None:
+    """The verbs: what is not confirmed is not done; what is, is made from what the platform knows to run."""
+    rig, folder = found.rig, found.rig.folder
+    broker = ("--broker", rig.broker.url)
+    await asyncio.to_thread((folder / "ring.cose").write_bytes, found.platform.ring())
+    public = folder / "root.json"
+    await asyncio.to_thread(public.write_text, found.platform.authority.public("", "", "authority").to_json())
+    await _collector(rig, "keyring", "relay", str(folder / "ring.cose"), "--authority", str(public), *broker, "--yes")
+    edited = folder / "edited" / MAIN
+    edited.parent.mkdir()
+    await asyncio.to_thread(edited.write_text, text + "# by hand\n")
+    wish = (str(edited), "--key", str(folder / "cleo.pem"), "--gateway", GATEWAY, "--who", "Cleo", "--why", "a test")
+    assert (await _collector(rig, "config", "push", *wish, *broker))[0] == 77
+    _, rows = await _collector(rig, "config", "push", *wish, *broker, "--wait", "20s", "--yes")
+    assert [row["status"] for row in rows] == ["applied", "kept"]
+    assert rows[-1]["hash"] == fingerprint_of([(MAIN, text + "# by hand\n")])
+    _, rows = await _collector(rig, "audit", "--gateway", GATEWAY)
+    kept = [row for row in rows if row["kind"] == "configuration" and row["status"] == "kept"]
+    assert kept[-1]["who"] == "Cleo"
+    found.numbers = now_ms()  # as push numbers them
 
 
 async def _refused(found: Site, local: str) -> None:
