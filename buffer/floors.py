@@ -5,8 +5,12 @@ Each function takes the store's connection: `Store.ask` to read, `Store.change` 
 
 import sqlite3
 
-KEYRING = "keyring"
 CONFIGURATION = "configuration"
+
+
+def keyring(authority: bytes) -> str:
+    """The name of the numbers of an authority's keyrings, by its key id: a new authority begins anew."""
+    return f"keyring/{authority.hex()}"
 
 
 def floor(connection: sqlite3.Connection, name: str) -> int:

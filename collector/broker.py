@@ -84,6 +84,11 @@ class Connection:
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))
             delay = min(delay * 2, MAX_RETRY_SECONDS)
 
+    @property
+    def connected(self) -> bool:
+        """Whether the broker is there now."""
+        return self._client is not None
+
     async def publish(self, replies: Sequence[Reply]) -> None:
         """Send acknowledgements; one that does not get through is made again when its batch comes again."""
         for start in range(0, len(replies), MAX_PUBLISHES):
@@ -92,7 +97,7 @@ class Connection:
     async def _publish(self, reply: Reply) -> None:
         if self._client is not None:
             with contextlib.suppress(aiomqtt.MqttError):
-                await self._client.publish(reply.topic, reply.payload, qos=1)
+                await self._client.publish(reply.topic, reply.payload, qos=1, retain=reply.retain)
 
     async def _session(self) -> None:
         await self._reach()

@@ -4,9 +4,11 @@ import asyncio
 import json
 from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from buffer import floors
 from buffer.ack import Ack
 from buffer.command import Wanted
 from buffer.errors import StoreError
@@ -65,7 +67,11 @@ class Office:
         await asyncio.to_thread(self.locks.load)
         if authority is not None and authority.role == AUTHORITY:
             self.ring = Ring(ring.beside(self._path), authority)
-            await asyncio.to_thread(self.ring.load)
+            highest = await self._book.ask(partial(floors.floor, name=self.ring.name))
+            await asyncio.to_thread(self.ring.load, highest)
+            if self.ring.keyring is not None and self.ring.keyring.number > highest:
+                lift = partial(floors.lift, name=self.ring.name, number=self.ring.keyring.number)
+                await self._book.change(lift)
         silence = Silence(await self._book.ask(kept_quiet), self._clock.boot, self._clock.now())
         self.desk = Desk(
             self._here, self._clock, self._book, self._rules, self.locks, self._executor, silence, self.ring

@@ -12,14 +12,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import aiomqtt
 import pytest
 
+from buffer.keyring import Keyring
 from buffer.keys import SigningKey
 from config.prints import fingerprint_of
 from gateway.client import Client
 from gateway.errors import RequestRefused
 from gateway.sockets import control_socket
-from tests.integration.harness import GATEWAY, Rig
+from tests.integration.harness import GATEWAY, SITE, Rig
 from tests.integration.plant import Plant
 from tests.integration.platform import Platform, now_ms
 
@@ -195,7 +197,22 @@ async def _by_hand(found: Site, text: str) -> None:
     _, rows = await _collector(rig, "audit", "--gateway", GATEWAY)
     kept = [row for row in rows if row["kind"] == "configuration" and row["status"] == "kept"]
     assert kept[-1]["who"] == "Cleo"
+    await _repeated(found)
     found.numbers = now_ms()  # as push numbers them
+
+
+async def _repeated(found: Site) -> None:
+    """A retained message that is no keyring stands in its way only until the collector looks."""
+    rig = found.rig
+    await found.platform.publish(b"nonsense", retain=True)
+    await rig.children.stop("collector")
+    await rig.start_collector()
+    async with aiomqtt.Client("127.0.0.1", rig.broker.port) as client, asyncio.timeout(20):
+        await client.subscribe(f"lamppost/v1/{SITE}/{GATEWAY}/command", qos=1)
+        async for message in client.messages:
+            if message.payload != b"nonsense":
+                assert Keyring.read(bytes(message.payload), found.platform.authority.public("", "", "authority"))
+                break
 
 
 async def _refused(found: Site, local: str) -> None:
