@@ -35,7 +35,8 @@ def command(run_dir: Path, as_json: bool) -> None:
 def _show(status: dict[str, Any]) -> None:
     clock = f"{status['clock']} ({_FROM[status['clock_from']]})"
     click.echo(plain(f"{status['gateway']} ({status['site']}), lamppost {status['version']}, clock {clock}"))
-    for line in (_link(status["uplink"]), *_buffer(status["buffer"]), *_commands(status["commands"])):
+    lines = _link(status["uplink"]), *_buffer(status["buffer"]), *_commands(status["commands"])
+    for line in (*lines, *_configuration(status["configuration"])):
         click.echo(plain(line))
     if status["stuck"]:
         click.echo(plain(f"STUCK   {', '.join(status['stuck'])}"))
@@ -67,6 +68,16 @@ def _period(period: dict[str, float | None] | None) -> str:
         return ""
     median = period["median_s"]
     return f"{'-' if median is None else f'{median:.2f}'} of {period['wanted_s']:g}"
+
+
+def _configuration(found: dict[str, Any]) -> Iterator[str]:
+    where = "the gateway's own files" if found["source"] == "own" else f"number {found['number']}, from afar"
+    yield f"config  {where} ({found['hash'][:12]})"
+    if trial := found["trial"]:
+        yield f"TRIAL   configuration {trial['number']} has {trial['left_s']:.0f} s more to prove itself"
+    last = found["last"]
+    if last is not None and last["status"] != "kept":
+        yield f"config  number {last['number']} was {last['status']}: {last['reason']}"
 
 
 def _link(uplink: dict[str, Any] | None) -> str:
