@@ -65,6 +65,7 @@ def test_signature_covers_an_independent_sig_structure(key: SigningKey, payload:
         "ack": b"lamppost/1/ack",
         "keyring": b"lamppost/1/keyring",
         "command": b"lamppost/1/command",
+        "configuration": b"lamppost/1/configuration",
     }[kind.value]
     public = Ed25519PublicKey.from_public_bytes(key.public("g", "s").raw)
     public.verify(signature, plain_sig_structure(protected, aad, payload))
