@@ -71,16 +71,9 @@ class Store:
 
     @classmethod
     def open(
-        cls,
-        path: Path,
-        gateway: str,
-        key: SigningKey,
-        boot: bytes,
-        *,
-        size_limit: int,
-        keep_free: int = 0,
+        cls, path: Path, gateway: str, key: SigningKey, boot: bytes, *, size_limit: int, keep_free: int = 0,
         now_ms: Callable[[], int] = recovery.boot_now_ms,
-    ) -> Self:
+    ) -> Self:  # fmt: skip
         """Open the file, made or migrated when need be; seal what a life before left, account for its unclean stop.
 
         `size_limit` is bytes on disk, log included, `keep_free` what the file system must have left for the store to
