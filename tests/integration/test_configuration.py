@@ -221,17 +221,19 @@ async def _refused(found: Site, local: str) -> None:
     cases = [
         ("drift", {"text": found.text(register=3), "base": "00" * 32}),
         ("problems", {"text": found.text(register=3) + 'nonsense = 1\n[buses.x]\ndriver = "none"\n'}),
-        ("problems", {"text": local.replace("batch.key", "other.key")}),
         ("problems", {"text": local.replace(key, 'brokers = ["mqtt://127.0.0.1:1"]')}),
-        ("problems", {"text": local.replace('id = "gw-test"', 'id = "gw-other"')}),
+        ("lock: pump is locked", {"text": found.text(register=3)}),
     ]
     for word, wanted in cases:
+        if word.startswith("lock"):
+            await asyncio.to_thread(_call, found.rig, "lock", device="pump", reason="new pump")
         number = await found.push(**wanted)  # type: ignore[arg-type]
         told = await found.ends(number, "refused")
         assert told["reason"].startswith(word), told
         if "none" in wanted["text"]:
             assert "nonsense" in told["reason"]
             assert "buses.x.driver" in told["reason"]
+    await asyncio.to_thread(_call, found.rig, "unlock", device="pump")
     stranger = Platform(found.rig)
     for other in (
         {"gateway": "gw-other"}, {"key": stranger.configurer}, {"key": found.platform.operator},
@@ -296,9 +298,9 @@ async def test_a_hangup_loads_what_was_edited_and_keeps_what_is_wrong_out(tmp_pa
         assert set(found.panel.connected) == before
         await asyncio.to_thread(file.write_text, local.replace('commit = "200ms"', 'commit = "300ms"'))
         with pytest.raises(RequestRefused, match=r"buffer\.commit: the agent takes a change of it by a restart"):
-            await asyncio.to_thread(_reload, rig)
+            await asyncio.to_thread(_call, rig, "reload")
 
 
-def _reload(rig: Rig) -> None:
+def _call(rig: Rig, verb: str, **args: object) -> None:
     with Client(control_socket(rig.run_dir)) as client:
-        client.call("reload")
+        client.call(verb, **args)
