@@ -82,6 +82,7 @@ $(READY): pyproject.toml setup.py $(KERNELS) | .venv/bin/pip
 INTO = $(DESTDIR)$(PREFIX)
 LIB := $(DESTDIR)/usr/local/lib
 BIN := $(DESTDIR)/usr/local/bin
+SHARE := $(DESTDIR)/usr/local/share
 ETC := $(DESTDIR)/etc
 UNITS := lamppost.service lamppost-collector.service
 COMMANDS := lamppost lamppost-collector
@@ -96,6 +97,10 @@ install:
 	@if [ -n "$(DESTDIR)" ]; then grep -rlIF -- "$(INTO)" "$(INTO)/bin" "$(INTO)/pyvenv.cfg" | xargs -rd '\n' sed -i "s|$(INTO)|$(PREFIX)|g"; fi
 	@install -d "$(BIN)" "$(LIB)/systemd/system" "$(ETC)/lamppost" "$(ETC)/systemd/system/lamppost.service.d" \
 	  "$(ETC)/systemd/system/lamppost-collector.service.d"
+	@umask 022; "$(INTO)/bin/python" tools/man.py "$(SHARE)/man/man1"; for name in $(COMMANDS); do \
+	  install -d "$(SHARE)/bash-completion/completions" "$(SHARE)/zsh/site-functions"; \
+	  "$(INTO)/bin/$$name" completion bash >"$(SHARE)/bash-completion/completions/$$name"; \
+	  "$(INTO)/bin/$$name" completion zsh >"$(SHARE)/zsh/site-functions/_$$name"; done
 	@for name in $(COMMANDS); do ln -sfn "$(PREFIX)/bin/$$name" "$(BIN)/$$name"; done
 	@umask 022; for unit in $(UNITS); do sed "s|/opt/lamppost|$(PREFIX)|g" "systemd/$$unit" >"$(LIB)/systemd/system/$$unit"; done
 	@install -D -m 644 systemd/sysusers.d/lamppost.conf "$(LIB)/sysusers.d/lamppost.conf"
@@ -115,7 +120,8 @@ install:
 uninstall:
 	@if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then systemctl disable --now $(UNITS) || true; fi
 	@rm -rf "$(INTO)"
-	@for name in $(COMMANDS); do rm -f "$(BIN)/$$name"; done
+	@for name in $(COMMANDS); do rm -f "$(BIN)/$$name" "$(SHARE)/man/man1/$$name".1 "$(SHARE)/man/man1/$$name"-*.1 \
+	  "$(SHARE)/bash-completion/completions/$$name" "$(SHARE)/zsh/site-functions/_$$name"; done
 	@for unit in $(UNITS); do rm -f "$(LIB)/systemd/system/$$unit"; done
 	@rm -f "$(LIB)/sysusers.d/lamppost.conf" "$(LIB)/tmpfiles.d/lamppost.conf"
 	@if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi

@@ -5,7 +5,7 @@ from setuptools import Extension, setup
 
 LIMITED_API = "0x030B0000"  # Py_LIMITED_API of CPython 3.11, the oldest version that runs here
 
-KERNELS = ("series", "plan", "packer", "unpacker")
+KERNELS = ("series", "plan", "packer", "unpacker", "pgcopy")
 
 extensions = [
     Extension(

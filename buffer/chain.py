@@ -15,6 +15,8 @@ from buffer.reader import Reader
 
 Count = Callable[[Sequence[bytes]], int]
 """How many samples the blocks of one batch hold; raises `ValueError` when they do not decode."""
+Progress = Callable[[int, int], None]
+"""Told the number of a batch before it is looked at, and the last number there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,19 +163,25 @@ def verify_messages(messages: Iterable[bytes], key: PublicKey, count: Count | No
     return checker.report()
 
 
-def verify_store(path: Path, key: PublicKey, count: Count | None = None) -> Report:
+def verify_store(
+    path: Path, key: PublicKey, count: Count | None = None, progress: Progress = lambda _done, _last: None
+) -> Report:
     """Verify every sealed batch that a store keeps; raises `StoreError` when it cannot be read."""
     checker = Checker(key, count)
     with Reader(path) as reader:
-        delivered = reader.snapshot().delivered
+        snapshot = reader.snapshot()
+        delivered = snapshot.delivered
         for dropped in reader.dropped():
             checker.known(*dropped)
         for stored in reader.batches():
+            progress(stored.number, snapshot.last_number)
             checker.check(stored.message, stored.number, stored.hash)
     return checker.report(delivered=delivered)
 
 
-def verify_file(path: Path, key: PublicKey, count: Count | None = None) -> Report:
+def verify_file(
+    path: Path, key: PublicKey, count: Count | None = None, progress: Progress = lambda _done, _last: None
+) -> Report:
     """Verify a file: one batch message, or else a store; raises `StoreError` when it is neither."""
     try:
         with path.open("rb") as file:
@@ -182,4 +190,4 @@ def verify_file(path: Path, key: PublicKey, count: Count | None = None) -> Repor
         raise StoreError(error.errno, error.strerror, str(path)) from error
     if start.startswith(PREFIX):
         return verify_messages([start], key, count)
-    return verify_store(path, key, count)
+    return verify_store(path, key, count, progress)

@@ -51,6 +51,11 @@ class Command:
     why: str
     dry_run: bool = False
 
+    @property
+    def points(self) -> tuple[str, ...]:
+        """The points that it writes."""
+        return tuple(write.point for write in self.writes)
+
     def sign(self, key: SigningKey) -> bytes:
         """The message; raises `BatchFormatError` when a field is out of range."""
         items = {
@@ -115,13 +120,20 @@ def _decode(item: object) -> tuple[str, bytes, int, int, int, tuple[Write, ...],
 
 def _write(item: object) -> Write:
     point, value = cbor.array(item, "a write", 2, 2)
-    device, _, name = cbor.text(point, "point of a write", 65, 3).partition("/")
+    return Write(read_point(point), read_value(value))
+
+
+def read_point(point: object) -> str:
+    """`device/point`; raises `BatchFormatError`."""
+    found = cbor.text(point, "point of a write", 65, 3)
+    device, _, name = found.partition("/")
     if not ID.fullmatch(device) or not ID.fullmatch(name):
         cbor.fail("point of a write", "device/point", point)
-    return Write(point, _value(value))
+    return found
 
 
-def _value(value: object) -> Wanted:
+def read_value(value: object) -> Wanted:
+    """What may be written; raises `BatchFormatError`."""
     if type(value) is bool:
         return value
     if type(value) is str:

@@ -31,6 +31,7 @@ class Kind(StrEnum):
     KEYRING = "keyring"
     COMMAND = "command"
     CONFIGURATION = "configuration"
+    SCHEDULE = "schedule"
 
 
 ROLE = {
@@ -40,6 +41,7 @@ ROLE = {
     Kind.KEYRING: "authority",
     Kind.COMMAND: "command",
     Kind.CONFIGURATION: "configure",
+    Kind.SCHEDULE: "command",
 }
 """The role a key must have to sign a kind."""
 

@@ -9,8 +9,9 @@ from buffer.command import Command, value_json
 from buffer.errors import BatchFormatError, BufferFault
 from buffer.keyring import Keyring, RingKey
 from buffer.keys import PublicKey
+from buffer.schedule import Schedule
 from collector import keyrings, proof
-from collector.commands import describe
+from collector.commands import describe, read
 from collector.database import Database
 from collector.errors import CollectorError
 from collector.keyrings import Kept
@@ -115,7 +116,7 @@ class Auditor:
         ring = self._ring(event["gateway"], event["entered_at"])
         envelope = cose.read(event["message"])
         key = ring.find(envelope.kid, "command", 0)
-        command = Command.read(envelope, key)
+        command = read(envelope, key)
         found = {"keyring": ring.number, "command": describe(command), "kid": envelope.kid.hex()}
         return found, list(self._differences(event, command, key))
 
@@ -129,7 +130,7 @@ class Auditor:
     def _open(self, kept: Kept) -> Keyring:
         return keyrings.read(kept.message, self._authority or kept.authority)
 
-    def _differences(self, event: Row, command: Command, key: RingKey) -> Iterator[str]:
+    def _differences(self, event: Row, command: Command | Schedule, key: RingKey) -> Iterator[str]:
         """What the gateway told that is not what was signed."""
         told, site = event["told"], keyrings.site_of(self._database, event["gateway"])
         addressee = command.gateway, command.stream.hex(), command.number
@@ -137,15 +138,16 @@ class Auditor:
             yield f"the signed command is number {command.number} for {command.gateway} {command.stream.hex()}"
         if command.issued_ms >= key.ends_ms:
             yield f"key {key.public.kid.hex()} of {key.name} had ended"
-        for write in command.writes:
-            if not key.covers(site, command.gateway, *write.point.split("/")):
-                yield f"{write.point} is not within the scopes of {key.name}"
+        for point in command.points:
+            if not key.covers(site, command.gateway, *point.split("/")):
+                yield f"{point} is not within the scopes of {key.name}"
         if not told:
             return
         for field, signed in (("who", command.who), ("why", command.why), ("key", key.name)):
             if told.get(field) != signed:
                 yield f"{field} is told as {told.get(field)!r}, signed is {signed!r}"
-        yield from _other_writes(told, command)
+        if isinstance(command, Command):  # a schedule's writes are told one by one
+            yield from _other_writes(told, command)
 
 
 def _other_writes(told: Row, command: Command) -> Iterator[str]:

@@ -72,6 +72,11 @@ class Connection:
         self._versions = ["5", "3.1.1"] if address.version == "auto" else [address.version]
         self._lost: str | None = ""  # why there is no connection; said once for each why
 
+    @property
+    def connected(self) -> bool:
+        """Whether messages can come in."""
+        return self._client is not None
+
     async def run(self) -> None:
         """Connect, subscribe and pass messages on, again and again; only cancelling ends it."""
         delay = FIRST_RETRY_SECONDS
@@ -83,11 +88,6 @@ class Connection:
                 self._note(error)
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))
             delay = min(delay * 2, MAX_RETRY_SECONDS)
-
-    @property
-    def connected(self) -> bool:
-        """Whether the broker is there now."""
-        return self._client is not None
 
     async def publish(self, replies: Sequence[Reply]) -> None:
         """Send acknowledgements; one that does not get through is made again when its batch comes again."""

@@ -4,8 +4,9 @@ A run is a longest sequence of filled numbers each of which names the hash of th
 number 1 is what an acknowledgement calls cumulative; the others are its ranges; what lies between is a gap.
 """
 
-import sqlite3
 from dataclasses import dataclass
+
+from collector.database import Sql
 
 MISSING = "not received"
 
@@ -38,7 +39,7 @@ class Link:
         return self.first or self.number
 
 
-def fill(db: sqlite3.Connection, at: Stream, link: Link) -> None:
+def fill(db: Sql, at: Stream, link: Link) -> None:
     """Enter a number that is not filled yet; its batch or replacement is already in the tables."""
     first, last = link.begin, link.number
     if (below := _run_ending(db, at, first - 1)) is not None:
@@ -51,26 +52,28 @@ def fill(db: sqlite3.Connection, at: Stream, link: Link) -> None:
             last = above
             db.execute("DELETE FROM runs WHERE gateway = ? AND stream = ? AND first = ?", (*_key(at), link.number + 1))
     db.execute(
-        "INSERT INTO runs VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET last = excluded.last", (*_key(at), first, last)
+        "INSERT INTO runs VALUES (?, ?, ?, ?) ON CONFLICT (gateway, stream, first) DO UPDATE SET last = excluded.last",
+        (*_key(at), first, last),
     )
     _narrow_gap(db, at, link)
 
 
-def fill_replaced(db: sqlite3.Connection, at: Stream, first: int, last: int, digest: str) -> None:
+def fill_replaced(db: Sql, at: Stream, first: int, last: int, digest: str) -> None:
     """Enter those numbers of a claim that are not filled yet; `digest` is the last one's hash."""
     (newest,) = db.execute("SELECT newest FROM streams WHERE gateway = ? AND stream = ?", _key(at)).fetchone()
-    missing = db.execute(
-        "SELECT max(first, ?3), min(last, ?4) FROM gaps WHERE gateway = ?1 AND stream = ?2 AND state = 'pending'"
-        " AND last >= ?3 AND first <= ?4",
+    gaps = db.execute(
+        "SELECT first, last FROM gaps WHERE gateway = ? AND stream = ? AND state = 'pending'"
+        " AND last >= ? AND first <= ?",
         (*_key(at), first, last),
     ).fetchall()
+    missing = [(max(first, begin), min(last, end)) for begin, end in gaps]
     if last > newest:
         missing.append((max(first, newest + 1), last))
     for begin, end in missing:
         fill(db, at, Link(end, digest if end == last else None, None, first=begin))
 
 
-def link_of(db: sqlite3.Connection, at: Stream, number: int) -> Link:
+def link_of(db: Sql, at: Stream, number: int) -> Link:
     """Return what a filled number's hash is and what it names as the one before; LookupError when it is not filled."""
     row = db.execute(
         "SELECT hash, previous FROM batches WHERE gateway = ? AND stream = ? AND number = ?", (*_key(at), number)
@@ -78,7 +81,7 @@ def link_of(db: sqlite3.Connection, at: Stream, number: int) -> Link:
     row = (
         row
         or db.execute(
-            "SELECT iif(last = ?3, hash, NULL), NULL FROM replaced"
+            "SELECT CASE WHEN last = ?3 THEN hash END, NULL FROM replaced"
             " WHERE gateway = ?1 AND stream = ?2 AND last >= ?3 AND first <= ?3 ORDER BY last LIMIT 1",
             (*_key(at), number),
         ).fetchone()
@@ -88,13 +91,13 @@ def link_of(db: sqlite3.Connection, at: Stream, number: int) -> Link:
     return Link(number, row[0], row[1])
 
 
-def cumulative(db: sqlite3.Connection, at: Stream) -> int:
+def cumulative(db: Sql, at: Stream) -> int:
     """Return the highest number up to which every number is filled and chained; 0 when the first is missing."""
     row = db.execute("SELECT last FROM runs WHERE gateway = ? AND stream = ? AND first = 1", _key(at)).fetchone()
     return row[0] if row else 0
 
 
-def runs(db: sqlite3.Connection, at: Stream, above: int, limit: int) -> list[tuple[int, int]]:
+def runs(db: Sql, at: Stream, above: int, limit: int) -> list[tuple[int, int]]:
     """Return (first, last) of the newest runs that begin above a number, in ascending order."""
     rows = db.execute(
         "SELECT first, last FROM runs WHERE gateway = ? AND stream = ? AND first > ? ORDER BY first DESC LIMIT ?",
@@ -103,7 +106,7 @@ def runs(db: sqlite3.Connection, at: Stream, above: int, limit: int) -> list[tup
     return rows[::-1]
 
 
-def run_around(db: sqlite3.Connection, at: Stream, number: int) -> tuple[int, int] | None:
+def run_around(db: Sql, at: Stream, number: int) -> tuple[int, int] | None:
     """Return the run that a number lies in."""
     row = db.execute(
         "SELECT first, last FROM runs WHERE gateway = ? AND stream = ? AND first <= ? ORDER BY first DESC LIMIT 1",
@@ -112,7 +115,7 @@ def run_around(db: sqlite3.Connection, at: Stream, number: int) -> tuple[int, in
     return (row[0], row[1]) if row and row[1] >= number else None
 
 
-def date(db: sqlite3.Connection, at: Stream, number: int, from_ms: int, to_ms: int) -> None:
+def date(db: Sql, at: Stream, number: int, from_ms: int, to_ms: int) -> None:
     """Give the gaps beside a number their times, when its batch was dated later than it was stored."""
     db.execute(
         "UPDATE gaps SET to_ms = ? WHERE gateway = ? AND stream = ? AND state = 'pending' AND last = ?",
@@ -131,21 +134,21 @@ def _key(at: Stream) -> tuple[str, str]:
     return at.gateway, at.stream
 
 
-def _run_ending(db: sqlite3.Connection, at: Stream, last: int) -> int | None:
+def _run_ending(db: Sql, at: Stream, last: int) -> int | None:
     row = db.execute(
         "SELECT first FROM runs WHERE gateway = ? AND stream = ? AND last = ?", (*_key(at), last)
     ).fetchone()
     return row[0] if row else None
 
 
-def _run_beginning(db: sqlite3.Connection, at: Stream, first: int) -> int | None:
+def _run_beginning(db: Sql, at: Stream, first: int) -> int | None:
     row = db.execute(
         "SELECT last FROM runs WHERE gateway = ? AND stream = ? AND first = ?", (*_key(at), first)
     ).fetchone()
     return row[0] if row else None
 
 
-def _joined(db: sqlite3.Connection, at: Stream, before: Link, after: Link) -> bool:
+def _joined(db: Sql, at: Stream, before: Link, after: Link) -> bool:
     """Check the joint of two neighbours, and enter it as broken when the second does not name the first."""
     if after.previous is None or before.hash is None or after.previous == before.hash:
         return True
@@ -157,7 +160,7 @@ def _joined(db: sqlite3.Connection, at: Stream, before: Link, after: Link) -> bo
     return False
 
 
-def _narrow_gap(db: sqlite3.Connection, at: Stream, link: Link) -> None:
+def _narrow_gap(db: Sql, at: Stream, link: Link) -> None:
     newest, newest_ms = db.execute(
         "SELECT newest, newest_ms FROM streams WHERE gateway = ? AND stream = ?", _key(at)
     ).fetchone()
@@ -179,7 +182,7 @@ def _narrow_gap(db: sqlite3.Connection, at: Stream, link: Link) -> None:
     _missing(db, at, link.number + 1, last, link.to_ms, to_ms)
 
 
-def _missing(db: sqlite3.Connection, at: Stream, first: int, last: int, from_ms: int | None, to_ms: int | None) -> None:
+def _missing(db: Sql, at: Stream, first: int, last: int, from_ms: int | None, to_ms: int | None) -> None:
     if first <= last:
         db.execute(
             "INSERT INTO gaps (gateway, stream, first, last, from_ms, to_ms, reason, state)"

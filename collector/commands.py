@@ -9,9 +9,11 @@ from typing import Any
 
 from buffer import cbor, cose
 from buffer.command import MAX_COMMAND_BYTES, Command, Wanted, Write, value_json
-from buffer.errors import BatchFormatError, BufferFault
+from buffer.cose import Envelope
+from buffer.errors import BatchFormatError, BufferFault, SignatureError
 from buffer.header import gateway_id
 from buffer.keyring import RingKey
+from buffer.schedule import Entry, Schedule
 from collector import keyrings
 from collector.database import Database
 from collector.errors import CommandFault
@@ -72,9 +74,9 @@ def streams(database: Database, gateway: str | None) -> Iterator[Row]:
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """A command that verifies, with its bytes and the key that signed it."""
+    """A command or schedule that verifies, with its bytes and the key that signed it."""
 
-    command: Command
+    command: Command | Schedule
     message: bytes
     key: RingKey
 
@@ -84,13 +86,21 @@ class Signed:
         return {**describe(self.command), "kid": self.key.public.kid.hex(), "name": self.key.name}
 
 
-def describe(command: Command) -> dict[str, Any]:
-    """A command for JSON."""
+def read(envelope: Envelope, key: RingKey) -> Command | Schedule:
+    """What a command key has signed; raises SignatureError or BatchFormatError."""
+    try:
+        return Command.read(envelope, key)
+    except SignatureError:
+        return Schedule.read(envelope, key)  # only the signature says which it is
+
+
+def describe(command: Command | Schedule) -> dict[str, Any]:
+    """A command or schedule for JSON."""
     return {
         "number": command.number,
         "gateway": command.gateway,
         "stream": command.stream.hex(),
-        "writes": [{"point": write.point, "value": value_json(write.value)} for write in command.writes],
+        **_what(command),
         "who": command.who,
         "why": command.why,
         "dry_run": command.dry_run,
@@ -99,8 +109,23 @@ def describe(command: Command) -> dict[str, Any]:
     }
 
 
-def sentence(command: Command) -> str:
-    """A command for people."""
+def _what(command: Command | Schedule) -> dict[str, Any]:
+    if isinstance(command, Schedule):
+        return {"edition": command.edition, "entries": [entry_json(entry) for entry in command.entries]}
+    return {"writes": [{"point": write.point, "value": value_json(write.value)} for write in command.writes]}
+
+
+def entry_json(entry: Entry) -> dict[str, Any]:
+    """An entry of a schedule for JSON."""
+    names = ("points", "at", "days", "earliest", "latest", "only", "unless")
+    return {name: getattr(entry, name) for name in names} | {"value": value_json(entry.value)}
+
+
+def sentence(command: Command | Schedule) -> str:
+    """A command or schedule for people."""
+    if isinstance(command, Schedule):
+        size = f"{len(command.entries)} entries for {len(command.points)} points"
+        return f"{command.gateway}: schedule {command.edition} with {size}; {command.who}: {command.why}"
     writes = ", ".join(f"{write.point} = {value_json(write.value)}" for write in command.writes)
     verb = "dry run of" if command.dry_run else "write"
     return f"{command.gateway}: {verb} {writes}; {command.who}: {command.why}"
@@ -118,10 +143,10 @@ def check(database: Database, message: bytes, now_ms: int) -> Signed:
     if not sent:
         raise CommandFault(f"{gateway} was sent no keyring from here, so nothing can be verified: keyring relay first")
     key = sent[0].open().find(envelope.kid, "command", now_ms)
-    command = Command.read(envelope, key)
-    for write in command.writes:
-        if not key.covers(site, gateway, *write.point.split("/")):
-            raise CommandFault(f"{write.point} of {site}/{gateway} is not within the scopes of {key.name}")
+    command = read(envelope, key)
+    for point in command.points:
+        if not key.covers(site, gateway, *point.split("/")):
+            raise CommandFault(f"{point} of {site}/{gateway} is not within the scopes of {key.name}")
     if now_ms >= command.expires_ms:
         raise CommandFault(f"command {command.number} has expired")
     refuse_forked(database, gateway, command.stream.hex())
@@ -138,7 +163,8 @@ def enter(database: Database, signed: Signed, now_ms: int) -> None:
         if known is not None and bytes(known[0]) != signed.message:
             raise CommandFault(f"another command for {command.gateway} has the number {command.number}")
         db.execute(
-            "INSERT OR IGNORE INTO commands VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?)",
+            "INSERT INTO commands VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?)"
+            " ON CONFLICT (gateway, number) DO NOTHING",
             (
                 command.gateway, command.number, command.stream.hex(), signed.key.public.kid.hex(), signed.key.name,
                 command.who, command.why, command.dry_run, command.issued_ms, command.expires_ms, now_ms,
@@ -147,7 +173,7 @@ def enter(database: Database, signed: Signed, now_ms: int) -> None:
         )  # fmt: skip
 
 
-def note_relayed(database: Database, command: Command, now_ms: int) -> None:
+def note_relayed(database: Database, command: Command | Schedule, now_ms: int) -> None:
     """Enter that the broker has taken a command; the first time counts."""
     with database.transaction() as db:
         db.execute(

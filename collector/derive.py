@@ -6,9 +6,10 @@ from buffer import batch as batches
 from buffer.cose import Kind
 from buffer.errors import BatchFormatError, SignatureError
 from buffer.header import ClockState, Header
-from collector import boots, chain, ledger
+from collector import boots, chain, ledger, rollups
 from collector.chain import Link, Stream
-from collector.database import UNSTORABLE, Database
+from collector.database import Database
+from collector.errors import Unstorable
 from collector.incoming import Accepted, Identity, Message, Reason, Refusal, parse
 from collector.ledger import Conflict
 from collector.registry import Keys
@@ -24,12 +25,12 @@ class Deriver:
     def __init__(self, database: Database, keys: Keys) -> None:
         self._db = database.connection
         self._keys = keys
-        self._samples = Samples(self._db)
+        self.samples = Samples(database)
         self._database = database
 
     def forget(self) -> None:
         """Drop what was remembered of a transaction that was rolled back."""
-        self._samples.forget()
+        self.samples.forget()
 
     def enter(self, accepted: Accepted) -> None:
         """Derive everything from a batch whose bytes are in `batches`; raises Refusal with part of it written."""
@@ -38,24 +39,27 @@ class Deriver:
             self._date_boot(header.gateway, header.boot.hex(), offset)
         if header.clock_state is ClockState.UNSET and header.samples:
             self._note_clockless(identity, header)
-        if header.kind is Kind.CATALOGUE and (wrong := self._samples.add_catalogue(accepted)):
+        if header.kind is Kind.CATALOGUE and (wrong := self.samples.add_catalogue(accepted)):
             raise Refusal(Reason.CATALOGUE, wrong, accepted.key, identity)
         try:
             counts = ledger.enter(self._db, identity.at, header)
         except Conflict as conflict:
             raise Refusal(Reason.FORK, str(conflict), accepted.key, identity) from conflict
-        self._samples.enter(accepted, superseded=not counts)
+        self.samples.enter(accepted, superseded=not counts)
         if ledger.replacement_of(self._db, identity.at, identity.number) is None:
             chain.fill(self._db, identity.at, self._link(identity, header))
 
-    def has_ready(self) -> bool:
-        """Say whether `settle` has anything to do."""
-        return self._db.execute("SELECT 1 FROM waiting WHERE state = 'ready' LIMIT 1").fetchone() is not None
+    def ready_gateway(self) -> str | None:
+        """One that `settle` has something to do for."""
+        row = self._db.execute("SELECT gateway FROM waiting WHERE state = 'ready' LIMIT 1").fetchone()
+        return None if row is None else str(row[0])
 
-    def settle(self, limit: int) -> int:
+    def settle(self, limit: int, gateway: str | None = None) -> int:
         """Write the rows of some batches that lack nothing any more; return how many were seen to."""
         ready = self._db.execute(
-            "SELECT gateway, stream, number FROM waiting WHERE state = 'ready' LIMIT ?", (limit,)
+            "SELECT gateway, stream, number FROM waiting"
+            " WHERE state = 'ready' AND (?1 IS NULL OR gateway = ?1) LIMIT ?2",
+            (gateway, limit),
         ).fetchall()
         for gateway, stream, number in ready:
             self._settle(Stream(gateway, stream), number)
@@ -72,9 +76,9 @@ class Deriver:
     def _settle(self, at: Stream, number: int) -> None:
         try:
             with self._database.savepoint():
-                self._samples.enter_again(self.read(at, number))
-        except (BatchFormatError, SignatureError, Refusal, *UNSTORABLE) as error:
-            self._samples.fail(at, number, str(error))
+                self.samples.enter_again(self.read(at, number))
+        except (BatchFormatError, SignatureError, Refusal, Unstorable) as error:
+            self.samples.fail(at, number, str(error))
 
     def _note_clockless(self, identity: Identity, header: Header) -> None:
         self._db.execute(
@@ -90,7 +94,7 @@ class Deriver:
         )
 
     def _date_boot(self, gateway: str, boot: str, offset_ms: int) -> None:
-        self._samples.date_boot(gateway, boot)
+        self.samples.date_boot(gateway, boot)
         ledger.date(self._db, gateway, boot, offset_ms)
         known = self._db.execute(
             "SELECT stream, number, first_boot_ms, last_boot_ms FROM clockless WHERE gateway = ? AND boot = ?",
@@ -120,9 +124,11 @@ def rebuild(database: Database) -> int:
             try:
                 with database.savepoint():
                     deriver.enter(deriver.read(Stream(gateway, stream), number))
-            except (BatchFormatError, SignatureError, Refusal, *UNSTORABLE) as error:
+            except (BatchFormatError, SignatureError, Refusal, Unstorable) as error:
                 deriver.forget()
                 logger.error("%s %s: batch %d stays out: %s", gateway, stream, number, error)
         while deriver.settle(1000):
             pass
+        rollups.make_all(db)
+        database.drop_samples(rollups.kept_from(db))
     return len(identities)

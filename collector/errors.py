@@ -25,6 +25,12 @@ class DatabaseMissing(CollectorError, FileNotFoundError):
     exit_code = 66  # EX_NOINPUT
 
 
+class Unstorable(CollectorError, ValueError):
+    """A value that no column takes: the fault of the batch, not of the database."""
+
+    exit_code = 65  # EX_DATAERR
+
+
 class RegistryError(CollectorError, ValueError):
     """A gateway's key cannot be added, revoked or confirmed as asked."""
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeAlias
 
 from buffer import batch as batches
 from buffer import catalogue, cbor, cose
@@ -15,11 +14,7 @@ from buffer.header import STREAM_BYTES
 from buffer.keys import PublicKey
 from collector.chain import Stream
 from collector.registry import Keys
-from ext import FormatError, unpack
-from ext.value import Value
-
-Sample: TypeAlias = tuple[int, int, Value, int]
-"""Series number, CLOCK_BOOTTIME in ms, value, quality."""
+from ext import Columns, FormatError, unpack_columns
 
 MAX_TOPIC = 1024  # characters; ours have under 150
 
@@ -64,7 +59,7 @@ class Accepted:
     message: Message
     key: PublicKey
     batch: Batch
-    samples: Sequence[Sample]
+    columns: Columns | None
     entries: Sequence[SeriesEntry]
 
     @property
@@ -111,21 +106,22 @@ def examine(message: Message, root: str, keys: Keys) -> Accepted:
 
 def parse(message: Message, key: PublicKey, batch: Batch) -> Accepted:
     """Decode the blocks of a verified batch; raises Refusal."""
-    accepted = Accepted(message, key, batch, (), ())
+    accepted = Accepted(message, key, batch, None, ())
     try:
         if batch.header.kind is Kind.CATALOGUE:
-            return Accepted(message, key, batch, (), catalogue.decode(batch.blocks))
-        samples = unpack(batch.blocks)
+            return Accepted(message, key, batch, None, catalogue.decode(batch.blocks))
+        columns = unpack_columns(batch.blocks)
     except BatchFormatError as error:
         raise Refusal(Reason.CATALOGUE, str(error), key, accepted.identity) from error
     except FormatError as error:
         raise Refusal(Reason.SAMPLES, str(error), key, accepted.identity) from error
-    if len(samples) != batch.header.samples:
-        detail = f"{len(samples)} in the blocks, {batch.header.samples} in the header"
+    if len(columns) != batch.header.samples:
+        detail = f"{len(columns)} in the blocks, {batch.header.samples} in the header"
         raise Refusal(Reason.SAMPLES, detail, key, accepted.identity)
-    if any(not 0 <= sample[1] <= cbor.MAX_MS for sample in samples):
+    times = columns.boot_ms
+    if len(columns) and not (min(times) >= 0 and max(times) <= cbor.MAX_MS):
         raise Refusal(Reason.SAMPLES, "a time is out of range", key, accepted.identity)
-    return Accepted(message, key, batch, samples, ())
+    return Accepted(message, key, batch, columns, ())
 
 
 def _place_of(topic: str, root: str) -> tuple[str, str]:

@@ -1,6 +1,5 @@
 """Signed keyrings: what one says, how it differs from the one before, and which one a gateway was sent."""
 
-import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,7 +103,7 @@ def keep(database: Database, message: bytes, ring: Keyring, authority: PublicKey
             if newest is not None and newest > ring.number:
                 raise KeyringFault(f"{gateway} was sent keyring {newest} already; {ring.number} would be refused")
         db.execute(
-            "INSERT OR IGNORE INTO keyrings VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO keyrings VALUES (?, ?, ?, ?, ?) ON CONFLICT (authority, number) DO NOTHING",
             (kid, ring.number, authority.raw.hex(), ring.issued_ms, message),
         )
 
@@ -113,7 +112,7 @@ def note_relayed(database: Database, ring: Keyring, authority: PublicKey, gatewa
     """Enter that the broker has taken a keyring for a gateway; the first time counts."""
     with database.transaction() as db:
         db.execute(
-            "INSERT OR IGNORE INTO keyring_relays VALUES (?, ?, ?, ?)",
+            "INSERT INTO keyring_relays VALUES (?, ?, ?, ?) ON CONFLICT (gateway, authority, number) DO NOTHING",
             (gateway, authority.kid.hex(), ring.number, now_ms),
         )
 
@@ -151,7 +150,7 @@ def site_of(database: Database, gateway: str) -> str:
 def all_gateways(database: Database) -> list[str]:
     """Every gateway with a key that is not revoked."""
     with database.errors():
-        rows: list[sqlite3.Row] = database.connection.execute(
+        rows = database.connection.execute(
             "SELECT DISTINCT gateway FROM gateways WHERE revoked_at IS NULL ORDER BY gateway"
         ).fetchall()
     return [str(found[0]) for found in rows]

@@ -1,6 +1,5 @@
 """What a batch says of others: samples that were lost, and batches whose place it takes."""
 
-import sqlite3
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -9,6 +8,7 @@ from buffer import header as headers
 from buffer.header import ClockState, Header, LedgerEntry, Replaced
 from collector import boots, chain
 from collector.chain import Stream
+from collector.database import Sql
 
 WHOLE = -1  # the `start` of a claim on whole batches
 
@@ -28,7 +28,7 @@ class Conflict(Exception):
     """A batch replaces another one than the one that is stored under that number."""
 
 
-def enter(db: sqlite3.Connection, at: Stream, header: Header) -> bool:
+def enter(db: Sql, at: Stream, header: Header) -> bool:
     """Enter a header's ledger entries and claims; say whether its samples count. Raises Conflict.
 
     Who answers for a sample first does so for good: a batch as it was committed, or a claim on it. Of later claims only
@@ -53,7 +53,7 @@ def enter(db: sqlite3.Connection, at: Stream, header: Header) -> bool:
     return counts
 
 
-def date(db: sqlite3.Connection, gateway: str, boot: str, offset_ms: int) -> None:
+def date(db: Sql, gateway: str, boot: str, offset_ms: int) -> None:
     """Date the ledgered gaps of a boot that had no clock."""
     db.execute(
         "UPDATE gaps SET from_ms = u.from_boot_ms + ?, to_ms = u.to_boot_ms + ? FROM undated_gaps u"
@@ -62,7 +62,7 @@ def date(db: sqlite3.Connection, gateway: str, boot: str, offset_ms: int) -> Non
     )
 
 
-def thinned_members(db: sqlite3.Connection, at: Stream, header: Header) -> list[list[bytes]]:
+def thinned_members(db: Sql, at: Stream, header: Header) -> list[list[bytes]]:
     """Return the blocks of the thinned batches that this one replaces which were stored before it and count."""
     row = _row_of(db, at, header.number)
     found = []
@@ -74,7 +74,7 @@ def thinned_members(db: sqlite3.Connection, at: Stream, header: Header) -> list[
     return found
 
 
-def replacement_of(db: sqlite3.Connection, at: Stream, number: int) -> int | None:
+def replacement_of(db: Sql, at: Stream, number: int) -> int | None:
     """Return the number of a batch that replaces this one."""
     row = db.execute(
         "SELECT replacement, first FROM replaced WHERE gateway = ? AND stream = ? AND last >= ? ORDER BY last LIMIT 1",
@@ -83,13 +83,13 @@ def replacement_of(db: sqlite3.Connection, at: Stream, number: int) -> int | Non
     return row[0] if row and row[1] <= number else None
 
 
-def _enter_loss(db: sqlite3.Connection, at: Stream, entry: LedgerEntry) -> None:
+def _enter_loss(db: Sql, at: Stream, entry: LedgerEntry) -> None:
     key = at.gateway, entry.boot.hex()
     unset = entry.clock_state is ClockState.UNSET
     offset = boots.synchronized_offset(db, *key) if unset else entry.clock_ms
-    gap = db.execute(
+    (gap,) = db.execute(
         "INSERT INTO gaps (gateway, stream, from_ms, to_ms, samples, reason, state)"
-        " VALUES (?, ?, ?, ?, ?, ?, 'ledgered')",
+        " VALUES (?, ?, ?, ?, ?, ?, 'ledgered') RETURNING id",
         (
             at.gateway,
             at.stream,
@@ -98,7 +98,7 @@ def _enter_loss(db: sqlite3.Connection, at: Stream, entry: LedgerEntry) -> None:
             entry.samples,
             entry.reason,
         ),
-    ).lastrowid
+    ).fetchone()
     if unset:
         db.execute("INSERT INTO undated_gaps VALUES (?, ?, ?, ?, ?)", (gap, *key, entry.from_ms, entry.to_ms))
 
@@ -107,7 +107,7 @@ def _dated(boot_ms: int | None, offset_ms: int | None) -> int | None:
     return None if boot_ms is None or offset_ms is None else boot_ms + offset_ms
 
 
-def _settle(db: sqlite3.Connection, at: Stream, by: int, row: int, claim: Replaced) -> tuple[int, bool]:
+def _settle(db: Sql, at: Stream, by: int, row: int, claim: Replaced) -> tuple[int, bool]:
     """Enter a claim; return how many of its samples nobody answered for yet, and if a stored batch does for all."""
     _check_hash(db, at, claim)
     stored = dict(db.execute(_COUNTING, _span(at, claim, row)).fetchall())
@@ -143,7 +143,7 @@ def _settle(db: sqlite3.Connection, at: Stream, by: int, row: int, claim: Replac
     return max(claim.samples - known, 0), False
 
 
-def _check_hash(db: sqlite3.Connection, at: Stream, claim: Replaced) -> None:
+def _check_hash(db: Sql, at: Stream, claim: Replaced) -> None:
     row = db.execute(
         "SELECT hash FROM batches WHERE gateway = ?1 AND stream = ?2 AND number = ?3"
         " UNION SELECT hash FROM replaced WHERE gateway = ?1 AND stream = ?2 AND last = ?3",
@@ -189,7 +189,7 @@ def _span(at: Stream, claim: Replaced, row: int) -> tuple[str, str, int, int, in
     return at.gateway, at.stream, claim.first, claim.last, row
 
 
-def _row_of(db: sqlite3.Connection, at: Stream, number: int) -> int:
+def _row_of(db: Sql, at: Stream, number: int) -> int:
     """Where in the order of arrival a stored batch is."""
     query = "SELECT rowid FROM batches WHERE gateway = ? AND stream = ? AND number = ?"
     return int(db.execute(query, (at.gateway, at.stream, number)).fetchone()[0])

@@ -10,6 +10,7 @@ from collector.errors import UsageError
 
 Row = dict[str, Any]
 
+EVER_MS = 1 << 62  # beyond every time, and a minute may be added to it
 UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 SAMPLES = """
@@ -20,7 +21,7 @@ SAMPLES = """
         WHERE (:gateway IS NULL OR s.gateway = :gateway) AND (:device IS NULL OR s.device = :device)
             AND (:point IS NULL OR s.point = :point)
             AND x.ts_ms >= :since AND x.ts_ms <= :until
-        ORDER BY x.ts_ms DESC, x.rowid DESC LIMIT :limit)
+        ORDER BY x.ts_ms DESC, x.rowid DESC LIMIT :limit) AS newest
     ORDER BY utc_ms"""
 
 # One message of a sensor: the same count within a minute (a counter of 8 bits may come round after that), or, of a
@@ -29,7 +30,7 @@ ONE_COUNT_MS, ONE_VALUE_MS = 60_000, 2_000
 
 ASSET = f"""
     WITH heard AS (
-        SELECT *, (CAST(rssi AS INTEGER) << 50) - sample AS rank FROM asset_readings
+        SELECT * FROM asset_readings
         WHERE asset_id = :asset AND (:device IS NULL OR device = :device) AND (:point IS NULL OR point = :point)
             AND ts_ms >= :since - {ONE_COUNT_MS} AND ts_ms <= :until + {ONE_COUNT_MS}),
     judged AS (
@@ -40,8 +41,8 @@ ASSET = f"""
                 ORDER BY ts_ms RANGE BETWEEN {ONE_COUNT_MS} PRECEDING AND {ONE_COUNT_MS} FOLLOWING) END AS best
         FROM heard),
     newest AS (
-        SELECT * FROM judged WHERE rank IS best AND (:gateway IS NULL OR gateway = :gateway)
-            AND ts_ms >= :since AND ts_ms <= :until
+        SELECT * FROM judged WHERE (rank = best OR (rank IS NULL AND best IS NULL))
+            AND (:gateway IS NULL OR gateway = :gateway) AND ts_ms >= :since AND ts_ms <= :until
         ORDER BY ts_ms DESC, sample DESC LIMIT :limit)
     SELECT asset_id, device, point, unit, ts_ms AS utc_ms, value, exact, text, quality, rssi, counter,
         gateway, stream, batch
@@ -80,8 +81,8 @@ def samples(
             "gateway": gateway,
             "device": device,
             "point": point,
-            "since": -(1 << 63) if since_ms is None else since_ms,
-            "until": (1 << 63) - 1 if until_ms is None else until_ms,
+            "since": -EVER_MS if since_ms is None else since_ms,
+            "until": EVER_MS if until_ms is None else until_ms,
             "limit": limit,
         },
     )

@@ -1,20 +1,25 @@
 """From messages to tables and acknowledgements: verify, store in one transaction, and only then answer."""
 
 import logging
-from collections import deque
+import time
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from buffer.header import ClockState
 from buffer.keys import SigningKey
 from collector import acknowledge, keyrings
 from collector.acknowledge import Touched
 from collector.aside import Aside
 from collector.chain import Stream
-from collector.database import UNSTORABLE, Database
+from collector.database import Database
 from collector.derive import Deriver
-from collector.errors import Stopped
+from collector.errors import Stopped, Unstorable
+from collector.follow import Followers
 from collector.incoming import Accepted, Identity, Message, Reason, Refusal, examine
+from collector.metrics import Metrics
 from collector.registry import Keys
+from collector.rows import BatchRow
 
 logger = logging.getLogger(__name__)
 
@@ -36,16 +41,26 @@ class Reply:
 class Receiver:
     """Owns the database; used by one thread. Nothing it returns is about something not yet on the disk."""
 
-    def __init__(self, database: Database, key: SigningKey, root: str, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        key: SigningKey,
+        root: str,
+        now_ms: Callable[[], int],
+        metrics: Metrics | None = None,
+    ) -> None:
+        self.metrics = metrics or Metrics()
         self._database = database
         self._db = database.connection
         self._key = key
         self._root = root
         self._now_ms = now_ms
         self._keys = Keys(database)
-        self._aside = Aside(self._db)
+        self._aside = Aside(database)
         self._deriver = Deriver(database, self._keys)
         self._alarms: list[str] = []
+        self._new: list[Accepted] = []
+        self._refused: Counter[str] = Counter()
         self._stopping = False
 
     def take(self, messages: Sequence[Message]) -> list[Reply]:
@@ -69,11 +84,12 @@ class Receiver:
     def settle(self) -> int:
         """Decode some batches that lack nothing any more; return how many, 0 when there are none."""
         with self._database.errors():
-            if not self._deriver.has_ready():
+            gateway = self._deriver.ready_gateway()
+            if gateway is None:
                 return 0
         try:
-            with self._database.transaction():
-                return self._deriver.settle(SETTLE_BATCHES)
+            with self._database.transaction([gateway]):
+                return max(self._deriver.settle(SETTLE_BATCHES, gateway), 1)
         except BaseException:
             self._forget()
             raise
@@ -85,40 +101,108 @@ class Receiver:
     def _store(self, rest: deque[Message], touched: dict[Stream, Touched]) -> None:
         """Take messages from the left, in one transaction, until there are none or it is large enough."""
         self._alarms.clear()
-        samples = 0
+        self._new.clear()
+        self._refused.clear()
+        found = self._examine(rest)
+        start = time.perf_counter()
+        accepted = [one for _, one in found if isinstance(one, Accepted)]
+        gateways = {one.identity.at.gateway for one in accepted}
+        gateways |= {one.identity.at.gateway for _, one in found if isinstance(one, Refusal) and one.identity}
         try:
-            with self._database.transaction():
-                while rest and samples < GROUP_SAMPLES:
+            with self._database.transaction(gateways):
+                if self._keys.refresh():
+                    self._deriver.forget()
+                followers = Followers(self._database, self._deriver.samples, accepted, self._now_ms())
+                for message, one in found:
                     if self._stopping:
                         raise Stopped("the collector stops")
-                    samples += self._store_one(rest.popleft(), touched)
+                    self._take_one(message, one, followers, touched)
+                self._flush(followers, touched)
         except BaseException:
             self._forget()
             raise
+        self._count(time.perf_counter() - start)
         for alarm in self._alarms:
             logger.warning("%s", alarm)
 
-    def _store_one(self, message: Message, touched: dict[Stream, Touched]) -> int:
-        try:
-            accepted = examine(message, self._root, self._keys)
-        except Refusal as refusal:
-            self._refuse(message, refusal, touched)
-            return 0
-        self._take_one(accepted, touched)
-        return len(accepted.samples)
+    def _count(self, seconds: float) -> None:
+        """What was committed."""
+        metrics, now_ms = self.metrics, self._now_ms()
+        for one in self._new:
+            header = one.batch.header
+            dated = header.samples and header.clock_state is not ClockState.UNSET
+            lag = now_ms - header.last_ms - header.clock_ms if dated else None
+            metrics.stored(header.samples, len(one.message.payload), lag)
+        metrics.refused.update(self._refused)
+        metrics.transactions += 1
+        metrics.transaction_seconds += seconds
 
-    def _take_one(self, accepted: Accepted, touched: dict[Stream, Touched]) -> None:
-        identity = accepted.identity
+    def _examine(self, rest: deque[Message]) -> list[tuple[Message, Accepted | Refusal]]:
+        """Verify messages from the left, before any lock is taken."""
+        found: list[tuple[Message, Accepted | Refusal]] = []
+        samples = 0
+        while rest and samples < GROUP_SAMPLES:
+            if self._stopping:
+                raise Stopped("the collector stops")
+            message = rest.popleft()
+            try:
+                accepted = examine(message, self._root, self._keys)
+            except Refusal as refusal:
+                found.append((message, refusal))
+                continue
+            samples += accepted.batch.header.samples
+            found.append((message, accepted))
+        return found
+
+    def _take_one(
+        self, message: Message, one: Accepted | Refusal, followers: Followers, touched: dict[Stream, Touched]
+    ) -> None:
+        if isinstance(one, Accepted) and followers.take(one):
+            return
+        identity = one.identity
+        if identity is not None:
+            self._flush(followers, touched)
+            followers.leave(identity.at)
+        if isinstance(one, Refusal):
+            self._refuse(message, one, touched)
+        else:
+            self._take_alone(one, touched)
+
+    def _flush(self, followers: Followers, touched: dict[Stream, Touched]) -> None:
+        """Write what simply follows; what of it cannot be stored so is seen to one by one."""
         try:
-            if not self._is_stored(identity, accepted):
+            taken, heads = followers.flush()
+        except Unstorable:
+            self._deriver.forget()
+            for one in followers.left():
+                self._take_alone(one, touched)
+            return
+        for one in taken:
+            self._touch(one, touched)
+        self._new += taken
+        for at, head in heads.items():
+            if head.run == 1 and not head.wants:
+                touched[at].head = head.newest, bytes.fromhex(head.hash)
+
+    def _touch(self, accepted: Accepted, touched: dict[Stream, Touched]) -> None:
+        identity = accepted.identity
+        part = touched.setdefault(identity.at, Touched(accepted.key.site))
+        part.answers = identity.number
+        part.numbers.add(identity.number)
+        part.head = None
+
+    def _take_alone(self, accepted: Accepted, touched: dict[Stream, Touched]) -> None:
+        try:
+            if self._is_stored(accepted.identity, accepted):
+                self.metrics.again += 1
+            else:
                 self._store_batch(accepted)
+                self._new.append(accepted)
         except Refusal as refusal:
             self._deriver.forget()
             self._refuse(accepted.message, refusal, touched)
             return
-        part = touched.setdefault(identity.at, Touched(accepted.key.site))
-        part.answers = identity.number
-        part.numbers.add(identity.number)
+        self._touch(accepted, touched)
 
     def _store_batch(self, accepted: Accepted) -> None:
         try:
@@ -126,7 +210,7 @@ class Receiver:
                 self._insert(accepted)
                 self._deriver.enter(accepted)
                 self._aside.release(accepted.identity)
-        except UNSTORABLE as error:
+        except Unstorable as error:
             detail = f"it cannot be stored: {error}"
             raise Refusal(Reason.CONTENT, detail, accepted.key, accepted.identity) from error
 
@@ -153,21 +237,15 @@ class Receiver:
     def _insert(self, accepted: Accepted) -> None:
         header, identity, now_ms = accepted.batch.header, accepted.identity, self._now_ms()
         self._db.execute(
-            "INSERT OR IGNORE INTO streams (gateway, stream, first_seen) VALUES (?, ?, ?)",
+            "INSERT INTO streams (gateway, stream, first_seen) VALUES (?, ?, ?)"
+            " ON CONFLICT (gateway, stream) DO NOTHING",
             (identity.at.gateway, identity.at.stream, now_ms),
         )
-        self._db.execute(
-            "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                *_key(identity),
-                identity.hash,
-                header.previous.hex(),
-                header.kind,
-                header.boot.hex(),
-                now_ms,
-                accepted.message.payload,
-            ),
-        )
+        row = BatchRow(
+            *_key(identity), identity.hash, header.previous.hex(), header.kind, header.boot.hex(), now_ms,
+            accepted.message.payload,
+        )  # fmt: skip
+        self._database.add_batches([row])
 
     def _refuse(self, message: Message, refusal: Refusal, touched: dict[Stream, Touched]) -> None:
         identity, key = refusal.identity, refusal.key
@@ -177,6 +255,7 @@ class Receiver:
                 refusal = Refusal(Reason.FORK, f"number {identity.number} is known with hash {known}", key, identity)
         if refusal.reason is Reason.FORK and identity is not None:
             self._mark_forked(identity)
+        self._refused[refusal.reason] += 1
         if self._aside.keep(message, refusal, self._now_ms()) and identity is not None:
             self._alarms.append(
                 f"{identity.at.gateway} {identity.at.stream}: batch {identity.number} refused: {refusal}"
@@ -186,6 +265,7 @@ class Receiver:
         part = touched.setdefault(identity.at, Touched(key.site))
         part.answers = identity.number
         part.refused[identity.number] = str(refusal)
+        part.head = None
 
     def _mark_forked(self, identity: Identity) -> None:
         """Mark the stream, unless an operator confirmed it after this very batch had come before."""
@@ -193,7 +273,8 @@ class Receiver:
             return
         now_ms = self._now_ms()
         self._db.execute(
-            "INSERT OR IGNORE INTO streams (gateway, stream, first_seen) VALUES (?, ?, ?)",
+            "INSERT INTO streams (gateway, stream, first_seen) VALUES (?, ?, ?)"
+            " ON CONFLICT (gateway, stream) DO NOTHING",
             (identity.at.gateway, identity.at.stream, now_ms),
         )
         marked = self._db.execute(

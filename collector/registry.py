@@ -1,12 +1,11 @@
 """Which gateways the platform knows: their public keys, sites, and whether they still count."""
 
-import sqlite3
 from typing import Any
 
 from buffer import cose
 from buffer.errors import KeyFileError
 from buffer.keys import PublicKey
-from collector.database import Database
+from collector.database import Database, Sql
 from collector.errors import DatabaseBroken, RegistryError, UnknownGateway
 
 ROLE = "batch"
@@ -61,8 +60,8 @@ def revoke(database: Database, gateway: str, now_ms: int, kid: str | None = None
     with database.transaction() as db:
         _require(db, gateway)
         return db.execute(
-            "UPDATE gateways SET revoked_at = ? WHERE gateway = ? AND revoked_at IS NULL AND coalesce(? = kid, 1)",
-            (now_ms, gateway, kid),
+            "UPDATE gateways SET revoked_at = ? WHERE gateway = ? AND revoked_at IS NULL AND (? IS NULL OR kid = ?)",
+            (now_ms, gateway, kid, kid),
         ).rowcount
 
 
@@ -92,7 +91,7 @@ def overview(database: Database) -> list[dict[str, Any]]:
         return [dict(zip(names, row, strict=True)) for row in cursor]
 
 
-def _require(db: sqlite3.Connection, gateway: str) -> None:
+def _require(db: Sql, gateway: str) -> None:
     if db.execute("SELECT 1 FROM gateways WHERE gateway = ?", (gateway,)).fetchone() is None:
         raise UnknownGateway(f"no key of {gateway!r} is known")
 
@@ -101,6 +100,7 @@ class Keys:
     """The keys by their ids, read again when another connection changed the database."""
 
     def __init__(self, database: Database) -> None:
+        self._database = database
         self._db = database.connection
         self._version = -1
         self._found: dict[bytes, tuple[PublicKey, bool]] = {}
@@ -123,9 +123,11 @@ class Keys:
             raise DatabaseBroken("the key of a stored batch is not in the registry")
         return found[0]
 
-    def refresh(self) -> None:
-        """Forget what was read when another process wrote since; to be called once for each group of messages."""
-        version = int(self._db.execute("PRAGMA data_version").fetchone()[0])
-        if version != self._version:
-            self._version = version
-            self._found.clear()
+    def refresh(self) -> bool:
+        """Forget what was read when another process wrote since, and say so; to be called for each group."""
+        version = self._database.changes()
+        if version == self._version:
+            return False
+        self._version = version
+        self._found.clear()
+        return True

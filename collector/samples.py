@@ -2,41 +2,41 @@
 
 import json
 import logging
-import sqlite3
 from collections.abc import Sequence
-from operator import itemgetter
-from typing import TypeAlias
+from dataclasses import replace
 
 from buffer.catalogue import SeriesEntry
 from buffer.header import ClockState, Header
 from collector import boots, ledger
 from collector.chain import Stream
-from collector.incoming import Accepted, Sample
-from collector.values import columns
-from ext import CLOCK, GOOD, unpack
+from collector.database import Database
+from collector.incoming import Accepted
+from collector.parts import parts, places
+from collector.rows import Ids, Piece, value_at
+from ext import Columns, unpack
 
 logger = logging.getLogger(__name__)
 
 MAX_CACHED_STREAMS = 1000  # series ids; about 5 kB a gateway of 50 points
+HOUR_MS = 3_600_000
 
 # A database of before has series without what is said of their asset: the next catalogue fills it in.
 _ENTER_SERIES = """
     INSERT INTO series
         (gateway, stream, number, device, point, unit, type, asset_id, latitude, longitude, labels, public)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (gateway, stream, number) DO UPDATE SET
+    VALUES {} ON CONFLICT (gateway, stream, number) DO UPDATE SET
         asset_id = excluded.asset_id, latitude = excluded.latitude, longitude = excluded.longitude,
         labels = excluded.labels, public = excluded.public
-    WHERE device = excluded.device AND point = excluded.point"""
-
-_Row: TypeAlias = tuple[int, int, float | None, str | None, str | None, int, int]
+    WHERE series.device = excluded.device AND series.point = excluded.point"""
 
 
 class Samples:
     """Writes the tables `samples`, `series`, `waiting` and `clockless`, within the caller's transaction."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
-        self._series: dict[Stream, dict[int, int]] = {}
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._db = database.connection
+        self._series: dict[Stream, Ids] = {}
 
     def forget(self) -> None:
         """Read series ids again: to be called when a transaction was rolled back."""
@@ -59,21 +59,25 @@ class Samples:
         elif offset is None:
             self._wait(at, header, "clock")
         else:
-            self._write(at, header, accepted.samples, offset)
+            self._write(accepted, offset)
 
     def add_catalogue(self, accepted: Accepted) -> str | None:
         """Enter the series of a catalogue; return why it cannot be, when a number stands for something else already."""
         identity = accepted.identity
         key = identity.at.gateway, identity.at.stream
-        for entry in accepted.entries:
-            wanted = entry.device, entry.point, entry.unit, entry.type
-            self._db.execute(_ENTER_SERIES, (*key, entry.number, *wanted, *_asset(entry)))
-            found = self._db.execute(
-                "SELECT device, point, unit, type FROM series WHERE gateway = ? AND stream = ? AND number = ?",
-                (*key, entry.number),
-            ).fetchone()
-            if found != wanted:
-                return f"series {entry.number} is {found[0]}/{found[1]} already, not {entry.device}/{entry.point}"
+        wanted = {entry.number: (entry.device, entry.point, entry.unit, entry.type) for entry in accepted.entries}
+        for part in parts(accepted.entries):
+            self._db.execute(
+                _ENTER_SERIES.format(places(part, 12)),
+                [value for entry in part for value in (*key, entry.number, *wanted[entry.number], *_asset(entry))],
+            )
+        found = self._db.execute(
+            "SELECT number, device, point, unit, type FROM series WHERE gateway = ? AND stream = ?", key
+        )
+        for number, *there in found:
+            if wanted.get(number, tuple(there)) != tuple(there):
+                device, point, *_ = wanted[number]
+                return f"series {number} is {there[0]}/{there[1]} already, not {device}/{point}"
         self._series.pop(identity.at, None)
         self._db.execute("INSERT INTO catalogues VALUES (?, ?, ?, ?)", (*key, identity.hash, identity.number))
         self._db.execute(
@@ -89,15 +93,16 @@ class Samples:
             "UPDATE waiting SET state = 'ready' WHERE gateway = ? AND boot = ? AND state = 'clock'", (gateway, boot)
         )
         self._db.execute(
-            "INSERT OR IGNORE INTO waiting SELECT gateway, stream, number, 'ready', NULL, boot, 0, 'dated anew'"
-            " FROM clockless WHERE gateway = ? AND boot = ? AND offset_ms IS NOT NULL",
+            "INSERT INTO waiting SELECT gateway, stream, number, 'ready', NULL, boot, 0, 'dated anew'"
+            " FROM clockless WHERE gateway = ? AND boot = ? AND offset_ms IS NOT NULL"
+            " ON CONFLICT (gateway, stream, number) DO NOTHING",
             (gateway, boot),
         )
 
     def enter_again(self, accepted: Accepted) -> None:
         """Write the rows of a batch that was `ready`, in place of those dated otherwise."""
         header, at = accepted.batch.header, accepted.identity.at
-        self._take_back(at, header, accepted.samples)
+        self._take_back(accepted)
         self._db.execute(
             "DELETE FROM waiting WHERE gateway = ? AND stream = ? AND number = ?", (*_key(at), header.number)
         )
@@ -124,74 +129,93 @@ class Samples:
             (*_key(at), header.number, state, digest, header.boot.hex(), header.samples),
         )
 
-    def _write(self, at: Stream, header: Header, samples: Sequence[Sample], offset: int) -> None:
-        ids = self._ids(at)
-        unknown = {number for number, *_ in samples if number not in ids}
-        if unknown:
+    def piece(self, accepted: Accepted, offset: int) -> Piece | None:
+        """The rows of a batch's samples; None when one of them is of a series in no catalogue."""
+        at, columns = accepted.identity.at, accepted.columns
+        if columns is None:
+            return None
+        numbers = set(columns.series)
+        if not numbers <= self._ids(at).by_number.keys():
+            self._series.pop(at)  # another collector may have entered a catalogue
+        if not numbers <= self._ids(at).by_number.keys():
+            return None
+        return Piece(at.gateway, at.stream, accepted.identity.number, columns, self._ids(at), offset)
+
+    def mark_due(self, pieces: Sequence[Piece]) -> None:
+        """Note that the sums of these hours are to be made anew; a mark that is there is locked against its removal."""
+        marks = {(p.gateway, p.stream, hour * HOUR_MS) for p in pieces for hour in p.spans(HOUR_MS)}
+        for part in parts(sorted(marks)):
+            self._db.execute(
+                f"INSERT INTO rollups_due VALUES {places(part, 3)} ON CONFLICT (gateway, stream, start_ms)"  # noqa: S608 - ?
+                " DO UPDATE SET start_ms = excluded.start_ms",
+                [value for mark in part for value in mark],
+            )
+
+    def _write(self, accepted: Accepted, offset: int) -> None:
+        header, at = accepted.batch.header, accepted.identity.at
+        piece = self.piece(accepted, offset)
+        if piece is None:
+            unknown = set(accepted.columns.series if accepted.columns else ()) - self._ids(at).by_number.keys()
             self._wait(at, header, "failed")
             self.fail(at, header.number, f"series {min(unknown)} is in no catalogue")
             return
         unset = header.clock_state is ClockState.UNSET
-        if header.window_ms:
-            samples = self._without_known(at, header, samples)
-        rows = _rows(samples, ids, offset, header.number, clock_known_now=unset)
-        rows.sort(key=itemgetter(0))  # the index is then entered series by series
-        self._db.executemany("INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        kept = self._without_known(at, header, piece.columns) if header.window_ms else None
+        self._add([replace(piece, clock_known_now=unset, kept=kept)])
         if unset:
             self._db.execute(
                 "UPDATE clockless SET offset_ms = ? WHERE gateway = ? AND stream = ? AND number = ?",
                 (offset, *_key(at), header.number),
             )
 
-    def _take_back(self, at: Stream, header: Header, samples: Sequence[Sample]) -> None:
+    def _add(self, pieces: Sequence[Piece]) -> None:
+        self._database.add_samples(pieces)
+        self.mark_due(pieces)
+
+    def _take_back(self, accepted: Accepted) -> None:
         """Remove the rows of a batch that was dated by an estimate which is not the first any more."""
+        header, at = accepted.batch.header, accepted.identity.at
         row = self._db.execute(
             "SELECT offset_ms FROM clockless WHERE gateway = ? AND stream = ? AND number = ?",
             (*_key(at), header.number),
         ).fetchone()
-        if row is None or row[0] is None:
+        if row is None or row[0] is None or (piece := self.piece(accepted, row[0])) is None:
             return
         self._db.execute(
             "UPDATE clockless SET offset_ms = NULL WHERE gateway = ? AND stream = ? AND number = ?",
             (*_key(at), header.number),
         )
-        ids = self._ids(at)
-        first, last = min(s[1] for s in samples) + row[0], max(s[1] for s in samples) + row[0]
+        times, ids = piece.columns.boot_ms, piece.ids.by_number
+        first, last = min(times) + piece.offset, max(times) + piece.offset
         self._db.executemany(
             "DELETE FROM samples WHERE series = ? AND ts_ms BETWEEN ? AND ? AND batch = ?",
-            [(ids[number], first, last, header.number) for number in {s[0] for s in samples}],
+            [(ids[number], first, last, header.number) for number in set(piece.columns.series)],
         )
+        self.mark_due([piece])
 
-    def _without_known(self, at: Stream, header: Header, samples: Sequence[Sample]) -> list[Sample]:
-        """Leave out statistics that a thinned batch, which this one replaces and which is stored, has as well."""
+    def _without_known(self, at: Stream, header: Header, found: Columns) -> list[int]:
+        """The places of statistics that no thinned batch has which this one replaces and which is stored."""
         known: set[str] = set()
         for blocks in ledger.thinned_members(self._db, at, header):
             known.update(repr(sample) for sample in unpack(blocks))
-        return [sample for sample in samples if repr(sample) not in known]
+        samples = (
+            (found.series[place], found.boot_ms[place], value_at(found, place), found.quality[place])
+            for place in range(len(found))
+        )
+        return [place for place, sample in enumerate(samples) if repr(sample) not in known]
 
-    def _ids(self, at: Stream) -> dict[int, int]:
+    def _ids(self, at: Stream) -> Ids:
         if at not in self._series:
             if len(self._series) >= MAX_CACHED_STREAMS:
                 self._series.clear()
             found = self._db.execute("SELECT number, id FROM series WHERE gateway = ? AND stream = ?", _key(at))
-            self._series[at] = dict(found.fetchall())
+            self._series[at] = Ids.of(dict(found.fetchall()))
         return self._series[at]
 
 
-def _rows(
-    samples: Sequence[Sample], ids: dict[int, int], offset: int, batch: int, *, clock_known_now: bool
-) -> list[_Row]:
-    """The rows; a sample that was uncertain only for its unset clock is good once that is known."""
-    if clock_known_now:
-        samples = [(number, at, value, GOOD if quality == CLOCK else quality) for number, at, value, quality in samples]
-    return [
-        (ids[number], boot_ms + offset, *columns(value), quality, batch) for number, boot_ms, value, quality in samples
-    ]
-
-
-def _asset(entry: SeriesEntry) -> tuple[str, float | None, float | None, str, bool]:
+def _asset(entry: SeriesEntry) -> tuple[str, float | None, float | None, str, int]:
     latitude, longitude = entry.location or (None, None)
-    return entry.asset_id, latitude, longitude, json.dumps(dict(entry.labels), ensure_ascii=False), entry.public
+    return entry.asset_id, latitude, longitude, json.dumps(dict(entry.labels), ensure_ascii=False), int(entry.public)
 
 
 def _key(at: Stream) -> tuple[str, str]:

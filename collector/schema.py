@@ -1,75 +1,6 @@
 """The tables of the collector's database. docs/collector.md describes them; texts in hexadecimal are lower case."""
 
-VERSION = 4  # PRAGMA user_version
-
-REPLACED = """
--- claims: batches whose place another took (evicted, thinned or split by the gateway), and the samples it answers for:
--- `start` -1: of all batches from `first` to `last`, of which `hash` is; else from that place on of the one batch
-CREATE TABLE replaced (
-    gateway TEXT NOT NULL, stream TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
-    start INTEGER NOT NULL, samples INTEGER NOT NULL, hash TEXT NOT NULL, replacement INTEGER NOT NULL,
-    PRIMARY KEY (gateway, stream, last, start)
-) WITHOUT ROWID"""
-
-COMMANDS = """
--- keyrings that were sent to gateways, as signed; `authority` is the id of the key that signed, `authority_key` itself
-CREATE TABLE keyrings (
-    authority TEXT NOT NULL, number INTEGER NOT NULL, authority_key TEXT NOT NULL, issued_ms INTEGER NOT NULL,
-    message BLOB NOT NULL, PRIMARY KEY (authority, number)
-) WITHOUT ROWID;
-CREATE TABLE keyring_relays (
-    gateway TEXT NOT NULL, authority TEXT NOT NULL, number INTEGER NOT NULL, relayed_at INTEGER NOT NULL,
-    PRIMARY KEY (gateway, authority, number)
-) WITHOUT ROWID;
--- commands that were given to be relayed, as signed; `relayed_at` is null until the broker has taken it
-CREATE TABLE commands (
-    gateway TEXT NOT NULL, number INTEGER NOT NULL, stream TEXT NOT NULL, kid TEXT NOT NULL, name TEXT NOT NULL,
-    who TEXT NOT NULL, why TEXT NOT NULL, dry_run INTEGER NOT NULL, issued_ms INTEGER NOT NULL,
-    expires_ms INTEGER NOT NULL, entered_at INTEGER NOT NULL, relayed_at INTEGER, message BLOB NOT NULL,
-    PRIMARY KEY (gateway, number)
-) WITHOUT ROWID;
--- what the gateways say of what they did, derived from the samples of gateway/command-result; of a field of another
--- type than it should have there is null
-CREATE VIEW command_results AS
-    SELECT gateway, stream,
-        CASE json_type(result, '$.number') WHEN 'integer' THEN json_extract(result, '$.number') END AS number,
-        CASE json_type(result, '$.status') WHEN 'text' THEN json_extract(result, '$.status') END AS status,
-        CASE json_type(result, '$.reason') WHEN 'text' THEN json_extract(result, '$.reason') END AS reason,
-        CASE json_type(result, '$.source') WHEN 'text' THEN json_extract(result, '$.source') END AS source,
-        CASE json_type(result, '$.finished_ms') WHEN 'integer' THEN json_extract(result, '$.finished_ms') END
-            AS finished_ms,
-        ts_ms, result, batch
-    FROM (
-        SELECT s.gateway, s.stream, x.ts_ms, x.batch, CASE WHEN json_valid(x.text) THEN x.text END AS result
-        FROM series s JOIN samples x ON x.series = s.id
-        WHERE s.device = 'gateway' AND s.point = 'command-result' AND x.text IS NOT NULL)"""
-
-ASSETS = """
--- what the catalogue says of the device beside its id; latitude and longitude in degrees, `labels` an object in JSON
-ALTER TABLE series ADD COLUMN asset_id TEXT NOT NULL DEFAULT '';
-ALTER TABLE series ADD COLUMN latitude DOUBLE;
-ALTER TABLE series ADD COLUMN longitude DOUBLE;
-ALTER TABLE series ADD COLUMN labels TEXT NOT NULL DEFAULT '{}';
-ALTER TABLE series ADD COLUMN public INTEGER NOT NULL DEFAULT 0;
-CREATE INDEX series_by_asset ON series (asset_id, point);
--- samples of devices that have an asset id: `counter` is what the sensor counted its message as, `rssi` (dBm) how well
--- the gateway heard it, or heard it last within the hour
-CREATE VIEW asset_readings AS
-    SELECT s.asset_id, s.device, s.point, s.unit, x.ts_ms, x.value, x.exact, x.text, x.quality,
-        (SELECT y.value FROM series c JOIN samples y ON y.series = c.id AND y.ts_ms = x.ts_ms
-            WHERE c.asset_id = s.asset_id AND c.point IN ('sequence', 'packet-id', 'advertisements')
-                AND c.gateway = s.gateway AND c.stream = s.stream AND c.device = s.device LIMIT 1) AS counter,
-        (SELECT y.value FROM series r JOIN samples y ON y.rowid =
-                (SELECT z.rowid FROM samples z WHERE z.series = r.id AND z.ts_ms BETWEEN x.ts_ms - 3600000 AND x.ts_ms
-                ORDER BY z.ts_ms DESC LIMIT 1)
-            WHERE r.asset_id = s.asset_id AND r.point = 'rssi'
-                AND r.gateway = s.gateway AND r.stream = s.stream AND r.device = s.device
-            ORDER BY r.number DESC LIMIT 1) AS rssi,
-        s.gateway, s.stream, x.batch, x.rowid AS sample
-    FROM series s JOIN samples x ON x.series = s.id WHERE s.asset_id <> ''"""
-
-TABLES = (
-    """
+BASE = """
 CREATE TABLE gateways (
     gateway TEXT NOT NULL, site TEXT NOT NULL, kid TEXT PRIMARY KEY, public_key TEXT NOT NULL,
     added_at INTEGER NOT NULL, revoked_at INTEGER
@@ -166,12 +97,79 @@ CREATE TABLE clockless (
     first_boot_ms INTEGER NOT NULL, last_boot_ms INTEGER NOT NULL, offset_ms INTEGER,
     PRIMARY KEY (gateway, stream, number)
 ) WITHOUT ROWID;
-CREATE INDEX clockless_by_boot ON clockless (gateway, boot);
+CREATE INDEX clockless_by_boot ON clockless (gateway, boot)"""
+
+REPLACED = """
+DROP TABLE IF EXISTS replaced;
+-- claims: batches whose place another took (evicted, thinned or split by the gateway), and the samples it answers for:
+-- `start` -1: of all batches from `first` to `last`, of which `hash` is; else from that place on of the one batch
+CREATE TABLE replaced (
+    gateway TEXT NOT NULL, stream TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+    start INTEGER NOT NULL, samples INTEGER NOT NULL, hash TEXT NOT NULL, replacement INTEGER NOT NULL,
+    PRIMARY KEY (gateway, stream, last, start)
+) WITHOUT ROWID"""
+
+COMMANDS = """
+-- keyrings that were sent to gateways, as signed; `authority` is the id of the key that signed, `authority_key` itself
+CREATE TABLE keyrings (
+    authority TEXT NOT NULL, number INTEGER NOT NULL, authority_key TEXT NOT NULL, issued_ms INTEGER NOT NULL,
+    message BLOB NOT NULL, PRIMARY KEY (authority, number)
+) WITHOUT ROWID;
+CREATE TABLE keyring_relays (
+    gateway TEXT NOT NULL, authority TEXT NOT NULL, number INTEGER NOT NULL, relayed_at INTEGER NOT NULL,
+    PRIMARY KEY (gateway, authority, number)
+) WITHOUT ROWID;
+-- commands that were given to be relayed, as signed; `relayed_at` is null until the broker has taken it
+CREATE TABLE commands (
+    gateway TEXT NOT NULL, number INTEGER NOT NULL, stream TEXT NOT NULL, kid TEXT NOT NULL, name TEXT NOT NULL,
+    who TEXT NOT NULL, why TEXT NOT NULL, dry_run INTEGER NOT NULL, issued_ms INTEGER NOT NULL,
+    expires_ms INTEGER NOT NULL, entered_at INTEGER NOT NULL, relayed_at INTEGER, message BLOB NOT NULL,
+    PRIMARY KEY (gateway, number)
+) WITHOUT ROWID"""
+
+ASSETS = """
+-- what the catalogue says of the device beside its id; latitude and longitude in degrees, `labels` an object in JSON
+ALTER TABLE series ADD COLUMN asset_id TEXT NOT NULL DEFAULT '';
+ALTER TABLE series ADD COLUMN latitude DOUBLE;
+ALTER TABLE series ADD COLUMN longitude DOUBLE;
+ALTER TABLE series ADD COLUMN labels TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE series ADD COLUMN public INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX series_by_asset ON series (asset_id, point)"""
+
+ROLLUPS = """
+-- hourly and daily sums of the samples with a value, derived from `samples`; `start_ms` is UTC
+CREATE TABLE rollups (
+    series INTEGER NOT NULL, period_ms INTEGER NOT NULL, start_ms INTEGER NOT NULL, count INTEGER NOT NULL,
+    min DOUBLE NOT NULL, mean DOUBLE NOT NULL, max DOUBLE NOT NULL,
+    PRIMARY KEY (series, period_ms, start_ms)
+) WITHOUT ROWID;
+-- hours of a stream whose sums are older than their samples
+CREATE TABLE rollups_due (
+    gateway TEXT NOT NULL, stream TEXT NOT NULL, start_ms INTEGER NOT NULL,
+    PRIMARY KEY (gateway, stream, start_ms)
+) WITHOUT ROWID;
+-- one row at most: samples before it were let go; a rebuild lets them go again
+CREATE TABLE kept_from (
+    id INTEGER PRIMARY KEY, utc_ms INTEGER NOT NULL
+);
+DROP VIEW IF EXISTS asset_readings"""
+
+STEPS = (BASE, REPLACED, COMMANDS, ASSETS, ROLLUPS)
+"""What makes a database of version n one of version n + 1. Both databases take the same: plain SQL, but for
+
+`WITHOUT ROWID`, `INTEGER` for 64 bits, `BLOB`, `DOUBLE`, and `id INTEGER PRIMARY KEY` for a number that counts itself.
 """
-    f"{REPLACED};\n{COMMANDS};\n{ASSETS};\n"
-)
+
+VERSION = len(STEPS)
+
+
+def statements(step: str) -> list[str]:
+    """The statements of a step, without comments."""
+    lines = (line.partition("--")[0].rstrip() for line in step.splitlines())
+    return [text for part in "\n".join(line for line in lines if line).split(";") if (text := part.strip())]
+
 
 DERIVED = (
     "boots", "boot_sources", "series", "samples", "gaps", "undated_gaps", "runs", "catalogues", "waiting", "clockless",
-    "replaced",
+    "replaced", "rollups", "rollups_due",
 )  # fmt: skip

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from buffer.keys import SigningKey
+from collector import metrics
 from collector.broker import Address, Connection
-from collector.database import Database
-from collector.errors import DatabaseBusy
+from collector.database import Database, Target
+from collector.errors import DatabaseBusy, UsageError
 from collector.inbox import Inbox
+from collector.metrics import Metrics
 from collector.notify import notify, watchdog_seconds
 from collector.receive import Receiver
 
@@ -34,9 +36,11 @@ T = TypeVar("T")
 class Settings:
     """What `run` needs."""
 
-    database: Path
+    database: Target
     key: Path
     address: Address
+    metrics: tuple[str, int] | None = None
+    """Host and port of `/metrics`, if it is wanted."""
 
 
 def utc_ms() -> int:
@@ -49,7 +53,8 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._inbox = Inbox()
+        self._metrics = Metrics()
+        self._inbox = Inbox(self._metrics)
         self._connection = Connection(settings.address, self._inbox.put)
         self._thread = ThreadPoolExecutor(1, "database")
         self._busy = False
@@ -59,6 +64,7 @@ class Service:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        page = None if self._settings.metrics is None else await self._tell(*self._settings.metrics)
         try:
             database, receiver = await self._call(self._open)
             try:
@@ -66,7 +72,25 @@ class Service:
             finally:
                 await self._call(database.close)
         finally:
+            if page is not None:
+                page.close()
             self._thread.shutdown(wait=False)
+
+    async def _tell(self, host: str, port: int) -> asyncio.Server:
+        try:
+            page = await metrics.serve(host, port, self._metrics, self._gauges)
+        except OSError as error:
+            raise UsageError(f"--metrics {host}:{port}: {error.strerror or error}") from error
+        logger.info("metrics at http://%s:%d/metrics", *page.sockets[0].getsockname()[:2])
+        return page
+
+    def _gauges(self) -> dict[str, float]:
+        return {
+            "inbox_messages": self._inbox.messages,
+            "inbox_bytes": self._inbox.bytes,
+            "connected": self._connection.connected,
+            "database_busy": self._busy,
+        }
 
     async def _serve(self, stop: asyncio.Event, receiver: Receiver) -> None:
         notify("READY=1")
@@ -88,7 +112,7 @@ class Service:
     def _open(self) -> tuple[Database, Receiver]:
         key = SigningKey.load(self._settings.key)
         database = Database.open(self._settings.database)
-        return database, Receiver(database, key, self._settings.address.root, utc_ms)
+        return database, Receiver(database, key, self._settings.address.root, utc_ms, self._metrics)
 
     async def _work(self, receiver: Receiver) -> None:
         """Store groups and answer them; between groups, decode what was waiting."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from config.point import Point
-from config.scalars import Every, Expected, FilePath, Id, Labels, Place, Text, Zone
+from config.scalars import Every, Expected, FilePath, Id, Labels, Lamp, Place, Text, Zone
 from config.table import Table
 from config.units import DAY, DURATION_PATTERN, HOUR, MINUTE, SIZE_PATTERN, duration_between, size_between
 from config.uplink import Uplink
@@ -33,7 +33,16 @@ class Gateway(Table):
     key: FilePath = Field(
         default=Path("/etc/lamppost/keys/batch.key"), description="Private key that signs batches (PKCS#8 PEM, 0600)."
     )
-    timezone: Zone = Field(default="UTC", description="IANA time zone, for people only.", examples=["America/Toronto"])
+    timezone: Zone = Field(
+        default="UTC", description="IANA time zone, of schedules and for people.", examples=["America/Toronto"]
+    )
+    location: Place | None = Field(
+        default=None, description="Where it stands, for the sun of schedules; a device's own wins.",
+        examples=[[43.589, -79.644]],
+    )  # fmt: skip
+    led: Lamp | None = Field(
+        default=None, description="A lamp in /sys/class/leds that tells how the agent does.", examples=["ACT"]
+    )
 
 
 class Buffer(Table):

@@ -16,6 +16,7 @@ from config.units import DAY, DURATION_PATTERN, SECOND, duration_between
 
 ID_PATTERN = r"^[a-z0-9-]{1,32}$"
 ID_HINT = 'a name is 1 to 32 of a-z, 0-9 and "-"'
+LAMP_PATTERN = r"^[A-Za-z0-9_:][A-Za-z0-9_.:+-]{0,62}$"  # LED_MAX_NAME_SIZE of Linux is 64; no path leads elsewhere
 MIN_EVERY = 20  # ms; a Modbus request of 8 bytes and its answer take 17 ms at 9600 baud, and no street asset is faster
 MAX_EVERY = DAY  # a point read less often than daily looks dead to everything behind it
 MAX_PATH_BYTES = 4095  # PATH_MAX of Linux without its closing zero
@@ -159,6 +160,12 @@ def _zone_hint(name: str) -> str:
     return nearest(city, zones, cutoff=0.75) or 'a known one is, for example, "America/Toronto"'
 
 
+def _lamp(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(LAMP_PATTERN, value):
+        raise ValueError('must be the name of a folder in /sys/class/leds, for example "ACT"')
+    return value
+
+
 def _labels(value: object) -> dict[str, str]:
     if not isinstance(value, dict):
         raise ValueError('must be a table, for example { street = "Main" }')
@@ -212,6 +219,7 @@ Place = Annotated[
     WithJsonSchema({"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}),
 ]
 Zone = Annotated[str, BeforeValidator(_zone), WithJsonSchema({"type": "string"})]
+Lamp = Annotated[str, BeforeValidator(_lamp), WithJsonSchema({"type": "string", "pattern": LAMP_PATTERN})]
 Labels = Annotated[
     dict[str, str],
     BeforeValidator(_labels),

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, model_validator
 
-from config.scalars import ID_PATTERN, Number, number
+from config.scalars import ID_PATTERN, Number, number, plain_text
 from config.table import Table
 from config.units import DAY, DURATION_PATTERN, SECOND, duration_between, format_duration, parse_duration
 
@@ -79,10 +79,16 @@ def _conditions(value: object, info: ValidationInfo) -> tuple[Condition, ...]:  
     return tuple(one if isinstance(one, Condition) else _condition(one) for one in found)
 
 
-def _allowed(value: object) -> tuple[Decimal, ...]:
+def _allowed(value: object) -> tuple[Decimal, ...] | tuple[str, ...]:
     if not isinstance(value, list | tuple) or not 1 <= len(value) <= MAX_ALLOWED:
-        raise ValueError(f"must be a list of 1 to {MAX_ALLOWED} numbers")
+        raise ValueError(f"must be a list of 1 to {MAX_ALLOWED} numbers, or of as many names")
+    if all(isinstance(one, str) for one in value):
+        return tuple(plain_text(one) for one in value)
     return tuple(number(one) for one in value)
+
+
+def _number_or_name(value: object) -> Decimal | str:
+    return plain_text(value) if isinstance(value, str) else number(value)
 
 
 RevertAfter = Annotated[
@@ -100,9 +106,14 @@ Requires = Annotated[
     WithJsonSchema({"anyOf": [_TEXT, {"type": "array", "items": _TEXT}]}),
 ]
 Allowed = Annotated[
-    tuple[Decimal, ...],
+    tuple[Decimal, ...] | tuple[str, ...],
     BeforeValidator(_allowed),
-    WithJsonSchema({"type": "array", "items": {"type": "number"}}),
+    WithJsonSchema({"type": "array", "items": {"anyOf": [{"type": "number"}, {"type": "string"}]}}),
+]
+NumberOrName = Annotated[
+    Decimal | str,
+    BeforeValidator(_number_or_name),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string"}]}),
 ]
 
 
@@ -115,7 +126,9 @@ class Writable(Table):
     min: Number | None = Field(default=None, description="Lowest value that may be written.", examples=[0])
     max: Number | None = Field(default=None, description="Highest value that may be written.", examples=[100])
     step: Number | None = Field(default=None, description="Values are this far apart, from min on.", examples=[5])
-    allowed: Allowed = Field(default=(), description="The only values that may be written.", examples=[[0, 1, 4]])
+    allowed: Allowed = Field(
+        default=(), description="The only values, or names of values, that may be written.", examples=[[0, 1, 4]]
+    )
     tolerance: Number = Field(
         default=Decimal(0), description="How far the value read back may lie beside the one written.", examples=[0.5]
     )
@@ -126,13 +139,25 @@ class Writable(Table):
     revert_after: RevertAfter | None = Field(
         default=None, description="Back to safe_value after this time without a verified message.", examples=["1h"]
     )
-    safe_value: Number | None = Field(default=None, description="The value that harms nobody.", examples=[100])
+    safe_value: NumberOrName | None = Field(default=None, description="The value that harms nobody.", examples=[100])
+    unset_value: NumberOrName | None = Field(
+        default=None, description="What a schedule's point gets while nobody has told the time.", examples=[100]
+    )
 
-    def fault(self, value: Decimal | bool) -> str:
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names that may be written, where values have names."""
+        return tuple(one for one in self.allowed if isinstance(one, str))
+
+    def fault(self, value: Decimal | bool | str) -> str:
         """What is wrong with writing `value`; "" when nothing is."""
+        if self.names:
+            return "" if value in self.names else f"{_show(value)} is not one of {', '.join(self.names)}"
+        if isinstance(value, str):
+            return f"{value!r} is a text, and its values have no names: allowed lists none"
         exact = Decimal(value)
         if self.allowed and exact not in self.allowed:
-            return f"{exact:f} is not one of {', '.join(f'{one:f}' for one in self.allowed)}"
+            return f"{exact:f} is not one of {', '.join(map(_show, self.allowed))}"
         if self.min is not None and exact < self.min:
             return f"{exact:f} is below {self.min:f}"
         if self.max is not None and exact > self.max:
@@ -145,15 +170,20 @@ class Writable(Table):
     def _agree(self) -> "Writable":
         if not self.allowed and (self.min is None or self.max is None):
             raise ValueError("give min and max, or allowed")
+        if self.names and (self.min is not None or self.max is not None):
+            raise ValueError("names have no min and max")
         self._check_range()
         if self.tolerance < 0:
             raise ValueError("tolerance must not be negative")
-        if self.safe_value is not None and (wrong := self.fault(self.safe_value)):
-            raise ValueError(f"safe_value {wrong}")
+        for key, value in (("safe_value", self.safe_value), ("unset_value", self.unset_value)):
+            if value is not None and (wrong := self.fault(value)):
+                raise ValueError(f"{key} {wrong}")
         if self.revert_after is not None and self.safe_value is None:
             raise ValueError("revert_after needs a safe_value to go back to")
         if self.kind == "pulse" and self.revert_after is not None:
             raise ValueError("a pulse leaves nothing to go back from: no revert_after")
+        if self.kind == "pulse" and self.unset_value is not None:
+            raise ValueError("a schedule writes no pulses: no unset_value")
         return self
 
     def _check_range(self) -> None:
@@ -165,3 +195,7 @@ class Writable(Table):
             raise ValueError("step needs min and max")
         if self.step <= 0 or self.step > self.max - self.min > 0:
             raise ValueError("step must be above 0 and at most max - min")
+
+
+def _show(value: Decimal | bool | str) -> str:
+    return f"{value:f}" if isinstance(value, Decimal) else str(value)

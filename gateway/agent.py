@@ -23,11 +23,14 @@ from gateway.choice import Choice
 from gateway.clock import AgentClock, boot_id
 from gateway.commands.office import Office
 from gateway.commands.pushed import State
+from gateway.commands.schedules import Site
 from gateway.control import ControlServer
 from gateway.doctor.prints import prints
 from gateway.errors import GatewayError
 from gateway.installation import Installation, Keys
 from gateway.keeper import Keeper
+from gateway.lamp import shine
+from gateway.led import Led
 from gateway.mender import Mender
 from gateway.notify import notify, watchdog_interval
 from gateway.outbox import StoreOutbox
@@ -35,6 +38,8 @@ from gateway.poller import bus_task
 from gateway.quirks import Quirks, beside
 from gateway.recorder import Recorder
 from gateway.reload import Reloader
+from gateway.replaced import Replacements
+from gateway.replaced import beside as replacements_beside
 from gateway.sockets import control_socket, status_socket
 from gateway.stored import StoreView
 from gateway.uplink.transport import Connector, Message
@@ -119,10 +124,14 @@ class Agent:
         self.keeper.hourly = self.view.keep
         self.office = Office(self.store, self.keeper, self.recorder, self.clock, self.buses, self.config.buffer.path)
         gateway = self.config.gateway
-        await self.office.open(gateway.id, gateway.site, self.keys.authority)
+        where = Site(gateway.timezone, gateway.location)
+        await self.office.open(gateway.id, gateway.site, self.keys.authority, where)
         self.configurations = self.office.configurations(Reloader(self), self.choice)
+        path = replacements_beside(self.config.buffer.path)
+        self.replaced = Replacements(path, self.points, self.recorder, self.keeper, self.clock)
         self.uplink = self._uplink()
         self._wire()
+        await self.replaced.open()
 
     @property
     def buses(self) -> list[BusTask]:
@@ -236,6 +245,8 @@ class Agent:
         work.append(self.configurations.run())
         if self.uplink is not None:
             work.append(self.uplink.run())
+        if self.config.gateway.led is not None:
+            work.append(shine(self, Led(self.config.gateway.led)))
         if (seconds := watchdog_interval()) is not None:
             work.append(self._watch(seconds))
         return [asyncio.ensure_future(w) for w in work]

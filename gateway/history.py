@@ -1,7 +1,7 @@
 """The samples of a store file, delivered or not: read beside the daemon, a batch at a time."""
 
 import fnmatch
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -73,7 +73,11 @@ class Told:
 class History:
     """Gives out the samples of a store, in the order of their batches; what is not sealed yet comes last."""
 
-    def __init__(self, reader: Reader, selection: Selection) -> None:
+    def __init__(
+        self, reader: Reader, selection: Selection, progress: Callable[[int, int], None] = lambda _done, _last: None
+    ) -> None:
+        """`progress` is told the number of each batch before it is decoded, and that of the last."""
+        self._progress = progress
         self._reader = reader
         self._selection = selection
         self._catalogues: dict[int, Mapping[int, SeriesEntry]] = {}
@@ -87,6 +91,7 @@ class History:
             if part.clock.state is not ClockState.UNSET:
                 self._boots.setdefault(part.clock.boot, part.clock)
         for stored in self._reader.batches(last=snapshot.last_number):
+            self._progress(stored.number, snapshot.last_number)
             if stored.samples:
                 yield from self._batch(stored)
         for part in snapshot.unsealed:

@@ -22,7 +22,7 @@ class Leases:
         self._buses = buses
 
     def lease(self, args: Args) -> AsyncGenerator[dict[str, Any], None]:
-        """Free the port of `bus`, or of the bus at `place`, for `seconds`: said once the port is closed.
+        """Free the port of `bus` (or that of a device), or of the bus at `place`, for `seconds`: said when it is shut.
 
         The lease ends by itself, or with the conversation. Of a place that no bus is at, `{"bus": null}` is said.
         """
@@ -34,7 +34,9 @@ class Leases:
         if isinstance(place, str):
             task = next((task for task in self._buses if place in places(task.bus.options)), None)
             return _nothing() if task is None else self._lend(task, seconds, who or "maintenance")
-        task = next((task for task in self._buses if task.bus.id == args.get("bus")), None)
+        name = args.get("bus")
+        task = next((task for task in self._buses if task.bus.id == name), None)
+        task = task or next((task for task in self._buses if isinstance(name, str) and name in task.health), None)
         if task is None:
             names = ", ".join(task.bus.id for task in self._buses)
             raise BadRequest(f"bus: there is none of this name; there are: {names}")

@@ -238,6 +238,8 @@ class PollingTask(BusTask):
 
     def _judge(self, health: Health, read: Read, error: DeviceError | None, began: int, now: int) -> None:
         """What the outcome of a read says of its device."""
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("device %s: %d points in %d ms: %s", read.device, len(read.names), now - began, error or "good")
         if error is None or isinstance(error, ExceptionAnswer):  # which is an answer, and a sign of life
             health.heard(now, slow=SLOW_PART * (now - began) > self.asking.patience(read) > 0)
             if error is not None:

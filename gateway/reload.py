@@ -160,6 +160,7 @@ class Reloader:
         agent.config, agent.drivers, agent.points = config, tuple(drivers), points
         buses = [_task(tasks, driver, agent, n) for n, driver in enumerate(drivers)]
         agent.office.rearrange(buses)
+        agent.replaced.rearrange(points)
         if config.uplink is not None:
             agent.keeper.batch_ms = config.uplink.batch
         agent.running.rearrange(buses)

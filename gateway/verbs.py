@@ -3,7 +3,7 @@
 import asyncio
 import fnmatch
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import asdict
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from gateway.frames import Frames
 from gateway.fresh import Fresh
 from gateway.leases import Leases
 from gateway.queued import held_json
+from gateway.replaced import MAX_AGO_MS
 from gateway.status import status, value_json
 from gateway.stored import ANSWER_S
 
@@ -52,6 +53,8 @@ class Verbs:
             "frames": self.frames,
             "commands": self.commands,
             "configuration": self.configuration,
+            "schedule": self.schedule,
+            "replacements": self.replacements,
         }
         self.operate: dict[str, Verb] = {
             "flush": self.flush,
@@ -62,6 +65,8 @@ class Verbs:
             "write": self.write,
             "lock": self.lock,
             "unlock": self.unlock,
+            "replace": self.replace,
+            "withdraw": self.withdraw,
         }
 
     async def status(self, _: Args) -> dict[str, Any]:
@@ -133,14 +138,23 @@ class Verbs:
         """The last commands and what came of them, the newest first."""
         return await self._agent.office.last()
 
+    async def schedule(self, _: Args) -> dict[str, Any]:
+        """The schedule, what is in force by it, and what comes next."""
+        return await self._agent.office.schedules.json()
+
     async def write(self, args: Args) -> dict[str, Any]:
-        """Write `value` (text: a number, true or false) to `point`; the result, as of any command."""
+        """Write `value` (text: a number, true, false or a name) to `point`; the result, as of any command."""
         point, why = _text(args, "point"), _text(args, "why", "on site")
-        value = wanted(_text(args, "value"))
+        value = wanted(_text(args, "value"), self._names(point))
         dry_run = args.get("dry_run", False)
         if type(dry_run) is not bool:
             raise BadRequest("dry_run: true or false")
         return await self._agent.office.write(point, value, who=await whoever(), why=why, dry_run=dry_run)
+
+    def _names(self, point: str) -> tuple[str, ...]:
+        """What may be written to it by name."""
+        found = self._agent.points.get(point)
+        return () if found is None or found.writable is None else found.writable.names
 
     async def lock(self, args: Args) -> dict[str, Any]:
         """Lock `device` for `reason`, for `for_ms` or until it is unlocked."""
@@ -160,6 +174,34 @@ class Verbs:
             return await self._agent.office.unlock(device, await whoever())
         except OSError as error:
             raise GatewayError(f"{device} is still locked: {error}", "lamppost status") from error
+
+    async def replacements(self, _: Args) -> list[dict[str, Any]]:
+        """The meters that were exchanged, the oldest first."""
+        return [event.json() for event in self._agent.replaced.all()]
+
+    async def replace(self, args: Args) -> dict[str, Any]:
+        """Note that the meter behind `point` of `device` was exchanged: `final`, `start` (texts), `ago_ms`, `why`."""
+        full = self._counter(args)
+        final, start = (_decimal(args, name) for name in ("final", "start"))
+        why, ago = _text(args, "why", "on site"), args.get("ago_ms", 0)
+        if type(ago) is not int or not 0 <= ago <= MAX_AGO_MS:
+            raise BadRequest(f"ago_ms: 0 to {MAX_AGO_MS}")
+        try:
+            made = await self._agent.replaced.add(full, final, start, ago, await whoever(), why)
+        except OSError as error:
+            raise GatewayError(f"the replacement is NOT noted: {error}", "lamppost status") from error
+        return made.json()
+
+    async def withdraw(self, args: Args) -> dict[str, Any]:
+        """Take back the last replacement of `point` of `device`."""
+        try:
+            return (await self._agent.replaced.withdraw(self._counter(args))).json()
+        except OSError as error:
+            raise GatewayError(f"the replacement is NOT withdrawn: {error}", "lamppost status") from error
+
+    def _counter(self, args: Args) -> str:
+        point = None if args.get("point") is None else _text(args, "point")
+        return self._agent.replaced.counter(_text(args, "device"), point)
 
     def _device(self, args: Args) -> str:
         device = _text(args, "device")
@@ -210,13 +252,25 @@ class Verbs:
         }
 
 
-def wanted(text: str) -> Wanted:
-    """What a technician wants to write; raises `BadRequest`."""
+def wanted(text: str, names: Sequence[str] = ()) -> Wanted:
+    """What a technician wants to write: one of `names`, where values have names; raises `BadRequest`."""
+    if names:
+        if text not in names:
+            raise BadRequest(f"value: one of {', '.join(names)}; found {text!r}")
+        return text
     if text in ("true", "false"):
         return text == "true"
     if not NUMBER.fullmatch(text):
         raise BadRequest(f"value: a number such as 40 or -1.5, true or false; found {text!r}")
     return Decimal(text)
+
+
+def _decimal(args: Args, name: str) -> str:
+    """A reading as it was written down; raises `BadRequest`."""
+    text = _text(args, name)
+    if not NUMBER.fullmatch(text):
+        raise BadRequest(f"{name}: a number such as 48211.7; found {text!r}")
+    return text
 
 
 def _text(args: Args, name: str, default: str | None = None) -> str:

@@ -9,15 +9,21 @@ VERBS = {
     "run": "Receive, verify, store and acknowledge what gateways send.",
     "gateways": "Which gateways are known.",
     "query": "Samples, the newest last.",
+    "replacements": "Meters that were exchanged.",
     "gaps": "What is missing, accounted for as lost, or broken.",
     "waiting": "Stored batches whose samples wait.",
     "refused": "What was not taken, and why.",
     "rebuild": "Make every derived table anew.",
+    "rollup": "Make the hourly and daily sums that are due.",
+    "retention": "Let go old samples; sums and batches stay.",
+    "access": "Which roles of a PostgreSQL read which site.",
     "key": "Make or show keys of the platform.",
     "keyring": "Say whom the gateways believe; signed by the authority.",
     "command": "Sign, relay and follow commands to gateways.",
     "config": "Sign, relay and follow configurations of gateways.",
+    "schedule": "Sign, preview, relay and follow schedules of gateways.",
     "audit": "Who changed what, when, on whose authority; with proof.",
+    "completion": "Print what completes verbs in bash or zsh.",
 }
 EX_USAGE = 64  # sysexits.h
 INTERRUPTED = 130  # 128 + SIGINT, as shells say it

@@ -8,6 +8,7 @@ import click
 
 from collector import output
 from collector.cli.options import FILE, database_option, gateway_option, json_option, now_ms, reading
+from collector.database import Target
 
 if TYPE_CHECKING:
     from collector.query import Row
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 @database_option
 @json_option
 def command(
-    database: Path, gateway: str | None, since: str | None, authority: Path | None, *, verify: bool, as_json: bool
+    database: Target, gateway: str | None, since: str | None, authority: Path | None, *, verify: bool, as_json: bool
 ) -> None:
     """Who changed what, when, on whose authority: commands, writes and locks on site, values taken back."""
     from collector import audit, keyrings

@@ -22,6 +22,7 @@ from collector.cli.options import (
     writing,
     yes_option,
 )
+from collector.database import Target
 from collector.errors import UsageError
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def command() -> None:
 @click.option("-o", "--output", "target", type=FILE, required=True, help="The file to make; - is standard output.")
 @yes_option
 @json_option
-def command_sign(wish: Wish, database: Path, target: Path, *, yes: bool, as_json: bool) -> None:
+def command_sign(wish: Wish, database: Target, target: Path, *, yes: bool, as_json: bool) -> None:
     """Sign a command. With --stream it needs no database and runs anywhere."""
     from collector import commands
     from collector.files import write_whole
@@ -104,7 +105,7 @@ def command_sign(wish: Wish, database: Path, target: Path, *, yes: bool, as_json
 @yes_option
 @json_option
 def command_relay(
-    file: Path, address: "Address", database: Path, wait: str | None, *, yes: bool, as_json: bool
+    file: Path, address: "Address", database: Target, wait: str | None, *, yes: bool, as_json: bool
 ) -> None:
     """Send the signed command in FILE (- is standard input) to its gateway, and record it."""
     from collector import commands
@@ -114,7 +115,7 @@ def command_relay(
     with writing(database) as opened:
         signed = commands.check(opened, message, now_ms())
         confirm(f"Send {commands.sentence(signed.command)}; signed by {signed.key.name}?", yes=yes)
-        _relay(opened, address, message, wait, as_json=as_json)
+        relay_signed(opened, address, message, wait, as_json=as_json)
 
 
 @command.command("send")
@@ -124,11 +125,13 @@ def command_relay(
 @wait_option
 @yes_option
 @json_option
-def command_send(wish: Wish, address: "Address", database: Path, wait: str | None, *, yes: bool, as_json: bool) -> None:
+def command_send(
+    wish: Wish, address: "Address", database: Target, wait: str | None, *, yes: bool, as_json: bool
+) -> None:
     """Sign and relay at once: for a laboratory, where the operator's key lies beside the collector."""
     _, message = _sign(wish, database, "Sign and send", yes=yes)
     with writing(database) as opened:
-        _relay(opened, address, message, wait, as_json=as_json)
+        relay_signed(opened, address, message, wait, as_json=as_json)
 
 
 @command.command("status")
@@ -139,7 +142,7 @@ def command_send(wish: Wish, address: "Address", database: Path, wait: str | Non
 @database_option
 @json_option
 def command_status(
-    number: int | None, gateway: str | None, limit: int, wait: str | None, database: Path, *, as_json: bool
+    number: int | None, gateway: str | None, limit: int, wait: str | None, database: Target, *, as_json: bool
 ) -> None:
     """Relayed commands and their results. With NUMBER: exit code 0 done, 1 not done, 75 no result yet."""
     from collector import commands
@@ -159,7 +162,7 @@ def command_status(
         _leave(found)
 
 
-def _sign(wish: Wish, database: Path, question: str, *, yes: bool) -> "tuple[Command, bytes]":
+def _sign(wish: Wish, database: Target, question: str, *, yes: bool) -> "tuple[Command, bytes]":
     from buffer.command import Command, new_number
     from buffer.keys import SigningKey
     from collector import commands
@@ -174,8 +177,8 @@ def _sign(wish: Wish, database: Path, question: str, *, yes: bool) -> "tuple[Com
     return made, message
 
 
-def stream_of(database: Path, gateway: str, stream: str | None) -> bytes:
-    """The stream that was named, or the newest that is known."""
+def stream_of(database: Target, gateway: str, stream: str | None) -> bytes:
+    """The life of a gateway's store that is meant; raises UsageError or CommandFault."""
     from collector import commands
 
     if stream is not None:
@@ -187,7 +190,8 @@ def stream_of(database: Path, gateway: str, stream: str | None) -> bytes:
         return commands.newest_stream(opened, gateway)
 
 
-def _relay(database: "Database", address: "Address", message: bytes, wait: str | None, *, as_json: bool) -> None:
+def relay_signed(database: "Database", address: "Address", message: bytes, wait: str | None, *, as_json: bool) -> None:
+    """Record and send what was signed, tell of it, and leave with the exit code of what came of it."""
     from collector import commands, relay
 
     seconds = _seconds(wait)
@@ -237,7 +241,7 @@ def _show(found: "Sequence[Row]", *, as_json: bool) -> None:
                 r["gateway"],
                 f"{r['who']} ({r['name']})",
                 r["why"],
-                _status(r),
+                status_of(r),
                 r["result"] and r["result"]["reason"],
                 r["result"] and output.moment(r["result"]["finished_ms"]),
             )
@@ -246,7 +250,8 @@ def _show(found: "Sequence[Row]", *, as_json: bool) -> None:
     )
 
 
-def _status(row: "Row") -> str:
+def status_of(row: "Row") -> str:
+    """What is known of something that was relayed."""
     if row["result"] is not None:
         return str(row["result"]["status"])
     if row["relayed_at"] is None:
@@ -255,7 +260,7 @@ def _status(row: "Row") -> str:
 
 
 def milliseconds(text: str) -> int:
-    """A time as people say it; raises UsageError."""
+    """A duration such as 10m; raises UsageError."""
     from config import parse_duration
 
     try:

@@ -1,11 +1,10 @@
 """`lamppost-collector gaps`"""
 
-from pathlib import Path
-
 import click
 
 from collector import output
 from collector.cli.options import database_option, gateway_option, json_option, reading
+from collector.database import Target
 
 
 @click.command("gaps")
@@ -13,7 +12,7 @@ from collector.cli.options import database_option, gateway_option, json_option, 
 @click.option("--state", type=click.Choice(["pending", "ledgered", "broken"]))
 @database_option
 @json_option
-def command(database: Path, gateway: str | None, state: str | None, *, as_json: bool) -> None:
+def command(database: Target, gateway: str | None, state: str | None, *, as_json: bool) -> None:
     """What is missing (pending), accounted for as lost (ledgered), or does not fit together (broken)."""
     from collector import query as queries
 

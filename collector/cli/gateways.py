@@ -1,12 +1,15 @@
 """`lamppost-collector gateways`"""
 
-from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from collector import output
 from collector.cli.options import database_option, gateway_option, json_option, now_ms, reading, tell, writing
+from collector.database import Target
+
+if TYPE_CHECKING:
+    from buffer.keys import PublicKey
 
 
 @click.group("gateways")
@@ -19,14 +22,22 @@ def command() -> None:
 @click.option("--beside", is_flag=True, help="Keep the gateway's older keys valid as well.")
 @database_option
 @json_option
-def gateways_add(file: TextIO, database: Path, *, beside: bool, as_json: bool) -> None:
-    """Make the public key in FILE known (lamppost key show prints it; - is standard input)."""
+def gateways_add(file: TextIO, database: Target, *, beside: bool, as_json: bool) -> None:
+    """Make the public keys in FILE known, one a line (lamppost key show prints it; - is standard input)."""
     from buffer.keys import MAX_KEY_FILE
     from collector import registry
 
-    key = registry.parse(file.read(MAX_KEY_FILE + 1))
     with writing(database) as opened:
-        added = registry.add(opened, key, now_ms(), beside=beside)
+        line = file.readline(MAX_KEY_FILE + 1)
+        while True:
+            key = registry.parse(line)
+            added = registry.add(opened, key, now_ms(), beside=beside)
+            _tell_added(key, added=added, as_json=as_json)
+            if not (line := file.readline(MAX_KEY_FILE + 1)).strip():
+                return
+
+
+def _tell_added(key: "PublicKey", *, added: bool, as_json: bool) -> None:
     if as_json:
         output.as_json({"gateway": key.gateway, "site": key.site, "kid": key.kid.hex(), "added": added})
     else:
@@ -36,7 +47,7 @@ def gateways_add(file: TextIO, database: Path, *, beside: bool, as_json: bool) -
 @command.command("list")
 @database_option
 @json_option
-def gateways_list(database: Path, *, as_json: bool) -> None:
+def gateways_list(database: Target, *, as_json: bool) -> None:
     """One row a key, with what its gateway has delivered."""
     from collector import registry
 
@@ -74,7 +85,7 @@ def _state(row: dict[str, Any]) -> str:
 @gateway_option
 @database_option
 @json_option
-def gateways_streams(gateway: str | None, database: Path, *, as_json: bool) -> None:
+def gateways_streams(gateway: str | None, database: Target, *, as_json: bool) -> None:
     """The lives of gateways' stores, the newest last; commands name the one they are for."""
     from collector import commands
 
@@ -105,7 +116,7 @@ def gateways_streams(gateway: str | None, database: Path, *, as_json: bool) -> N
 @click.option("--kid", help="Only this key of it.")
 @database_option
 @json_option
-def gateways_revoke(gateway: str, kid: str | None, database: Path, *, as_json: bool) -> None:
+def gateways_revoke(gateway: str, kid: str | None, database: Target, *, as_json: bool) -> None:
     """Believe GATEWAY's signatures no more; what is stored stays."""
     from collector import registry
 
@@ -118,7 +129,7 @@ def gateways_revoke(gateway: str, kid: str | None, database: Path, *, as_json: b
 @click.argument("gateway")
 @database_option
 @json_option
-def gateways_confirm(gateway: str, database: Path, *, as_json: bool) -> None:
+def gateways_confirm(gateway: str, database: Target, *, as_json: bool) -> None:
     """Take and acknowledge GATEWAY's forked streams again: what is stored stands, the other side stays refused."""
     from collector import registry
 

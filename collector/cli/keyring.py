@@ -18,6 +18,7 @@ from collector.cli.options import (
     writing,
     yes_option,
 )
+from collector.database import Target
 
 if TYPE_CHECKING:
     from buffer.keyring import RingKey
@@ -155,7 +156,7 @@ def keyring_relay(
     authority: Path,
     chosen: tuple[str, ...],
     address: "Address",
-    database: Path,
+    database: Target,
     *,
     yes: bool,
     as_json: bool,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from collector import output
-from collector.database import Database
+from collector.database import Database, Target, is_url
 from collector.errors import NotConfirmed, UsageError
 
 if TYPE_CHECKING:
@@ -21,13 +21,24 @@ FILE = click.Path(path_type=Path)
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
+
+class TargetType(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on, and not before
+    """A path, or a URL as it is."""
+
+    name = "file or url"
+
+    def convert(self, value: Target, param: click.Parameter | None, ctx: click.Context | None) -> Target:  # noqa: ARG002
+        """Anything is one of the two."""
+        return value if is_url(value) else Path(value)
+
+
 database_option = click.option(
     "--database",
-    type=FILE,
+    type=TargetType(),
     default=DATABASE,
     envvar="LAMPPOST_COLLECTOR_DATABASE",
     show_default=True,
-    help="The SQLite file.",
+    help="The SQLite file, or postgresql://USER@HOST/NAME.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 gateway_option = click.option("--gateway", help="Only this gateway.")
@@ -87,9 +98,9 @@ def now_ms() -> int:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[Database]:
+def reading(target: Target) -> Iterator[Database]:
     """A database that is there already, for reading."""
-    database = Database.read(path)
+    database = Database.read(target)
     try:
         yield database
     finally:
@@ -97,9 +108,9 @@ def reading(path: Path) -> Iterator[Database]:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[Database]:
+def writing(target: Target) -> Iterator[Database]:
     """A database for writing, made if there is none."""
-    database = Database.open(path)
+    database = Database.open(target)
     try:
         yield database
     finally:

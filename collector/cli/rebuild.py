@@ -1,16 +1,15 @@
 """`lamppost-collector rebuild`"""
 
-from pathlib import Path
-
 import click
 
 from collector.cli.options import database_option, json_option, tell, writing
+from collector.database import Target
 
 
 @click.command("rebuild")
 @database_option
 @json_option
-def command(database: Path, *, as_json: bool) -> None:
+def command(database: Target, *, as_json: bool) -> None:
     """Make every derived table anew from the stored batches (stop `run` first; one transaction)."""
     from collector import derive
 

@@ -1,12 +1,12 @@
 """`lamppost-collector refused`"""
 
 import sys
-from pathlib import Path
 
 import click
 
 from collector import output
 from collector.cli.options import database_option, json_option, reading
+from collector.database import Target
 
 
 @click.command("refused")
@@ -15,7 +15,7 @@ from collector.cli.options import database_option, json_option, reading
 @click.option("--raw", type=int, metavar="ID", help="The bytes of one, instead.")
 @database_option
 @json_option
-def command(database: Path, limit: int, raw: int | None, *, count: bool, as_json: bool) -> None:
+def command(database: Target, limit: int, raw: int | None, *, count: bool, as_json: bool) -> None:
     """What was not taken, and why."""
     from collector import query as queries
 

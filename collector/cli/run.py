@@ -13,6 +13,10 @@ from typing import TYPE_CHECKING
 import click
 
 from collector.cli.options import FILE, broker_options, database_option
+from collector.database import Target
+from collector.errors import UsageError
+
+MAX_PORT = 65_535
 
 if TYPE_CHECKING:
     from collector.broker import Address
@@ -35,19 +39,28 @@ def _logging(level: int) -> Iterator[None]:
         listener.stop()
 
 
+def _place(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > MAX_PORT:
+        raise UsageError(f"--metrics is HOST:PORT, not {text!r}")
+    return host.strip("[]"), int(port)
+
+
 @click.command("run")
 @database_option
 @click.option("--key", type=FILE, required=True, help="The platform's private key (key new makes one).")
 @broker_options
 @click.option("--share/--no-share", default=True, help="Share the subscription with other collectors.")
 @click.option("--id", "identifier", help="MQTT client id; a random one otherwise.")
+@click.option("--metrics", metavar="HOST:PORT", help="Answer GET /metrics there, for Prometheus; 127.0.0.1:9464, say.")
 @click.option("-v", "--verbose", is_flag=True, help="Say more on standard error.")
 def command(
-    database: Path, key: Path, address: "Address", identifier: str | None, *, share: bool, verbose: bool
-) -> None:
+    database: Target, key: Path, address: "Address", identifier: str | None, metrics: str | None, *, share: bool,
+    verbose: bool,
+) -> None:  # fmt: skip
     """Serve until SIGTERM."""
     from collector import service
 
     address = replace(address, shared=share, identifier=identifier)
     with _logging(logging.DEBUG if verbose else logging.INFO):
-        service.run(service.Settings(database, key, address))
+        service.run(service.Settings(database, key, address, None if metrics is None else _place(metrics)))

@@ -1,18 +1,17 @@
 """`lamppost-collector waiting`"""
 
-from pathlib import Path
-
 import click
 
 from collector import output
 from collector.cli.options import database_option, gateway_option, json_option, reading
+from collector.database import Target
 
 
 @click.command("waiting")
 @gateway_option
 @database_option
 @json_option
-def command(database: Path, gateway: str | None, *, as_json: bool) -> None:
+def command(database: Target, gateway: str | None, *, as_json: bool) -> None:
     """Stored batches whose samples wait for a catalogue or a clock, or stay out for good."""
     from collector import query as queries
 

@@ -15,20 +15,27 @@ VERBS = {
     "status": "Show the state of the running agent.",
     "doctor": "Find what is wrong, from the cable to the platform.",
     "tail": "Show samples, or frames, as they arrive.",
+    "top": "Watch buses and devices live.",
+    "metrics": "Print the agent's state for Prometheus.",
     "read": "Ask devices now.",
     "write": "Write a value to a point.",
     "commands": "Show the last commands and what came of them.",
+    "schedule": "Show the schedule, what is in force and what comes next.",
     "lock": "Let nothing be written to a device.",
     "unlock": "End the lock of a device.",
-    "device": "Look at single devices.",
+    "device": "Look at single devices, note an exchanged meter.",
+    "drivers": "List the drivers and their options.",
     "maintenance": "Free a bus for another program for a while.",
     "queue": "Show what waits to be delivered.",
     "profile": "List, show and test device models.",
     "decode": "Decode captured bytes without a device.",
     "export": "Write out the samples that the buffer has.",
     "scan": "Look for devices on a line, and write their configuration.",
+    "support-bundle": "Pack what support needs, without secrets.",
     "verify": "Verify a batch or a whole buffer.",
     "key": "Make or show the gateway's key.",
+    "simulate": "Make signed load for a platform.",
+    "completion": "Print what completes verbs in bash or zsh.",
     "demo": "Show the whole way, with simulated devices.",
 }
 
@@ -45,7 +52,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in VERBS:
             return None
-        command: click.Command = import_module(f"gateway.cli.{cmd_name}").command
+        command: click.Command = import_module(f"gateway.cli.{cmd_name.replace('-', '_')}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

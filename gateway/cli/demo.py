@@ -3,17 +3,16 @@
 import asyncio
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 
 from gateway.cli.output import json_option, plain, print_json, print_table
-from gateway.demo.account import Account
-from gateway.demo.demo import Demo, Plan
-from gateway.demo.scene import Scene
-from gateway.demo.show import Show
-from gateway.demo.stage import State, balance
-from gateway.errors import AccountError
+
+if TYPE_CHECKING:
+    from gateway.demo.account import Account
+    from gateway.demo.demo import Plan
+    from gateway.demo.stage import State
 
 
 @click.command("demo")
@@ -30,6 +29,9 @@ def command(seconds: float, outage: float, kill: bool, folder: Path | None, agai
 
     Exit code 0 only when nothing was lost, doubled or left unproven.
     """
+    from gateway.demo.scene import Scene
+    from gateway.demo.stage import balance
+
     if again:
         if folder is None:
             raise click.UsageError("--account needs --folder")
@@ -37,6 +39,8 @@ def command(seconds: float, outage: float, kill: bool, folder: Path | None, agai
         return
     if outage >= seconds * 3 / 4:
         raise click.UsageError("the outage must end before the demo does: --outage < 3/4 of --seconds")
+    from gateway.demo.demo import Plan
+
     plan = Plan(seconds, outage, kill)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -48,10 +52,16 @@ def command(seconds: float, outage: float, kill: bool, folder: Path | None, agai
         _close(_run(Path(made), plan, as_json), as_json)
 
 
-def _run(folder: Path, plan: Plan, as_json: bool) -> Account:
+def _run(folder: Path, plan: "Plan", as_json: bool) -> "Account":
+    from rich.console import Console
+
+    from gateway.demo.demo import Demo
+    from gateway.demo.scene import Scene
+    from gateway.demo.show import Show
+
     show = Show(Scene(folder).database, Console(stderr=True))
 
-    def refresh(state: State) -> None:
+    def refresh(state: "State") -> None:
         if not as_json:
             show.refresh({"link": state.link, "agent": state.agent})
 
@@ -61,7 +71,7 @@ def _run(folder: Path, plan: Plan, as_json: bool) -> Account:
         show.close()
 
 
-def _close(result: Account, as_json: bool) -> None:
+def _close(result: "Account", as_json: bool) -> None:
     for fault in result.faults:
         click.echo(plain(fault), err=True)
     if as_json:
@@ -69,4 +79,6 @@ def _close(result: Account, as_json: bool) -> None:
     else:
         print_table("the account", ("", "samples>"), list(result.line().items()))
     if not result.balanced:
+        from gateway.errors import AccountError
+
         raise AccountError("the account does not balance")

@@ -60,13 +60,18 @@ def command(
     what is not sealed yet comes last.
     """
     from buffer.reader import Reader
+    from gateway.cli.progress import Progress
     from gateway.formats import WRITERS
     from gateway.history import History, Selection
 
     os.nice(NICE)
     selection = Selection(points, since, until)
-    with Reader(store or _configured(config)) as reader, _opened(output) as out:
-        history = History(reader, selection)
+    with (
+        Reader(store or _configured(config)) as reader,
+        Progress("export", prints=output is None) as progress,
+        _opened(output) as out,
+    ):
+        history = History(reader, selection, progress.at)
         writer = WRITERS[form](out, reader.gateway)
         for sample in history.samples():
             writer.write(sample)

@@ -8,8 +8,12 @@ from gateway.cli.output import plain, run_dir_option
 from gateway.client import Client
 from gateway.sockets import control_socket
 
+DEFAULT_MS = 900_000
 
-def _milliseconds(_ctx: click.Context, _parameter: click.Parameter, value: str) -> int:
+
+def _milliseconds(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> int:
+    if value is None:
+        return DEFAULT_MS
     from config.units import parse_duration
 
     try:
@@ -19,11 +23,11 @@ def _milliseconds(_ctx: click.Context, _parameter: click.Parameter, value: str) 
 
 
 @click.command("maintenance")
-@click.argument("bus")
-@click.option("--for", "duration", callback=_milliseconds, default="15m", show_default=True, help="At most so long.")
+@click.argument("bus", metavar="BUS|DEVICE")
+@click.option("--for", "duration", callback=_milliseconds, help="At most so long.  [default: 15m]")
 @run_dir_option
 def command(bus: str, duration: int, run_dir: Path) -> None:
-    """Free the port of BUS for another program, such as its maker's tool, without stopping the agent.
+    """Free the port of BUS, or of that of DEVICE, for another program, such as its maker's tool; the agent runs on.
 
     Its points are "uncertain (maintenance)" meanwhile. Ends after the time, or with Ctrl-C; the agent then goes on.
     """

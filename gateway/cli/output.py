@@ -4,11 +4,14 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import click
 
 from gateway.client import run_dir
+from gateway.plain import plain
+
+__all__ = ("config_option", "json_option", "plain", "print_json", "print_table", "run_dir_option")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -41,26 +44,24 @@ def run_dir_option(function: F) -> F:
     )(function)
 
 
-def plain(text: object) -> str:
-    """`text` with everything that could steer a terminal replaced."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(text))
-
-
 def print_json(value: object) -> None:
     """One line of JSON on stdout."""
     sys.stdout.write(json.dumps(value, separators=(",", ":"), default=str) + "\n")
     sys.stdout.flush()
 
 
-def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table on stdout; a column whose name ends in `>` stands to the right."""
+def print_table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, one_line: bool = False
+) -> None:
+    """A table on stdout; a column whose name ends in `>` stands to the right; of `one_line`, cells are cut."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column.rstrip(">"), justify="right" if column.endswith(">") else "left")
+        side: Literal["left", "right"] = "right" if column.endswith(">") else "left"
+        table.add_column(column.rstrip(">"), justify=side, no_wrap=one_line)
     for row in rows:
         table.add_row(*(Text(plain(cell)) for cell in row))
     Console().print(table)

@@ -94,11 +94,13 @@ def test(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
 
     Exit code 65 when a value differs, 78 when a profile is not usable.
     """
+    from gateway.cli.progress import Progress
     from gateway.profiles import found, shelf
 
     known = shelf()
     files = [found(name) for name in names] or [known.files(name)[0] for name in sorted(known.names())]
-    for file in files:
+    progress = Progress("profile test", prints=True)
+    for file in progress.each(files, lambda file: file.stem):
         profile = _load(file, ctx)
         for told in () if profile is None else _rehearsed(profile, file, ctx):
             if as_json:

@@ -71,6 +71,7 @@ def command(adapter: str, seconds: float, everything: bool, file: Path | None, a
 async def _listen(options: Any, seconds: float) -> list[Seen]:  # noqa: ANN401 - RadioOptions, imported late
     from drivers.ble.formats import short
     from drivers.ble.radio import Radio
+    from gateway.cli.progress import passing
 
     seen: dict[str, Seen] = {}
 
@@ -87,7 +88,7 @@ async def _listen(options: Any, seconds: float) -> list[Seen]:  # noqa: ANN401 -
     radio = Radio(options)
     await radio.open()
     try:
-        async with asyncio.timeout(seconds):
+        async with passing(seconds, "scan ble"), asyncio.timeout(seconds):
             await radio.listen(heard)
     except TimeoutError:
         return list(seen.values())

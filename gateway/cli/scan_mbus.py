@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from drivers.mbus.search import Found
 
 BAUDS = ("300", "600", "1200", "2400", "4800", "9600", "19200", "38400")  # EN 13757-2, 5.2
+ADDRESS_BITS = 480  # of the line for an address where nobody is: 0.2 s at 2400 baud
 MAX_POINTS = 32  # of a meter in the file that --write makes; who wants more sees all by --json
 MAX_NAME = 32  # characters of the name of a point
 
@@ -64,12 +65,14 @@ async def _search(options: "MbusBus", by: str, first: int, last: int) -> list["F
     from drivers.mbus import search
     from drivers.mbus.driver import wire
     from drivers.mbus.master import Master
+    from gateway.cli.progress import passing
 
     line = wire(options)
     await line.open()
     try:
         master = Master(line, options.baud, options.latency_ms)
-        found = await _all(search.primary(master, first, last)) if by != "number" else []
+        async with passing((last - first + 1) * ADDRESS_BITS / options.baud, "scan mbus: addresses"):
+            found = await _all(search.primary(master, first, last)) if by != "number" else []
         known = {one.identification for one in found if one.telegram is not None}
         numbers = await _all(search.secondary(master)) if by != "address" else []
         return found + [one for one in numbers if one.identification not in known]

@@ -53,8 +53,11 @@ def command(
     """
     if file is not None:
         refuse_to_overwrite(file)
+    from gateway.cli.progress import Progress
+
     rates = () if no_listen else bauds or BAUDS
-    seen = [_look(port, rates, seconds, config, run_dir) for port in ports or _ports()]
+    with Progress("scan serial") as progress:
+        seen = [_look(p, rates, seconds, config, run_dir) for p in progress.each(ports or _ports())]
     if file is not None:
         file.write_text(_toml(seen), "utf-8")
         click.echo(f"wrote {file}; next: lamppost check", err=True)

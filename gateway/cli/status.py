@@ -1,5 +1,7 @@
 """`lamppost status`"""
 
+import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,8 +9,10 @@ from typing import Any
 import click
 
 from gateway.cli.output import json_option, plain, print_json, print_table, run_dir_option
+from gateway.cli.words import ago, link, oldest, period, size, span
 from gateway.client import Client
 from gateway.sockets import status_socket
+from gateway.status_order import badness, point_badness
 
 _FROM = {
     "system": "the system's, by a time server",
@@ -19,55 +23,68 @@ _FROM = {
 }
 
 
+SPARE = 4
+"""Lines of a screen that the shell's prompt and the remarks take."""
+
+
 @click.command("status")
+@click.option("--all", "everything", is_flag=True, help="Every device and point, on more than one screen.")
 @run_dir_option
 @json_option
-def command(run_dir: Path, as_json: bool) -> None:
-    """Show the running agent: link, buffer, clock, buses, devices, points."""
+def command(everything: bool, run_dir: Path, as_json: bool) -> None:
+    """Show the running agent: link, buffer, clock, buses, devices, points.
+
+    On a terminal it is one screen, and what is not well comes first; elsewhere, and with --all, it is everything.
+    """
     with Client(status_socket(run_dir)) as client:
         status = client.call("status")
     if as_json:
         print_json(status)
-    else:
-        _show(status)
+        return
+    whole = everything or not sys.stdout.isatty()
+    _show(status, None if whole else shutil.get_terminal_size().lines)
 
 
-def _show(status: dict[str, Any]) -> None:
-    clock = f"{status['clock']} ({_FROM[status['clock_from']]})"
-    click.echo(plain(f"{status['gateway']} ({status['site']}), lamppost {status['version']}, clock {clock}"))
-    lines = _link(status["uplink"]), *_buffer(status["buffer"]), *_commands(status["commands"])
-    for line in (*lines, *_configuration(status["configuration"])):
+def _show(status: dict[str, Any], height: int | None = None) -> None:
+    """`height` None: all of it."""
+    head = [*_head(status)]
+    for line in head:
         click.echo(plain(line))
-    if status["stuck"]:
-        click.echo(plain(f"STUCK   {', '.join(status['stuck'])}"))
-    click.echo()
     devices = [(bus, device) for bus in status["buses"] for device in bus["devices"]]
+    points = status["points"]
+    if height is not None:
+        devices, points = _fitting(devices, points, max(height - len(head) - SPARE, 4))
+    click.echo()
     print_table(
         "",
         ("bus", "", "device", "state", "for s>", "heard s>", "every s>", "answers>", "failures>", "last error"),
         [
             (bus["id"], "up" if bus["up"] else f"down: {bus['error']}", d["id"], d["state"], d["since_s"],
-             _seconds(d["heard_s"]), _period(d["period"]), d["answers"], d["failures"], d["last_error"])
+             ago(d["heard_s"]), period(d["period"]), d["answers"], d["failures"], d["last_error"])
             for bus, d in devices
         ],
+        one_line=height is not None,
     )  # fmt: skip
     click.echo()
     print_table(
         "",
         ("point", "value>", "unit", "quality", "age s>"),
-        [
-            (p["id"], "" if p["value"] is None else p["value"], p["unit"], p["quality"], _seconds(p["age_s"]))
-            for p in status["points"]
-        ],
+        [(p["id"], "" if p["value"] is None else p["value"], p["unit"], p["quality"], ago(p["age_s"])) for p in points],
     )
+    left = (sum(len(bus["devices"]) for bus in status["buses"]) - len(devices), len(status["points"]) - len(points))
+    if any(left):
+        click.echo(f"... {left[0]} devices and {left[1]} points more, none of them worse: lamppost status --all")
 
 
-def _period(period: dict[str, float | None] | None) -> str:
-    """The achieved period of the wanted one."""
-    if period is None:
-        return ""
-    median = period["median_s"]
-    return f"{'-' if median is None else f'{median:.2f}'} of {period['wanted_s']:g}"
+def _head(status: dict[str, Any]) -> Iterator[str]:
+    clock = f"{status['clock']} ({_FROM[status['clock_from']]})"
+    yield f"{status['gateway']} ({status['site']}), lamppost {status['version']}, clock {clock}"
+    yield f"uplink  {link(status['uplink'])}"
+    yield from _buffer(status["buffer"])
+    yield from _commands(status["commands"])
+    yield from _configuration(status["configuration"])
+    if status["stuck"]:
+        yield f"STUCK   {', '.join(status['stuck'])}"
 
 
 def _configuration(found: dict[str, Any]) -> Iterator[str]:
@@ -80,25 +97,24 @@ def _configuration(found: dict[str, Any]) -> Iterator[str]:
         yield f"config  number {last['number']} was {last['status']}: {last['reason']}"
 
 
-def _link(uplink: dict[str, Any] | None) -> str:
-    if uplink is None:
-        return "uplink  none configured: everything stays in the buffer"
-    state = f"up to {uplink['broker']}" if uplink["up"] else f"DOWN: {uplink['error'] or 'connecting'}"
-    ack = (
-        "nothing acknowledged yet" if uplink["last_ack_s"] is None else f"acknowledged {uplink['last_ack_s']:.0f} s ago"
-    )
-    return f"uplink  {state} for {uplink['since_s']} s, {ack}, {uplink['in_flight']} in flight"
+def _fitting(devices: list[Any], points: list[Any], room: int) -> tuple[list[Any], list[Any]]:
+    """As many as fit, the worst first; the points get what the devices leave, and half of it at least."""
+    rows = room - 4  # heads, and the lines between
+    if len(devices) + len(points) <= rows:
+        return devices, points
+    devices = sorted(devices, key=lambda one: badness(one[1]["state"]))[: max(rows - len(points), rows // 2, 1)]
+    return devices, sorted(points, key=lambda point: point_badness(point["quality"]))[: max(rows - len(devices), 1)]
 
 
 def _buffer(buffer: dict[str, Any]) -> Iterator[str]:
     held, history, ledger, memory = buffer["held"], buffer["history"], buffer["ledger"], buffer["memory"]
-    size = f"{_mb(buffer['bytes'])} of {_mb(buffer['limit'])} ({100 * buffer['bytes'] / buffer['limit']:.0f} %)"
+    fill = f"{size(buffer['bytes'])} of {size(buffer['limit'])} ({100 * buffer['bytes'] / buffer['limit']:.0f} %)"
     waiting = f"{held['batches']} batches ({held['samples']} samples) wait for the platform"
-    yield f"buffer  {size}, {buffer['committed']} samples committed"
+    yield f"buffer  {fill}, {buffer['committed']} samples committed"
     yield f"        a power cut loses at most the last {buffer['loss_window_s']:g} s of samples"
-    yield f"        {waiting}{_oldest(held['oldest'])}"
+    yield f"        {waiting}{oldest(held['oldest'])}"
     if history["batches"]:
-        yield f"        {history['batches']} delivered batches are kept ({_span(history['keep_s'])}; lamppost export)"
+        yield f"        {history['batches']} delivered batches are kept ({span(history['keep_s'])}; lamppost export)"
     if ledger["waiting"]:
         yield f"        {ledger['waiting']} entries of the ledger wait for the next batch"
     if held["refused"]:
@@ -136,10 +152,10 @@ def _made_room(made: dict[str, int]) -> Iterator[str]:
 def _disk(buffer: dict[str, Any]) -> Iterator[str]:
     disk, memory = buffer["disk"], buffer["memory"]
     if buffer["error"]:
-        waiting = f"{memory['samples']} samples wait in memory ({_mb(memory['bytes'])} of {_mb(memory['limit'])})"
+        waiting = f"{memory['samples']} samples wait in memory ({size(memory['bytes'])} of {size(memory['limit'])})"
         yield f"        DISK: {buffer['error']}; {waiting}"
     if disk["low"]:
-        free, kept = _mb(disk["free"]), _mb(disk["keep_free"])
+        free, kept = size(disk["free"]), size(disk["keep_free"])
         yield f"        DISK: {free} free, {kept} are kept free: the buffer does not grow"
 
 
@@ -147,32 +163,7 @@ def _card(card: dict[str, Any]) -> Iterator[str]:
     if card["bytes_per_day"] is None:
         return
     who = "by this agent" if card["source"] == "process" else f"on {card['source']}, by all programs"
-    line = f"card    {_mb(card['bytes_per_day'])} a day written {who} (seen for {_span(card['seen_s'])})"
+    line = f"card    {size(card['bytes_per_day'])} a day written {who} (seen for {span(card['seen_s'])})"
     if card["years"] is not None:
         line += f": {card['years']:g} years at its rated {card['endurance'] / 1e12:g} TB"
     yield line
-
-
-def _oldest(oldest: dict[str, Any] | None) -> str:
-    if oldest is None:
-        return ""
-    return (
-        ", the oldest from before this boot"
-        if oldest["age_s"] is None
-        else f", the oldest {_span(oldest['age_s'])} old"
-    )
-
-
-def _mb(size: float) -> str:
-    return f"{size / 1e6:.2f} MB" if size < 1e8 else f"{size / 1e6:.0f} MB"
-
-
-def _span(seconds: float) -> str:
-    for length, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s"
-
-
-def _seconds(value: float | None) -> str:
-    return "never" if value is None else f"{value:.1f}"

@@ -17,9 +17,11 @@ def command(file: Path, key_file: Path, as_json: bool) -> None:
     from buffer.chain import verify_file
     from buffer.keys import PublicKey
     from ext import unpack
+    from gateway.cli.progress import Progress
     from gateway.errors import NotVerified
 
-    report = verify_file(file, PublicKey.load(key_file), lambda blocks: len(unpack(blocks)))
+    with Progress("verify") as progress:
+        report = verify_file(file, PublicKey.load(key_file), lambda blocks: len(unpack(blocks)), progress.at)
     summary = {
         "gateway": report.gateway,
         "streams": [stream.hex() for stream in report.streams],

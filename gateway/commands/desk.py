@@ -8,7 +8,7 @@ from functools import partial
 from sqlite3 import Connection
 
 from buffer import floors, orders
-from buffer.command import Wanted, Write, new_number
+from buffer.command import Command, Wanted, Write, new_number
 from buffer.errors import NotAllowed, StoreError
 from buffer.header import ClockState
 from buffer.keyring import Keyring
@@ -16,10 +16,14 @@ from buffer.orders import Order
 from gateway.clock import AgentClock
 from gateway.commands.book import Book
 from gateway.commands.execute import Executor
+from gateway.commands.hands import Hands
 from gateway.commands.judge import Here, Moment, Verified, authorise, verify
 from gateway.commands.locks import Locks
 from gateway.commands.ring import Ring
 from gateway.commands.rules import Rules, at_safe, unsafe, uses
+from gateway.commands.schedules import Schedules
+from gateway.commands.schedules import verify as verify_schedule
+from gateway.commands.shelf import Signed
 from gateway.commands.silence import Silence
 from gateway.commands.task import DONE, Outcome, Source, Status, Task, result, result_of
 from gateway.uplink.transport import Message
@@ -49,7 +53,7 @@ class Desk:
 
     def __init__(
         self, here: Here, clock: AgentClock, book: Book, rules: Rules, locks: Locks, executor: Executor,
-        silence: Silence, ring: Ring | None,
+        silence: Silence, ring: Ring | None, hands: Hands, schedules: Schedules,
     ) -> None:  # fmt: skip
         self._here = here
         self._clock = clock
@@ -59,7 +63,9 @@ class Desk:
         self._executor = executor
         self._silence = silence
         self.ring = ring
-        self._inbox: asyncio.Queue[Verified | _NewRing] = asyncio.Queue(INBOX_MAX)
+        self._hands = hands
+        self._schedules = schedules
+        self._inbox: asyncio.Queue[Verified | Signed | _NewRing] = asyncio.Queue(INBOX_MAX)
         self._running: set[asyncio.Task[str]] = set()
         self._told: list[int] = []
         self.answered = False
@@ -78,12 +84,17 @@ class Desk:
         except asyncio.QueueFull:
             self._count("busy")
 
-    def _verified(self, message: Message) -> "Verified | _NewRing | None":
+    def _verified(self, message: Message) -> "Verified | Signed | _NewRing | None":
         if self.ring is not None and self.ring.is_authority(message.payload):
             found = self.ring.verify(message.payload)
             return None if found is None else _NewRing(found, message.payload)
         keyring = None if self.ring is None else self.ring.keyring
-        return verify(message.payload, keyring, retained=message.retained)
+        try:
+            return verify(message.payload, keyring, retained=message.retained)
+        except NotAllowed as error:
+            if error.reason != "signature":
+                raise
+            return verify_schedule(message.payload, keyring)  # which kind it is only the signature says
 
     def acknowledged(self, *, fresh: bool, newer: bool) -> None:
         """The platform's acknowledgement was verified: `fresh` answers what was just sent, `newer` is no old one."""
@@ -130,32 +141,33 @@ class Desk:
 
     async def _settle(self) -> None:
         for order in await self._book.unfinished():
+            if order.number == self._schedules.pending:
+                continue
             told = json.loads(order.result) | {"finished_ms": self._clock.trusted_ms()}
             text = json.dumps(told, ensure_ascii=False, separators=(",", ":"))
             log.warning("command %d: nobody knows whether it was done", order.number)
             self._book.finish(order.number, Status.UNKNOWN, text)
 
-    async def _take(self, found: "Verified | _NewRing") -> None:
+    async def _take(self, found: "Verified | Signed | _NewRing") -> None:
         if isinstance(found, _NewRing):
             if self.ring is not None and await self.ring.take(found.message, found.keyring):
                 self._silence.heard()
                 await self._book.change(partial(floors.lift, name=self.ring.name, number=found.keyring.number))
             return
         try:
-            await self._obey(found)
+            await (self._follow(found) if isinstance(found, Signed) else self._obey(found))
         except NotAllowed as error:
             await self._tell_refused(found, error)
 
     async def _obey(self, verified: Verified) -> None:
         """Accept a command and begin it; raises `NotAllowed`."""
         command = verified.command
-        known = self._clock.trusted().state is not ClockState.UNSET
-        now_ms = max(self._clock.trusted_ms(), self._clock.floor_ms) if known else None
-        authorise(verified, self._here, Moment(now_ms, self.answered))
+        moment = self._moment()
+        authorise(verified, self._here, moment)
         planned = self._rules.plan(command.writes)
         for one in planned:
             self._admit(one.device)
-        accepted = now_ms or 0
+        accepted = moment.now_ms or 0
         task = Task(
             command.number, Source.REMOTE, command.who, command.why, verified.key.name, planned, accepted,
             self._clock.now() + command.expires_ms - accepted, command.expires_ms, command.dry_run,
@@ -163,6 +175,17 @@ class Desk:
         await self._accept(task, verified.message)
         self._silence.heard()
         self._begin(task)
+
+    async def _follow(self, signed: Signed) -> None:
+        """Take a schedule; raises `NotAllowed`."""
+        moment = self._moment()
+        self._schedules.admit(signed, moment)
+        await self._schedules.take(signed, moment.now_ms or 0)
+        self._silence.heard()
+
+    def _moment(self) -> Moment:
+        known = self._clock.trusted().state is not ClockState.UNSET
+        return Moment(max(self._clock.trusted_ms(), self._clock.floor_ms) if known else None, self.answered)
 
     def _admit(self, device: str) -> None:
         self.locks.check(device)
@@ -193,16 +216,19 @@ class Desk:
             log.exception("command %d failed", task.number)
             outcome = Outcome(Status.UNKNOWN, f"the agent failed: {error!r}")
         told = result_of(task, outcome, self._clock.trusted_ms())
+        for one in outcome.done:
+            if one.status in DONE and not task.dry_run:
+                self._hands.wrote(one.point, self._clock.now())
         back = [] if task.dry_run or outcome.status not in DONE else [w.point for w in task.writes if at_safe(w)]
         self._book.finish(task.number, outcome.status, told, partial(_forget, back) if back else None)
         log.info("command %d of %s: %s %s", task.number, task.who, outcome.status, outcome.reason)
         return told
 
-    async def _tell_refused(self, verified: Verified, error: NotAllowed) -> None:
-        command, now = verified.command, self._clock.trusted_ms()
+    async def _tell_refused(self, found: Verified | Signed, error: NotAllowed) -> None:
+        command, now = found.schedule if isinstance(found, Signed) else found.command, self._clock.trusted_ms()
         told = result(
-            command.number, Source.REMOTE, command.who, command.why, verified.key.name, now, now, _refused(error),
-            dry_run=command.dry_run,
+            command.number, Source.REMOTE, command.who, command.why, found.key.name, now, now, _refused(error),
+            dry_run=isinstance(command, Command) and command.dry_run,
         )  # fmt: skip
         order = Order(command.number, command.expires_ms, now, b"", told, final=True)
         await self._refuse(order, _refused(error).status, error)

@@ -194,7 +194,7 @@ class _Attempt:
                 await asyncio.sleep(NOT_ASKED_S)
                 continue
             except ExceptionAnswer as error:
-                return self._done(Status.FAILED, str(error))
+                return replace(self._done(Status.FAILED, str(error)), answered=True)
             except (DeviceError, BusError) as error:
                 return error if self._begun else self._done(Status.FAILED, str(error))
             return None
@@ -219,7 +219,7 @@ class _Attempt:
                 return self._done(Status.VERIFIED, read_back=value)
             if lost is not None:
                 break
-        return self._done(Status.FAILED, f"it reads {readable(value)} afterwards", value)
+        return replace(self._done(Status.FAILED, f"it reads {readable(value)} afterwards", value), answered=True)
 
     def _unread(self, lost: DriverError | None, why: str) -> Done:
         if lost is not None:
@@ -246,6 +246,8 @@ def number_of(value: Value) -> Decimal | bool | None:
 
 def same(found: Value, wanted: Value, tolerance: Decimal) -> bool:
     """Whether what was read is what was written; a float32 is as near as it can be."""
+    if isinstance(wanted, str):
+        return found == wanted
     have, want = number_of(found), number_of(wanted)
     if have is None or want is None:
         return False

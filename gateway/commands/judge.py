@@ -34,19 +34,6 @@ class Moment:
     answered: bool
 
 
-class Signed(Protocol):
-    """What every signed message says of itself."""
-
-    @property
-    def gateway(self) -> str: ...
-    @property
-    def stream(self) -> bytes: ...
-    @property
-    def issued_ms(self) -> int: ...
-    @property
-    def expires_ms(self) -> int: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Verified:
     """A command whose signature is good; whether it may be done is another question."""
@@ -66,7 +53,7 @@ def verify(message: bytes, ring: Keyring | None, *, retained: bool) -> Verified:
         raise NotAllowed("format", f"{len(message)} bytes are no command")
     try:
         envelope = cose.read(message)
-        key = _key(ring, envelope.kid)
+        key = command_key(ring, envelope.kid)
         return Verified(Command.read(envelope, key), key, message)
     except SignatureError as error:
         raise NotAllowed("signature", str(error)) from error
@@ -74,7 +61,8 @@ def verify(message: bytes, ring: Keyring | None, *, retained: bool) -> Verified:
         raise NotAllowed("format", str(error)) from error
 
 
-def _key(ring: Keyring, kid: bytes) -> RingKey:
+def command_key(ring: Keyring, kid: bytes) -> RingKey:
+    """The key that commands by this id; raises `NotAllowed` (`role`, `key`)."""
     try:
         return ring.find(kid, "command", 0)
     except NotAllowed:
@@ -86,11 +74,35 @@ def _key(ring: Keyring, kid: bytes) -> RingKey:
 
 def authorise(verified: Verified, here: Here, moment: Moment) -> None:
     """Raise `NotAllowed` unless it is meant for us, now, and its key may ask for all of it."""
-    command, key = verified.command, verified.key
+    admit(verified.command, verified.key, here, moment)
+
+
+class Signed(Protocol):
+    """What somebody has signed for one gateway, to be taken between two moments."""
+
+    @property
+    def gateway(self) -> str: ...
+    @property
+    def stream(self) -> bytes: ...
+    @property
+    def issued_ms(self) -> int: ...
+    @property
+    def expires_ms(self) -> int: ...
+
+
+class Addressed(Signed, Protocol):
+    """The same about `points`."""
+
+    @property
+    def points(self) -> tuple[str, ...]: ...
+
+
+def admit(command: Addressed, key: RingKey, here: Here, moment: Moment) -> None:
+    """The same for anything that is signed by a command key."""
     meant(command, key, here, moment)
-    for write in command.writes:
-        if not key.covers(here.site, here.gateway, *write.point.split("/")):
-            raise NotAllowed("scope", f"{key.name} may not command {write.point}")
+    for point in command.points:
+        if not key.covers(here.site, here.gateway, *point.split("/")):
+            raise NotAllowed("scope", f"{key.name} may not command {point}")
 
 
 def meant(signed: Signed, key: RingKey, here: Here, moment: Moment) -> None:

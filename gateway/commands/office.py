@@ -19,16 +19,19 @@ from buffer.thread import StoreThread
 from gateway.bus import BusTask
 from gateway.choice import Choice
 from gateway.clock import AgentClock
-from gateway.commands import locks, ring
+from gateway.commands import locks, ring, shelf
 from gateway.commands.book import Book
 from gateway.commands.configure import Configurations
 from gateway.commands.desk import Desk
 from gateway.commands.execute import Executor
+from gateway.commands.hands import Hands
 from gateway.commands.judge import Here
 from gateway.commands.locks import Lock, Locks
 from gateway.commands.revert import Reverter
 from gateway.commands.ring import Ring
 from gateway.commands.rules import Rules
+from gateway.commands.schedules import NOWHERE, Schedules, Site
+from gateway.commands.shelf import Shelf
 from gateway.commands.silence import Silence
 from gateway.keeper import Keeper
 from gateway.recorder import Recorder
@@ -60,7 +63,7 @@ class Office:
         self.ring: Ring | None = None
         self._newest_ms = clock.floor_ms
 
-    async def open(self, gateway: str, site: str, authority: PublicKey | None) -> None:
+    async def open(self, gateway: str, site: str, authority: PublicKey | None, where: Site = NOWHERE) -> None:
         """Read what is kept; `authority` is the platform's pinned key, whatever its role."""
         stream = await self._store.call(lambda store: store.stream)
         self._here = Here(gateway, site, stream)
@@ -73,10 +76,20 @@ class Office:
                 lift = partial(floors.lift, name=self.ring.name, number=self.ring.keyring.number)
                 await self._book.change(lift)
         silence = Silence(await self._book.ask(kept_quiet), self._clock.boot, self._clock.now())
+        hands = Hands()
+        self.schedules = Schedules(
+            Shelf(shelf.beside(self._path)), self._here, self._clock, self._book, self._rules, self._executor, hands,
+            where,
+        )  # fmt: skip
+        if self.ring is not None:
+            await self.schedules.load()
         self.desk = Desk(
-            self._here, self._clock, self._book, self._rules, self.locks, self._executor, silence, self.ring
+            self._here, self._clock, self._book, self._rules, self.locks, self._executor, silence, self.ring, hands,
+            self.schedules,
+        )  # fmt: skip
+        self.reverter = Reverter(
+            self._book, self._rules, self._executor, silence, self._clock, hands, self.schedules.runner.value_of
         )
-        self.reverter = Reverter(self._book, self._rules, self._executor, silence, self._clock)
 
     def configurations(self, reloader: Reloader, choice: Choice) -> Configurations:
         """What takes configurations, by the same rules."""
@@ -98,6 +111,7 @@ class Office:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.desk.run())
             group.create_task(self.reverter.run())
+            group.create_task(self.schedules.run())
 
     def believe(self, message: bytes) -> Ack:
         """An acknowledgement by a key of the keyring; raises `NotAllowed`, `SignatureError` or `BatchFormatError`."""
@@ -145,6 +159,7 @@ class Office:
         return {
             "remote": self.ring is not None,
             "keyring": None if ring is None else ring.number,
+            "schedule": self.schedules.edition,
             "open": self.ring is not None and self.desk.answered,
             "refused": dict(self.desk.counts),
             "results": dict(self._book.done),

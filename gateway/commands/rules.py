@@ -17,15 +17,18 @@ from gateway.poller import PollingTask
 class Rules:
     """The points of this installation."""
 
-    def __init__(self, buses: Iterable[BusTask]) -> None:
+    def __init__(self, buses: Sequence[BusTask]) -> None:
         self.rearrange(buses)
 
-    def rearrange(self, buses: Iterable[BusTask]) -> None:
+    def rearrange(self, buses: Sequence[BusTask]) -> None:
         """Go by these buses from now on."""
         self._points: dict[str, tuple[Point, str, BusTask]] = {
             point.point.id: (point.point, device.device.id, bus)
             for bus in buses
             for device, point in points_of(bus.driver.setup)
+        }
+        self._places = {
+            point.point.id: device.device.location for bus in buses for device, point in points_of(bus.driver.setup)
         }
 
     @property
@@ -44,6 +47,23 @@ class Rules:
     def plan(self, writes: Sequence[Write]) -> tuple[Planned, ...]:
         """Where each goes; raises `NotAllowed` (`not-writable`, `limits`) when one of them may not be."""
         return tuple(self._planned(write.point, write.value) for write in writes)
+
+    def lasting(self, point: str, value: Wanted) -> Planned:
+        """A write of what is to stay so; raises as `plan`, for a pulse too (`not-writable`)."""
+        planned = self._planned(point, value)
+        if planned.rule.kind == "pulse":
+            raise NotAllowed("not-writable", f"{point}: a pulse leaves nothing that could be in force")
+        return planned
+
+    def unset(self, point: str) -> Wanted | None:
+        """What it gets while nobody has told the time."""
+        found = self._points.get(point)
+        rule = None if found is None else found[0].writable
+        return None if rule is None else rule.unset_value
+
+    def location(self, point: str) -> tuple[float, float] | None:
+        """Where the device of a point stands, by its own configuration."""
+        return self._places.get(point)
 
     def safe(self, point: str) -> tuple[Planned, int] | None:
         """The write that takes a point back and after what silence; None when it has no such rule.
@@ -70,8 +90,6 @@ class Rules:
             raise NotAllowed("not-writable", f"{name} is not writable by the gateway's configuration")
         if not isinstance(bus, PollingTask):
             raise NotAllowed("not-writable", f"{name}: the devices of bus {bus.bus.id} are not asked, only listened to")
-        if isinstance(value, str):
-            raise NotAllowed("limits", f"{name}: a text has no limits that it could be within")
         if fault := point.writable.fault(value):
             raise NotAllowed("limits", f"{name}: {fault}")
         return Planned(name, value, device, bus, point.writable)
@@ -90,4 +108,5 @@ def unsafe(writes: Iterable[Planned]) -> list[str]:
 
 def at_safe(write: Planned) -> bool:
     """Whether it writes the safe value."""
-    return write.rule.safe_value is not None and Decimal(write.value) == write.rule.safe_value
+    value = write.value if isinstance(write.value, str) else Decimal(write.value)
+    return write.rule.safe_value is not None and value == write.rule.safe_value

@@ -22,6 +22,7 @@ class Source(StrEnum):
     REMOTE = "remote"
     LOCAL = "local"
     REVERT = "revert"
+    SCHEDULE = "schedule"
 
 
 class Status(StrEnum):
@@ -73,7 +74,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What came of one write; `ms` is how long it took."""
+    """What came of one write; `ms` is how long it took. `answered`: it failed by the device's own word."""
 
     point: str
     value: Wanted
@@ -81,6 +82,7 @@ class Done:
     reason: str = ""
     read_back: Value = None
     ms: int = 0
+    answered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,7 @@ def test_signature_covers_an_independent_sig_structure(key: SigningKey, payload:
         "keyring": b"lamppost/1/keyring",
         "command": b"lamppost/1/command",
         "configuration": b"lamppost/1/configuration",
+        "schedule": b"lamppost/1/schedule",
     }[kind.value]
     public = Ed25519PublicKey.from_public_bytes(key.public("g", "s").raw)
     public.verify(signature, plain_sig_structure(protected, aad, payload))

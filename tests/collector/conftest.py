@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from collector.database import Target
+from tests import postgres
 from tests.collector.maker import Bench, Gateway
 
 
@@ -15,16 +17,48 @@ def gateway() -> Gateway:
     return Gateway()
 
 
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[postgres.Server]:
+    """A PostgreSQL that writes to memory as good as: what survives a power cut is its own tests' business."""
+    if (reason := postgres.why_not()) is not None:
+        pytest.skip(reason)
+    server = postgres.Server()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def backend(request: pytest.FixtureRequest) -> str:
+    """Which database; a test for one of them says so by `SQLITE` or `POSTGRESQL`."""
+    return str(request.param)
+
+
 @pytest.fixture
-def open_bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
+def new_database(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[], Target]:
+    """`new_database()`: a file that is not there yet, or the URL of an empty database."""
+    if backend == "postgresql":
+        server: postgres.Server = request.getfixturevalue("postgres_server")
+        return server.database
+    made = 0
+
+    def make() -> Path:
+        nonlocal made
+        made += 1
+        return tmp_path / f"collector-{made}.db"
+
+    return make
+
+
+@pytest.fixture
+def open_bench(new_database: Callable[[], Target]) -> Iterator[Callable[..., Bench]]:
     """`open_bench(*gateways)`: a collector with an empty database."""
     with ExitStack() as stack:
-        made = 0
 
         def make(*gateways: Gateway) -> Bench:
-            nonlocal made
-            made += 1
-            bench = Bench(tmp_path / f"collector-{made}.db", *gateways)
+            bench = Bench(new_database(), *gateways)
             stack.callback(bench.close)
             return bench
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from buffer import batch as batches
@@ -16,7 +16,7 @@ from buffer.cose import Kind
 from buffer.header import NO_HASH, ClockState, Header, LedgerEntry, Priority, Replaced
 from buffer.keys import SigningKey
 from collector import registry
-from collector.database import Database
+from collector.database import Database, Target
 from collector.incoming import Message
 from collector.receive import Receiver, Reply
 from ext import Packer, Series, Value
@@ -25,6 +25,9 @@ UTC_MS = 1_780_000_000_000
 BOOT = bytes([7]) * 16
 OFFSET_MS = 1_779_000_000_000
 PLATFORM = SigningKey(Ed25519PrivateKey.generate())
+
+SQLITE = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+POSTGRESQL = pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 
 Sample = tuple[int, int, Value, int]
 
@@ -155,8 +158,8 @@ class Gateway:
 class Bench:
     """A collector without a broker."""
 
-    def __init__(self, path: Path, *gateways: Gateway) -> None:
-        self.database = Database.open(path)
+    def __init__(self, target: Target, *gateways: Gateway) -> None:
+        self.database = Database.open(target)
         self.now_ms = UTC_MS
         for gateway in gateways:
             gateway.add_to(self.database)
@@ -176,7 +179,8 @@ class Bench:
 
     def rows(self, sql: str, *arguments: object) -> list[tuple[Any, ...]]:
         """Any select."""
-        return self.database.connection.execute(sql, arguments).fetchall()
+        found = self.database.connection.execute(sql, arguments)
+        return found.fetchall() if found.description else []
 
     def samples(self) -> list[tuple[Any, ...]]:
         """Point, time, value, exact, text, quality and batch, in order."""

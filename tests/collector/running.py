@@ -18,6 +18,7 @@ from buffer.ack import Ack
 from buffer.ack import read as read_ack
 from buffer.batch import batch_hash
 from buffer.keys import SigningKey
+from collector.database import Target
 from collector.incoming import Message
 from tests.collector.maker import Gateway
 from tests.conftest import ROOT
@@ -37,7 +38,7 @@ def until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE_SEC
 class Process:
     """`lamppost-collector run` on a folder of its own."""
 
-    def __init__(self, folder: Path, url: str, *options: str, database: Path | None = None) -> None:
+    def __init__(self, folder: Path, url: str, *options: str, database: Target | None = None) -> None:
         self.database = database or folder / "collector.db"
         self.log = folder / "collector.log"
         self.key = folder / "ack.key"

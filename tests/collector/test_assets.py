@@ -8,9 +8,9 @@ import pytest
 
 from buffer.catalogue import SeriesEntry
 from collector import derive, query
-from collector.database import Database
+from collector.database import Database, Target
 from collector.incoming import Message
-from tests.collector.maker import OFFSET_MS, Bench, Gateway
+from tests.collector.maker import OFFSET_MS, SQLITE, Bench, Gateway
 
 TEMPERATURE, RSSI, COUNTER = 1, 2, 3
 BIN = "B-4"
@@ -112,6 +112,7 @@ def test_the_catalogue_is_in_the_table(bench: Bench, gateway: Gateway) -> None:
     assert bench.rows(sql) == wanted
 
 
+@SQLITE
 def test_a_database_of_before_learns_it_by_a_rebuild_or_the_next_catalogue(
     open_bench: Callable[..., Bench], tmp_path: Path, gateway: Gateway
 ) -> None:
@@ -129,10 +130,12 @@ def test_a_database_of_before_learns_it_by_a_rebuild_or_the_next_catalogue(
     assert once(bench) == [(1000, 20, -60, "gw-0017")]
 
 
-def _age(path: Path) -> None:
+def _age(path: Target) -> None:
     """Make the file one of version 3."""
     db = sqlite3.connect(path)
     db.executescript("DROP VIEW asset_readings; DROP INDEX series_by_asset;")
+    for table in ("rollups", "rollups_due", "kept_from"):
+        db.execute(f"DROP TABLE {table}")
     for column in ("asset_id", "latitude", "longitude", "labels", "public"):
         db.execute(f"ALTER TABLE series DROP COLUMN {column}")
     db.execute("PRAGMA user_version = 3")

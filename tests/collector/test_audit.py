@@ -132,7 +132,7 @@ CASES: dict[str, tuple[Callable[[Platform], object], str]] = {
         "does not say this",
     ),
     "a batch that was altered": (
-        lambda p: p.bench.rows("UPDATE batches SET bytes = zeroblob(length(bytes)) WHERE number = 2"),
+        lambda p: p.bench.database.connection.execute("UPDATE batches SET bytes = ? WHERE number = 2", (bytes(99),)),
         "batch 2: ",
     ),
     "a hash that is not the batch's": (

@@ -10,7 +10,7 @@ from buffer.header import ClockState, Replaced
 from collector import registry
 from collector.database import Database
 from collector.incoming import Message
-from tests.collector.maker import OFFSET_MS, Bench, Gateway
+from tests.collector.maker import OFFSET_MS, SQLITE, Bench, Gateway
 
 GAPS = "SELECT first, last, from_ms, to_ms, state FROM gaps ORDER BY id"
 
@@ -167,6 +167,7 @@ def test_replacement_that_names_another_hash_is_a_fork(bench: Bench, gateway: Ga
     assert bench.rows("SELECT count(*) FROM batches") == [(3,)]
 
 
+@SQLITE
 def test_many_islands_are_bounded_and_the_touched_ones_are_named(bench: Bench, gateway: Gateway) -> None:
     messages = gateway.hello(1200, each=1)
     bench.take(*messages[0::2])

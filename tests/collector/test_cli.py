@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from buffer.keys import PublicKey
+from collector.database import Target
 from collector.output import moment, printable
 from collector.query import parse_time
 from tests.collector.maker import OFFSET_MS, UTC_MS, Bench, Gateway
@@ -97,7 +98,7 @@ def test_key(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def filled(bench: Bench, gateway: Gateway) -> Path:
+def filled(bench: Bench, gateway: Gateway) -> Target:
     """A database with samples, a gap, a refusal and a batch that waits."""
     hostile = gateway.lines(2)
     hostile.append(type(hostile[0])(3, "evil\x1b[31m\u202e", "p\n3", "[red]V", "text"))
@@ -111,7 +112,7 @@ def filled(bench: Bench, gateway: Gateway) -> Path:
     return bench.database.path
 
 
-def test_query(filled: Path) -> None:
+def test_query(filled: Target) -> None:
     rows = data("query", "--database", filled)
     assert [(row["utc_ms"], row["value"], row["exact"], row["quality"]) for row in rows] == [
         (OFFSET_MS + 10, 1.5, None, 0),
@@ -126,7 +127,7 @@ def test_query(filled: Path) -> None:
     assert data("query", "--database", filled, "--gateway", "other") == []
 
 
-def test_nothing_from_a_device_acts_on_the_terminal(filled: Path) -> None:
+def test_nothing_from_a_device_acts_on_the_terminal(filled: Target) -> None:
     for verb in ("query", "gaps", "refused", "waiting"):
         code, out, error = call(verb, "--database", filled)
         assert (code, error) == (0, "")
@@ -137,7 +138,7 @@ def test_nothing_from_a_device_acts_on_the_terminal(filled: Path) -> None:
     assert "bad (no answer)" in out
 
 
-def test_gaps_and_refused(filled: Path) -> None:
+def test_gaps_and_refused(filled: Target) -> None:
     (gap,) = data("gaps", "--database", filled)
     assert (gap["first"], gap["last"], gap["state"], gap["from_ms"]) == (3, 3, "pending", OFFSET_MS + 20)
     (row,) = data("refused", "--database", filled)
@@ -147,13 +148,13 @@ def test_gaps_and_refused(filled: Path) -> None:
     assert call("refused", "--raw", "99", "--database", filled)[0] == 64
 
 
-def test_rebuild(filled: Path) -> None:
+def test_rebuild(filled: Target) -> None:
     before = data("query", "--database", filled)
     assert data("rebuild", "--database", filled) == [{"batches": 3}]
     assert data("query", "--database", filled) == before
 
 
-def test_exit_codes(tmp_path: Path, filled: Path) -> None:
+def test_exit_codes(tmp_path: Path, filled: Target) -> None:
     assert call("query", "--database", tmp_path / "none.db")[0] == 66
     assert call("query", "--since", "yesterday", "--database", filled)[0] == 64
     assert call("nonsense")[0] == 64

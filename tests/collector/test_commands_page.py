@@ -23,13 +23,14 @@ from tests.mosquitto import Mosquitto
 
 PAGE = ROOT / "docs" / "commands.md"
 TEXT = PAGE.read_text()
+SOURCE = re.findall(r"```toml\n(\[\[entry\]\].*?)```", TEXT, re.DOTALL)[0]
 STEPS = [line for block in re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL) for line in block.splitlines()]
 ACL = re.findall(r"```acl\n(.*?)```", TEXT, re.DOTALL)[0]
 STREAM = "00112233445566778899aabbccddeeff"
 
 
-def test_it_takes_eleven_commands_and_all_files_are_there() -> None:
-    assert len(STEPS) == 11
+def test_it_takes_fourteen_commands_and_all_files_are_there() -> None:
+    assert len(STEPS) == 14
     assert not [link for link in re.findall(r"\]\(([^)#:]+)\)", TEXT) if not (PAGE.parent / link).exists()]
 
 
@@ -51,6 +52,7 @@ def test_the_page_from_the_first_key_to_the_audit(
     monkeypatch.setenv("LAMPPOST_COLLECTOR_DATABASE", str(bench.database.path))
     bench.take(describe_results(gateway))
     call("key", "new", "acknowledge.key")
+    Path("main-street.toml").write_text(SOURCE)
     listener = Listener(mosquitto.port)
     there = threading.Thread(target=obey, args=(listener, bench, gateway))
     there.start()

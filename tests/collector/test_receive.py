@@ -1,6 +1,7 @@
 """The sans-IO core: verified, stored in one transaction, acknowledged; nothing else."""
 
 import logging
+import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -15,7 +16,7 @@ from collector.database import Database
 from collector.errors import Stopped
 from collector.incoming import Message
 from ext import LIMITS
-from tests.collector.maker import OFFSET_MS, PLATFORM, UTC_MS, Bench, Gateway
+from tests.collector.maker import OFFSET_MS, PLATFORM, SQLITE, UTC_MS, Bench, Gateway
 
 
 def test_batch_is_stored_and_acknowledged(bench: Bench, gateway: Gateway) -> None:
@@ -161,7 +162,7 @@ def test_refused_once_stored_later_is_kept_aside_no_more(bench: Bench, gateway: 
     """A collector of a later version takes what this one refused: simulated by an entry as the older one left it."""
     bench.take(gateway.describe())
     message = gateway.send([(1, 1, 1.0, 0)])
-    bench.database.connection.execute("INSERT INTO refused VALUES (1, 't', 'content: x', x'00', 7)")
+    bench.database.connection.execute("INSERT INTO refused VALUES (1, 't', 'content: x', ?, 7)", (b"\0",))
     bench.database.connection.execute(
         "INSERT INTO rejects VALUES (?, ?, 2, ?, 'content', 1, 7)", (*gateway.name, gateway.previous.hex())
     )
@@ -202,12 +203,15 @@ def test_refusals_of_valid_signatures_are_logged_once(
     ]
 
 
+@SQLITE
 def test_a_group_of_many_samples_is_several_transactions_and_one_answer(
     bench: Bench, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(receive, "GROUP_SAMPLES", 5)
     commits: list[str] = []
-    bench.database.connection.set_trace_callback(lambda sql: commits.append(sql) if sql == "COMMIT" else None)
+    connection = bench.database.connection
+    assert isinstance(connection, sqlite3.Connection)
+    connection.set_trace_callback(lambda sql: commits.append(sql) if sql == "COMMIT" else None)
     assert bench.ack(*gateway.hello(9)).cumulative == 10
     assert len(commits) == 3
 

@@ -19,7 +19,7 @@ import pytest
 from buffer.ack import read as read_ack
 from collector import registry
 from collector.broker import Address
-from collector.database import Database
+from collector.database import Database, Target
 from collector.service import Service, Settings
 from config import Broker
 from tests.collector.maker import Gateway
@@ -30,7 +30,7 @@ AMQTT = "amqtt.scripts.broker_script"
 KILLS = int(os.environ.get("LAMPPOST_TEST_KILLS", "20"))
 
 
-def rows(path: Path, sql: str) -> list[tuple[Any, ...]]:
+def rows(path: Target, sql: str) -> list[tuple[Any, ...]]:
     """Any select, beside the running collector."""
     with closing(sqlite3.connect(path)) as database:
         return database.execute(sql).fetchall()

@@ -266,3 +266,15 @@ async def test_a_lease_ends_by_itself_and_with_the_conversation(tmp_path: Path) 
         await asyncio.to_thread(left)
         await until(lambda: scene.bus.up and not scene.bus.lent)
     await server.stop()
+
+
+def test_a_bus_is_lent_by_the_name_of_a_device_too(tmp_path: Path) -> None:
+    async def script(scene: Scene, driver: Written) -> None:
+        lease = Leases(scene.tasks).lease({"bus": "d", "seconds": 5})
+        assert await anext(lease) == {"bus": "b", "seconds": 5}
+        assert driver.closed == 1
+        await lease.aclose()
+        with pytest.raises(GatewayError, match="there is none of this name"):
+            Leases(scene.tasks).lease({"bus": "nobody", "seconds": 5})
+
+    played(tmp_path, script)

@@ -16,7 +16,7 @@ from drivers.ble import BleDriver, radio, watch
 from drivers.ble_gatt import GattDriver, peripheral
 from drivers.errors import BusError, NoAnswer
 from drivers.simulated.bluez import SimulatedBluez, device_path
-from gateway.cli.run import start_logging
+from gateway import logs
 from tests.drivers.ble.test_gatt import CONFIG as GATT
 from tests.drivers.ble.test_gatt import ROOM, environment, read_of
 from tests.drivers.ble.test_radio import PASSIVE, RUUVI, STRANGER, TAG, VALID
@@ -138,7 +138,7 @@ async def test_no_log_of_any_level_has_a_stranger(
     """Not even bleak's own, where the agent says all that it can."""
     caplog.set_level(logging.DEBUG)
     levels = {name: logging.getLogger(name).level for name in LIBRARIES}
-    start_logging(verbose=True).stop()
+    logs.start(verbose=True).stop()
     sink = Listener(driver.setup)
     await driver.open()
     listening = asyncio.ensure_future(driver.listen(sink))

@@ -31,6 +31,7 @@ from gateway import series, system
 from gateway.clock import AgentClock
 from gateway.commands import ring
 from gateway.commands.office import Office
+from gateway.commands.schedules import NOWHERE, Site
 from gateway.commands.task import Status
 from gateway.keeper import Keeper
 from gateway.poller import bus_task
@@ -142,10 +143,10 @@ class World:
 class Life:
     """One life of the agent, as far as commands go."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, text: str = TEXT, where: Site = NOWHERE) -> None:
         path = world.folder / "buffer.db"
         boot = world.boot.to_bytes(16, "big")
-        installation, (self.lamp,) = make(world.folder, TEXT, Lamp)
+        installation, (self.lamp,) = make(world.folder, text, Lamp)
         self.store = Store.open(path, GATEWAY, KEY, boot, size_limit=STORE_BYTES, now_ms=world.boot_ms)
         self.inline = Inline(self.store)
         thread = cast("StoreThread", self.inline)
@@ -161,7 +162,7 @@ class Life:
         buses = [bus_task(driver, recorder, clock.now) for driver in installation.drivers]
         self.office = Office(thread, self.keeper, recorder, clock, buses, path)
         authority = AUTHORITY.public("", "", "authority")
-        world.loop.run_until_complete(self.office.open(GATEWAY, SITE, authority))
+        world.loop.run_until_complete(self.office.open(GATEWAY, SITE, authority, where))
         work = [buses[0].run(), self.keeper.run(), self.office.run()]
         self.tasks = [world.loop.create_task(one) for one in work]
 

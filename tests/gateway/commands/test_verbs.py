@@ -12,15 +12,19 @@ from click.testing import CliRunner, Result
 
 from drivers.base import Read
 from ext import Value
-from gateway.cli import commands, lock, status, unlock, write
+from gateway.cli import commands, lock, schedule, status, unlock, write
 from gateway.client import Client
 from gateway.errors import NotRunning, RequestRefused
 from gateway.sockets import control_socket
 from tests.gateway.support import Asked, bus, device, make_agent, until
 
 TEXT = bus() + device(
-    "lamp", "level writable = { min = 0, max = 100, step = 5, max_rate = '2/1h' }", "plain", every="50ms"
-)
+    "lamp",
+    "level writable = { min = 0, max = 100, step = 5, max_rate = '2/1h' }",
+    "plain",
+    "mode writable = { allowed = ['auto', 'off'] }",
+    every="50ms",
+)  # fmt: skip
 
 
 class Dimmer(Asked):
@@ -30,7 +34,7 @@ class Dimmer(Asked):
 
     async def zeros(self, read: Read) -> bytes:
         assert read.points
-        return self.level.to_bytes(2, "big") + bytes(2)
+        return self.level.to_bytes(2, "big") + bytes(4)
 
     async def write(self, point: str, value: Value) -> None:
         assert point == "lamp/level"
@@ -90,6 +94,20 @@ async def test_a_write_asks_first_and_obeys_the_rules(tmp_path: Path, run_dir: P
         assert (await cli(commands, run_dir)).exit_code == 0
 
 
+async def test_values_with_names_are_written_by_them(tmp_path: Path, run_dir: Path) -> None:
+    async with running(tmp_path, run_dir):
+        done = await cli(write, run_dir, "lamp/mode", "auto", "--dry-run", "--json")
+        assert (done.exit_code, json.loads(done.stdout)["writes"][0]["value"]) == (0, "auto")
+        done = await cli(write, run_dir, "lamp/mode", "dim", "--yes")
+        assert "one of auto, off" in str(done.exception)
+
+
+async def test_without_a_platform_there_is_no_schedule(tmp_path: Path, run_dir: Path) -> None:
+    async with running(tmp_path, run_dir):
+        assert "no schedule has come yet" in (await cli(schedule, run_dir)).stdout
+        assert json.loads((await cli(schedule, run_dir, "--json")).stdout)["edition"] is None
+
+
 async def test_a_lock_is_seen_and_ended(tmp_path: Path, run_dir: Path) -> None:
     async with running(tmp_path, run_dir) as dimmer:
         done = await cli(lock, run_dir, "lamp", "--reason", "new driver", "--for", "2h")
@@ -113,6 +131,9 @@ NONSENSE: list[tuple[str, dict[str, object]]] = [
     ("write", {"point": "lamp/level", "value": "NaN"}),
     ("write", {"point": "lamp/level", "value": "1" * 19}),
     ("write", {"point": "lamp/level", "value": "1", "dry_run": 1}),
+    ("write", {"point": "lamp/level", "value": "auto"}),
+    ("write", {"point": "lamp/mode", "value": "on"}),
+    ("write", {"point": "lamp/mode", "value": "1"}),
     ("lock", {"device": "lamp"}),
     ("lock", {"device": "lamp", "reason": "r", "for_ms": True}),
     ("lock", {"device": "lamp", "reason": "r", "for_ms": -1}),

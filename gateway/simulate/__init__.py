@@ -1,0 +1,1 @@
+"""Load for a platform: gateways with real keys, whose batches are real chains, without a store and without devices."""
