@@ -32,6 +32,8 @@ class Kind(StrEnum):
     COMMAND = "command"
     CONFIGURATION = "configuration"
     SCHEDULE = "schedule"
+    ENROLMENT = "enrolment"
+    VOUCHER = "voucher"
 
 
 ROLE = {
@@ -42,6 +44,8 @@ ROLE = {
     Kind.COMMAND: "command",
     Kind.CONFIGURATION: "configure",
     Kind.SCHEDULE: "command",
+    Kind.ENROLMENT: "batch",
+    Kind.VOUCHER: "batch",
 }
 """The role a key must have to sign a kind."""
 

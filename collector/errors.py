@@ -95,3 +95,19 @@ class ProofBroken(CollectorError, ValueError):
     """Something that was signed does not verify, or does not say what the tables say."""
 
     exit_code = 65  # EX_DATAERR
+
+
+class AuthorityFault(CollectorError, ValueError):
+    """A certificate authority, or a request to it, is not what it should be."""
+
+    exit_code = 65  # EX_DATAERR
+
+
+class EnrolmentRefused(CollectorError, PermissionError):
+    """A gateway may not become known, or get a certificate; `reason` is one word for counters and answers."""
+
+    exit_code = 77  # EX_NOPERM
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason

@@ -47,6 +47,32 @@ def add(database: Database, key: PublicKey, now_ms: int, *, beside: bool = False
         return True
 
 
+def succeed(database: Database, key: PublicKey, now_ms: int) -> bool:
+    """Make a key known in place of whatever keys its gateway had, with their certificates; say whether it is new.
+
+    Raises RegistryError for a key that was revoked or is another gateway's, or of another site.
+    """
+    with database.transaction() as db:
+        row = db.execute("SELECT gateway, site, revoked_at FROM gateways WHERE kid = ?", (key.kid.hex(),)).fetchone()
+        if row is not None:
+            return _known(key, *row)
+        _revoke(db, key.gateway, now_ms)
+        db.execute(
+            "INSERT INTO gateways VALUES (?, ?, ?, ?, ?, NULL)",
+            (key.gateway, key.site, key.kid.hex(), key.raw.hex(), now_ms),
+        )
+        return True
+
+
+def valid_keys(database: Database, gateway: str) -> list[PublicKey]:
+    """The keys of a gateway that count."""
+    with database.errors():
+        rows = database.connection.execute(
+            "SELECT site, kid, public_key FROM gateways WHERE gateway = ? AND revoked_at IS NULL", (gateway,)
+        )
+        return [PublicKey(gateway, site, ROLE, bytes.fromhex(kid), bytes.fromhex(raw)) for site, kid, raw in rows]
+
+
 def _known(key: PublicKey, gateway: str, site: str, revoked_at: int | None) -> bool:
     if (gateway, site) != (key.gateway, key.site):
         raise RegistryError(f"key {key.kid.hex()} is known as that of {gateway} of the site {site}")
@@ -56,13 +82,20 @@ def _known(key: PublicKey, gateway: str, site: str, revoked_at: int | None) -> b
 
 
 def revoke(database: Database, gateway: str, now_ms: int, kid: str | None = None) -> int:
-    """Let a gateway's keys (or one of them) count no more; return how many did. Raises UnknownGateway."""
+    """Let a gateway's keys (or one of them), and their certificates, count no more; return how many keys did.
+
+    Raises UnknownGateway.
+    """
     with database.transaction() as db:
         _require(db, gateway)
-        return db.execute(
-            "UPDATE gateways SET revoked_at = ? WHERE gateway = ? AND revoked_at IS NULL AND (? IS NULL OR kid = ?)",
-            (now_ms, gateway, kid, kid),
-        ).rowcount
+        return _revoke(db, gateway, now_ms, kid)
+
+
+def _revoke(db: Sql, gateway: str, now_ms: int, kid: str | None = None) -> int:
+    of_key = "revoked_at IS NULL AND gateway = ?" + (" AND kid = ?" if kid is not None else "")
+    named = (now_ms, gateway) if kid is None else (now_ms, gateway, kid)
+    db.execute(f"UPDATE certificates SET revoked_at = ? WHERE {of_key}", named)  # noqa: S608 - a text of ours
+    return db.execute(f"UPDATE gateways SET revoked_at = ? WHERE {of_key}", named).rowcount  # noqa: S608
 
 
 def confirm(database: Database, gateway: str) -> int:

@@ -154,7 +154,20 @@ CREATE TABLE kept_from (
 );
 DROP VIEW IF EXISTS asset_readings"""
 
-STEPS = (BASE, REPLACED, COMMANDS, ASSETS, ROLLUPS)
+ENROLMENT = """
+-- invitations, by the SHA-256 of their secret; `kid` is the key that it was used for, `misuses` tries with another one
+CREATE TABLE tokens (
+    hash TEXT PRIMARY KEY, gateway TEXT NOT NULL, site TEXT NOT NULL, made_at INTEGER NOT NULL,
+    ends_at INTEGER NOT NULL, used_at INTEGER, kid TEXT, misuses INTEGER NOT NULL
+) WITHOUT ROWID;
+-- certificates that gateways were given; `serial` in hexadecimal
+CREATE TABLE certificates (
+    serial TEXT PRIMARY KEY, gateway TEXT NOT NULL, kid TEXT NOT NULL, issued_at INTEGER NOT NULL,
+    ends_at INTEGER NOT NULL, revoked_at INTEGER
+) WITHOUT ROWID;
+CREATE INDEX certificates_by_gateway ON certificates (gateway)"""
+
+STEPS = (BASE, REPLACED, COMMANDS, ASSETS, ROLLUPS, ENROLMENT)
 """What makes a database of version n one of version n + 1. Both databases take the same: plain SQL, but for
 
 `WITHOUT ROWID`, `INTEGER` for 64 bits, `BLOB`, `DOUBLE`, and `id INTEGER PRIMARY KEY` for a number that counts itself.

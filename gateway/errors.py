@@ -65,3 +65,9 @@ class AccountError(GatewayError):
     """The demo's account does not balance."""
 
     exit_code = 1
+
+
+class EnrolmentFailed(GatewayError, ValueError):
+    """The platform does not take this gateway, or what it answered cannot be used."""
+
+    exit_code = 77  # EX_NOPERM

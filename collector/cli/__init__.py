@@ -8,6 +8,10 @@ import click
 VERBS = {
     "run": "Receive, verify, store and acknowledge what gateways send.",
     "gateways": "Which gateways are known.",
+    "enroll": "Make a gateway known that brings its request by hand.",
+    "enroll-server": "Let gateways enrol themselves by tokens, and renew their certificates.",
+    "token": "Invite gateways.",
+    "ca": "A small certificate authority for those who have none.",
     "query": "Samples, the newest last.",
     "replacements": "Meters that were exchanged.",
     "gaps": "What is missing, accounted for as lost, or broken.",
@@ -38,7 +42,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in VERBS:
             return None
-        command: click.Command = import_module(f"collector.cli.{cmd_name}").command
+        command: click.Command = import_module(f"collector.cli.{cmd_name.replace('-', '_')}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

@@ -1,15 +1,27 @@
 """`lamppost-collector gateways`"""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from collector import output
-from collector.cli.options import database_option, gateway_option, json_option, now_ms, reading, tell, writing
+from collector.cli.options import (
+    FILE,
+    broker_options,
+    database_option,
+    gateway_option,
+    json_option,
+    now_ms,
+    reading,
+    tell,
+    writing,
+)
 from collector.database import Target
 
 if TYPE_CHECKING:
     from buffer.keys import PublicKey
+    from collector.broker import Address
 
 
 @click.group("gateways")
@@ -123,6 +135,46 @@ def gateways_revoke(gateway: str, kid: str | None, database: Target, *, as_json:
     with writing(database) as opened:
         count = registry.revoke(opened, gateway, now_ms(), kid)
     tell(f"{gateway}: {count} keys revoked", {"gateway": gateway, "revoked": count}, as_json=as_json)
+
+
+@command.command("replace")
+@click.argument("gateway")
+@click.option("--url", required=True, help="The enrolment server as gateways reach it: https://host:port")
+@click.option("--ca", "folder", type=FILE, required=True, help="The authority that the server's certificate is of.")
+@click.option("--hours", type=click.IntRange(1, 720), default=24, show_default=True, help="How long it is good.")
+@database_option
+@json_option
+@click.pass_context
+def gateways_replace(
+    context: click.Context, gateway: str, url: str, folder: Path, hours: int, database: Target, *, as_json: bool
+) -> None:
+    """Print a token for the box that takes GATEWAY's place; the old box's keys count until it is used."""
+    from collector import registry
+    from collector.cli.token import add
+    from collector.errors import UnknownGateway
+
+    with reading(database) as opened:
+        known = registry.valid_keys(opened, gateway)
+    if not known:
+        raise UnknownGateway(f"no valid key of {gateway!r} is known; token add invites a new gateway")
+    context.invoke(
+        add, gateway=gateway, site=known[0].site, url=url, folder=folder, hours=hours, database=database,
+        as_json=as_json,
+    )  # fmt: skip
+
+
+@command.command("cut")
+@click.argument("gateway")
+@broker_options
+@json_option
+def gateways_cut(gateway: str, address: "Address", *, as_json: bool) -> None:
+    """End GATEWAY's live session, after it was revoked and the broker has the list of `ca crl`."""
+    import asyncio
+
+    from collector.cut import cut
+
+    asyncio.run(cut(address, gateway))
+    tell(f"{gateway}: its session was ended", {"gateway": gateway, "cut": True}, as_json=as_json)
 
 
 @command.command("confirm")

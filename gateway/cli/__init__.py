@@ -36,6 +36,7 @@ VERBS = {
     "key": "Make or show the gateway's key.",
     "simulate": "Make signed load for a platform.",
     "completion": "Print what completes verbs in bash or zsh.",
+    "enroll": "Make this gateway known to the platform; renew its certificate.",
     "demo": "Show the whole way, with simulated devices.",
 }
 

@@ -67,6 +67,8 @@ def test_signature_covers_an_independent_sig_structure(key: SigningKey, payload:
         "command": b"lamppost/1/command",
         "configuration": b"lamppost/1/configuration",
         "schedule": b"lamppost/1/schedule",
+        "enrolment": b"lamppost/1/enrolment",
+        "voucher": b"lamppost/1/voucher",
     }[kind.value]
     public = Ed25519PublicKey.from_public_bytes(key.public("g", "s").raw)
     public.verify(signature, plain_sig_structure(protected, aad, payload))

@@ -1,0 +1,113 @@
+"""`lamppost enroll`"""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from buffer.enrolment import Answer, Token
+    from gateway.enrol import Places
+
+KEYS = Path("/etc/lamppost/keys")
+FILE = click.Path(path_type=Path, dir_okay=False)
+MAX_TOKEN_FILE = 4096
+
+
+@click.command("enroll")
+@click.argument("token", type=FILE, required=False)
+@click.option("--request", "request_file", type=FILE, help="By hand: write the request to carry to the platform.")
+@click.option("--answer", "answer_file", type=FILE, help="By hand: take the platform's answer.")
+@click.option("--renew", is_flag=True, help="A new certificate, if two thirds of the old one's life are over.")
+@click.option("--now", is_flag=True, help="With --renew: whatever is left of the old one.")
+@click.option("--new-key", is_flag=True, help="A new key for batches, which the present one vouches for.")
+@click.option("--gateway", help="With --request: this gateway's id at the platform.")
+@click.option("--site", help="With --request: the site it stands on.")
+@click.option(
+    "--keys", type=click.Path(path_type=Path, file_okay=False), default=KEYS, show_default=True,
+    help="The folder of keys and certificates.",
+)  # fmt: skip
+def command(
+    token: Path | None, request_file: Path | None, answer_file: Path | None, gateway: str | None, site: str | None,
+    keys: Path, *, renew: bool, now: bool, new_key: bool,
+) -> None:  # fmt: skip
+    """Make this gateway known by a TOKEN, a file that holds it (- or nothing: it is asked for).
+
+    Keys are made here if there are none, and never leave this box. Without a network: --request, then --answer.
+    """
+    from gateway import enrol
+    from gateway.enrol import Places
+
+    if sum((token is not None, request_file is not None, answer_file is not None, renew, new_key)) > 1:
+        raise click.UsageError("one of TOKEN, --request, --answer, --renew and --new-key")
+    places = Places(keys)
+    if request_file is not None:
+        _write_request(places, request_file, gateway, site)
+    elif answer_file is not None:
+        _take(places, answer_file)
+    elif renew:
+        _renew(places, now=now)
+    elif new_key:
+        answer = enrol.roll(places)
+        _tell(answer, places)
+        click.echo("The new key is used from the next start on: systemctl restart lamppost", err=True)
+    else:
+        _tell(enrol.redeem(places, _token(token)), places)
+    places.give()
+
+
+def _token(path: Path | None) -> "Token":
+    from buffer.enrolment import Token
+
+    if path is not None and path != Path("-"):
+        with path.open() as file:
+            text = file.read(MAX_TOKEN_FILE)
+    elif path is None and sys.stdin.isatty():
+        text = click.prompt("Token", hide_input=True, err=True)
+    else:
+        text = sys.stdin.read(MAX_TOKEN_FILE)
+    return Token.parse(text)
+
+
+def _write_request(places: "Places", path: Path, gateway: str | None, site: str | None) -> None:
+    from buffer.keys import SigningKey
+    from gateway import enrol
+    from gateway.files import save
+
+    if gateway is None or site is None:
+        raise click.UsageError("--request needs --gateway and --site")
+    save(path, enrol.request(places, gateway, site))
+    kid = SigningKey.load(places.batch).kid.hex()
+    click.echo(f"{path}: carry it to the platform, and read out there the key id {kid}", err=True)
+
+
+def _take(places: "Places", path: Path) -> None:
+    from buffer.enrolment import MAX_ANSWER, Answer
+
+    with path.open() as file:
+        answer = Answer.from_json(file.read(MAX_ANSWER + 1))
+    places.install(answer)
+    _tell(answer, places)
+
+
+def _renew(places: "Places", *, now: bool) -> None:
+    from datetime import UTC, datetime
+
+    from gateway import enrol
+
+    if not now and not enrol.due(places.certificate, datetime.now(UTC)):
+        click.echo("The certificate is good for longer than a third of its life: nothing to do.", err=True)
+        return
+    _tell(enrol.renew(places), places)
+
+
+def _tell(answer: "Answer", places: "Places") -> None:
+    """What goes into the configuration, on standard output; it is there already after a renewal."""
+    import json
+
+    click.echo(f"{answer.gateway} of site {answer.site} is known to the platform.", err=True)
+    click.echo(f'[gateway]\nid = "{answer.gateway}"\nsite = "{answer.site}"\nkey = "{places.batch}"')
+    click.echo(f"[uplink]\nbrokers = {json.dumps(list(answer.brokers))}\nroot = {json.dumps(answer.root)}")
+    click.echo(f'tls = {{ ca = "{places.ca}", cert = "{places.certificate}", key = "{places.tls}" }}')
+    click.echo(f'authority = "{places.authority}"')

@@ -1,0 +1,258 @@
+"""How this gateway becomes known: its keys are made here, and what the platform gives is put in their place."""
+
+import http.client
+import json
+import os
+import ssl
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from buffer.enrolment import MAX_ANSWER, Answer, Request, Token, vouch
+from buffer.errors import BufferFault
+from buffer.keys import SigningKey
+from gateway.errors import EnrolmentFailed
+from gateway.files import save
+
+ANSWER_S = 30.0
+RENEW_AT = 2 / 3
+"""Of a certificate's life: a third of it is left for a platform that cannot be reached."""
+MAX_FILE = 65536  # bytes of a certificate or key
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where keys and what the platform gave lie; all in one folder that the agent's user owns."""
+
+    folder: Path
+
+    @property
+    def batch(self) -> Path:
+        """The key that signs batches."""
+        return self.folder / "batch.key"
+
+    @property
+    def next_batch(self) -> Path:
+        """Its successor, until the platform knows it."""
+        return self.folder / "batch.key.next"
+
+    @property
+    def tls(self) -> Path:
+        """The key of the certificate (P-256)."""
+        return self.folder / "tls.key"
+
+    @property
+    def certificate(self) -> Path:
+        """What the broker knows this gateway by."""
+        return self.folder / "tls.pem"
+
+    @property
+    def ca(self) -> Path:
+        """Whose certificates brokers have."""
+        return self.folder / "ca.pem"
+
+    @property
+    def authority(self) -> Path:
+        """The platform's public key, pinned."""
+        return self.folder / "authority.json"
+
+    @property
+    def enrolment(self) -> Path:
+        """Who this gateway was enrolled as, and where."""
+        return self.folder / "enrolment.json"
+
+    def prepare(self) -> tuple[SigningKey, ec.EllipticCurvePrivateKey]:
+        """Both keys, made if there are none; raises `OSError` or `EnrolmentFailed`."""
+        batch = SigningKey.load(self.batch) if self.batch.exists() else SigningKey.create(self.batch)
+        return batch, _tls_key(self.tls)
+
+    def install(self, answer: Answer, url: str = "", ca_hash: bytes = b"") -> None:
+        """Put an answer in place, the certificate last; raises `OSError` or `EnrolmentFailed`, then nothing is new."""
+        check(answer, _tls_key(self.tls))
+        known = {"gateway": answer.gateway, "site": answer.site, "brokers": list(answer.brokers), "root": answer.root}
+        if url:
+            known |= {"url": url, "ca_sha256": ca_hash.hex()}
+        elif self.enrolment.exists():
+            known = {**json.loads(self.enrolment.read_text()), **known}
+        save(self.ca, answer.ca.encode())
+        save(self.authority, (answer.authority.to_json() + "\n").encode())
+        save(self.enrolment, (json.dumps(known) + "\n").encode())
+        save(self.certificate, answer.certificate.encode())
+
+    def give(self) -> None:
+        """As root: what was made belongs to whom the folder belongs to, which is the agent's user."""
+        if os.geteuid() == 0:
+            owner = self.folder.stat()
+            for path in self.folder.iterdir():
+                os.chown(path, owner.st_uid, owner.st_gid)
+
+
+def _tls_key(path: Path) -> ec.EllipticCurvePrivateKey:
+    if not path.exists():
+        made = ec.generate_private_key(ec.SECP256R1())
+        data = made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    try:
+        key = load_pem_private_key(path.read_bytes()[:MAX_FILE], None)
+    except (ValueError, TypeError) as error:
+        raise EnrolmentFailed(f"{path}: not a private key") from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise EnrolmentFailed(f"{path}: not a P-256 key")
+    return key
+
+
+def request(
+    places: Places, gateway: str, site: str, *, secret: bytes | None = None, successor: SigningKey | None = None
+) -> bytes:
+    """The signed request; with a `successor` that takes the place of the present key, which vouches for it."""
+    batch, tls = places.prepare()
+    csr = x509.CertificateSigningRequestBuilder()
+    csr = csr.subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, gateway)]))
+    data = csr.sign(tls, hashes.SHA256()).public_bytes(Encoding.DER)
+    key = successor or batch
+    public = key.public(gateway, site, "batch")
+    voucher = vouch(batch, gateway, public.raw) if successor is not None else None
+    return Request(public, data, secret, voucher).sign(key)
+
+
+def check(answer: Answer, tls: ec.EllipticCurvePrivateKey) -> None:
+    """Whether the certificate is for our key and from the authority that comes along; raises `EnrolmentFailed`."""
+    try:
+        certificate = x509.load_pem_x509_certificate(answer.certificate.encode())
+        authority = x509.load_pem_x509_certificate(answer.ca.encode())
+        certificate.verify_directly_issued_by(authority)
+        usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound) as error:
+        raise EnrolmentFailed(f"the certificate of the answer is not of its authority: {error}") from error
+    if certificate.public_key() != tls.public_key():
+        raise EnrolmentFailed("the certificate of the answer is for another key than this gateway's")
+    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    if [name.value for name in names] != [answer.gateway] or ExtendedKeyUsageOID.CLIENT_AUTH not in usage:
+        raise EnrolmentFailed(f"the certificate of the answer is not one for {answer.gateway}")
+
+
+def due(certificate: Path, now: datetime) -> bool:
+    """Whether two thirds of a certificate's life are over; raises `EnrolmentFailed`."""
+    try:
+        found = x509.load_pem_x509_certificate(certificate.read_bytes()[:MAX_FILE])
+    except (OSError, ValueError) as error:
+        raise EnrolmentFailed(f"{certificate}: no certificate: {error}", "lamppost enroll TOKEN-FILE") from error
+    life = found.not_valid_after_utc - found.not_valid_before_utc
+    return now.astimezone(UTC) >= found.not_valid_before_utc + life * RENEW_AT
+
+
+def ask(url: str, ca_hash: bytes, message: bytes) -> Answer:
+    """Send a request to the enrolment server whose authority has that SHA-256; raises `EnrolmentFailed`.
+
+    The authority's certificate is fetched unverified, and believed for its hash alone; the request goes over TLS that
+    it vouches for.
+    """
+    ca = _authority(url, ca_hash)
+    context = ssl.create_default_context(cadata=ca)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    status, body = _exchange(url, context, "POST", "/enroll", message)
+    if status == http.HTTPStatus.FORBIDDEN:
+        reason = body[:40].decode("ascii", "replace").strip()
+        raise EnrolmentFailed(f"the platform refuses: {REFUSALS.get(reason, reason)}", "ask the platform for a token")
+    if status != http.HTTPStatus.OK:
+        raise EnrolmentFailed(f"the enrolment server answers with {status}", "try again in a minute")
+    try:
+        return Answer.from_json(body.decode())
+    except (BufferFault, UnicodeDecodeError) as error:
+        raise EnrolmentFailed(str(error)) from error
+
+
+REFUSALS = {
+    "token": "it knows no such token for this gateway",
+    "expired": "the token has ended",
+    "misuse": "the token was used before, by another key: somebody else may have seen it",
+    "key": "this gateway's key is not known there, or was revoked",
+    "voucher": "the present key, which should vouch for the new one, is not known there",
+    "request": "it cannot read the request",
+}
+
+
+def _authority(url: str, ca_hash: bytes) -> str:
+    blind = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    blind.check_hostname = False
+    blind.verify_mode = ssl.CERT_NONE
+    status, body = _exchange(url, blind, "GET", "/ca.pem", None)
+    try:
+        found = x509.load_pem_x509_certificate(body)
+    except ValueError as error:
+        raise EnrolmentFailed(f"{url} is no enrolment server: it answers with {status}") from error
+    if found.fingerprint(hashes.SHA256()) != ca_hash:
+        raise EnrolmentFailed(f"{url} is not the server of the token: its authority is another one")
+    return found.public_bytes(Encoding.PEM).decode()
+
+
+def _exchange(url: str, context: ssl.SSLContext, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
+    parts = urlsplit(url)
+    if parts.scheme != "https" or not parts.hostname:
+        raise EnrolmentFailed("gateways are enrolled over https only")
+    link = http.client.HTTPSConnection(parts.hostname, parts.port, timeout=ANSWER_S, context=context)
+    try:
+        link.request(method, parts.path.rstrip("/") + path, body, {"Content-Type": "application/cose"})
+        answer = link.getresponse()
+        data = answer.read(MAX_ANSWER + 1)
+    except ssl.SSLCertVerificationError as error:
+        remedy = "timedatectl status" if error.verify_code in (9, 10) else ""  # X509_V_ERR_CERT_NOT_YET_VALID, EXPIRED
+        raise EnrolmentFailed(f"{url}: {error.verify_message}", remedy) from error
+    except (OSError, http.client.HTTPException) as error:
+        raise EnrolmentFailed(f"{url}: {error}") from error
+    finally:
+        link.close()
+    if len(data) > MAX_ANSWER:
+        raise EnrolmentFailed(f"{url}: an answer over {MAX_ANSWER} bytes")
+    return answer.status, data
+
+
+def redeem(places: Places, token: Token) -> Answer:
+    """Enrol by a token; the same token may be tried again by this gateway when an answer was lost."""
+    answer = ask(token.url, token.ca, request(places, token.gateway, token.site, secret=token.secret))
+    places.install(answer, token.url, token.ca)
+    return answer
+
+
+def renew(places: Places) -> Answer:
+    """A new certificate for the keys that are known."""
+    known = _known(places)
+    answer = ask(known["url"], bytes.fromhex(known["ca_sha256"]), request(places, known["gateway"], known["site"]))
+    places.install(answer)
+    return answer
+
+
+def roll(places: Places) -> Answer:
+    """A new key for batches, which the present one vouches for; both count at the platform until the old is revoked.
+
+    A try that was cut off is gone on with: the same successor is offered again.
+    """
+    known = _known(places)
+    fresh = places.next_batch
+    successor = SigningKey.load(fresh) if fresh.exists() else SigningKey.create(fresh)
+    message = request(places, known["gateway"], known["site"], successor=successor)
+    answer = ask(known["url"], bytes.fromhex(known["ca_sha256"]), message)
+    places.install(answer)
+    fresh.replace(places.batch)
+    return answer
+
+
+def _known(places: Places) -> dict[str, str]:
+    try:
+        known: dict[str, str] = json.loads(places.enrolment.read_text())
+    except (OSError, ValueError) as error:
+        raise EnrolmentFailed("this gateway was not enrolled here", "lamppost enroll TOKEN-FILE") from error
+    if not known.get("url"):
+        raise EnrolmentFailed("this gateway was enrolled by hand", "lamppost enroll --request FILE, then --answer FILE")
+    return known
