@@ -30,6 +30,7 @@ class Kind(StrEnum):
     ACK = "ack"
     KEYRING = "keyring"
     COMMAND = "command"
+    CONFIGURATION = "configuration"
     SCHEDULE = "schedule"
     ENROLMENT = "enrolment"
     VOUCHER = "voucher"
@@ -41,6 +42,7 @@ ROLE = {
     Kind.ACK: "acknowledge",
     Kind.KEYRING: "authority",
     Kind.COMMAND: "command",
+    Kind.CONFIGURATION: "configure",
     Kind.SCHEDULE: "command",
     Kind.ENROLMENT: "batch",
     Kind.VOUCHER: "batch",

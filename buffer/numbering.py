@@ -31,6 +31,13 @@ def assign(
     return [entry.number for entry in entries]
 
 
+def numbers(connection: sqlite3.Connection, memory: Memory, definitions: Sequence[SeriesDefinition]) -> list[int]:
+    """The series numbers of `definitions`; raises `BatchFormatError` when they make no catalogue."""
+    found = [number_of(connection, memory, one) for one in definitions]
+    catalogue.encode([one.numbered(number) for one, number in zip(definitions, found, strict=True)])
+    return found
+
+
 def number_of(connection: sqlite3.Connection, memory: Memory, definition: SeriesDefinition) -> int:
     """The number of a series, a new one if it has none; never one that another has."""
     key = definition.key()

@@ -141,5 +141,10 @@ ORDERS: dict[str, tuple[str, dict[str, type]]] = {
 """Key and columns of each table that version 5 adds."""
 
 
-STEPS: tuple[Callable[[Database], None], ...] = (_create, _add_digest, _wear, _retention, _orders)
+def _floors(database: Database) -> None:
+    """Version 6. What `buffer.floors` keeps."""
+    database.table("floors").create({"name": str, "number": int}, pk="name")
+
+
+STEPS: tuple[Callable[[Database], None], ...] = (_create, _add_digest, _wear, _retention, _orders, _floors)
 """The n-th brings a file of version n to version n + 1."""

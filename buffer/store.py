@@ -71,16 +71,9 @@ class Store:
 
     @classmethod
     def open(
-        cls,
-        path: Path,
-        gateway: str,
-        key: SigningKey,
-        boot: bytes,
-        *,
-        size_limit: int,
-        keep_free: int = 0,
+        cls, path: Path, gateway: str, key: SigningKey, boot: bytes, *, size_limit: int, keep_free: int = 0,
         now_ms: Callable[[], int] = recovery.boot_now_ms,
-    ) -> Self:
+    ) -> Self:  # fmt: skip
         """Open the file, made or migrated when need be; seal what a life before left, account for its unclean stop.
 
         `size_limit` is bytes on disk, log included, `keep_free` what the file system must have left for the store to
@@ -158,6 +151,10 @@ class Store:
             lambda: numbering.assign(self._connection, self._sealer, self._memory, self._clock(), definitions),
             admin=True,
         )
+
+    def number(self, definitions: Sequence[SeriesDefinition]) -> list[int]:
+        """The series numbers that `assign` will give `definitions`; the catalogue stays as it is."""
+        return self._with_room(lambda: numbering.numbers(self._connection, self._memory, definitions), admin=True)
 
     def commit(
         self, blocks: Sequence[Block], *, seal: bool | Collection[Priority] = False,

@@ -18,13 +18,15 @@ from collector.keyrings import Kept
 from collector.query import Row, rows
 
 REMOTE = "remote"
+KINDS = {"command-result": "command", "lock": "lock", "configuration": "configuration"}
+"""By the gateway's own point that tells of it."""
 
 EVENTS = """
     SELECT x.ts_ms AS utc_ms, s.gateway, s.stream, s.number AS series, s.point, x.batch, b.hash, x.text,
         b.received_at
     FROM series s JOIN samples x ON x.series = s.id
         JOIN batches b ON b.gateway = s.gateway AND b.stream = s.stream AND b.number = x.batch
-    WHERE s.device = 'gateway' AND s.point IN ('command-result', 'lock') AND x.text IS NOT NULL
+    WHERE s.device = 'gateway' AND s.point IN ('command-result', 'lock', 'configuration') AND x.text IS NOT NULL
         AND (:gateway IS NULL OR s.gateway = :gateway) AND x.ts_ms >= :since
     ORDER BY x.ts_ms, s.gateway, x.batch, x.rowid"""
 
@@ -36,15 +38,19 @@ COMMANDS = """
 def events(database: Database, *, gateway: str | None = None, since_ms: int = 0) -> Iterator[Row]:
     """Yield every change in ascending time: what gateways told, then the commands that nothing was told of.
 
-    `kind` is `command` or `lock`; `message` is the signed command; `hash` names the signed batch that says `told`.
+    `kind` is `command`, `lock` or `configuration`; `message` is the signed command; `hash` names the signed batch that
+    says `told`.
     """
     signed = {(row["gateway"], row["number"]): row for row in rows(database, COMMANDS, {"gateway": gateway})}
     answered = set()
     for row in rows(database, EVENTS, {"gateway": gateway, "since": since_ms}):
         told = _object(row["text"])
-        kind = "lock" if row["point"] == "lock" else "command"
+        kind = KINDS[row["point"]]
+        if kind == "configuration" and told.get("status") == "running" and not told.get("reason"):
+            continue
         key = row["gateway"], _whole(told.get("number"))
-        answered.add(key)
+        if kind == "command":
+            answered.add(key)
         yield _event(kind, {**row, "told": told}, signed.get(key) if kind == "command" else None)
     for key, row in signed.items():
         if key not in answered and row["issued_ms"] >= since_ms:

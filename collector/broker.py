@@ -97,7 +97,7 @@ class Connection:
     async def _publish(self, reply: Reply) -> None:
         if self._client is not None:
             with contextlib.suppress(aiomqtt.MqttError):
-                await self._client.publish(reply.topic, reply.payload, qos=1)
+                await self._client.publish(reply.topic, reply.payload, qos=1, retain=reply.retain)
 
     async def _session(self) -> None:
         await self._reach()

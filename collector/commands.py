@@ -149,7 +149,7 @@ def check(database: Database, message: bytes, now_ms: int) -> Signed:
             raise CommandFault(f"{point} of {site}/{gateway} is not within the scopes of {key.name}")
     if now_ms >= command.expires_ms:
         raise CommandFault(f"command {command.number} has expired")
-    _refuse_forked(database, gateway, command.stream.hex())
+    refuse_forked(database, gateway, command.stream.hex())
     return Signed(command, message, key)
 
 
@@ -216,7 +216,8 @@ def _addressee(payload: bytes) -> str:
         raise CommandFault("not a command: it names no gateway") from error
 
 
-def _refuse_forked(database: Database, gateway: str, stream: str) -> None:
+def refuse_forked(database: Database, gateway: str, stream: str) -> None:
+    """Raise CommandFault when two stores claim to be that one."""
     with database.errors():
         forked = database.connection.execute(
             "SELECT 1 FROM streams WHERE gateway = ? AND stream = ? AND forked_at IS NOT NULL", (gateway, stream)

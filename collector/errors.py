@@ -85,6 +85,12 @@ class CommandFault(CollectorError, ValueError):
     exit_code = 65  # EX_DATAERR
 
 
+class ConfigurationFault(CollectorError, ValueError):
+    """A configuration cannot be signed or relayed as asked."""
+
+    exit_code = 65  # EX_DATAERR
+
+
 class ProofBroken(CollectorError, ValueError):
     """Something that was signed does not verify, or does not say what the tables say."""
 

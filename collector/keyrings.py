@@ -1,6 +1,6 @@
 """Signed keyrings: what one says, how it differs from the one before, and which one a gateway was sent."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,6 +126,14 @@ def sent_to(database: Database, gateway: str) -> list[Kept]:
     with database.errors():
         rows = database.connection.execute(sql, (gateway,)).fetchall()
     return [Kept(bytes(message), PublicKey.of(bytes.fromhex(key), AUTHORITY), at) for message, key, at in rows]
+
+
+def newest(database: Database) -> Iterator[tuple[str, str, bytes]]:
+    """(site, gateway, message) of the keyring that each gateway was sent last."""
+    for gateway in all_gateways(database):
+        sent = sent_to(database, gateway)
+        if sent:
+            yield site_of(database, gateway), gateway, sent[0].message
 
 
 def site_of(database: Database, gateway: str) -> str:

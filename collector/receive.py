@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from buffer.header import ClockState
 from buffer.keys import SigningKey
-from collector import acknowledge
+from collector import acknowledge, keyrings
 from collector.acknowledge import Touched
 from collector.aside import Aside
 from collector.chain import Stream
@@ -31,10 +31,11 @@ SETTLE_BATCHES = 4  # waiting batches that are decoded in one transaction, so th
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A signed acknowledgement and where it goes."""
+    """A signed message and where it goes."""
 
     topic: str
     payload: bytes
+    retain: bool = False
 
 
 class Receiver:
@@ -74,6 +75,11 @@ class Receiver:
             while rest:
                 self._store(rest, touched)
             return [reply for at, part in touched.items() if (reply := self._reply(at, part))]
+
+    def keyrings(self) -> list[Reply]:
+        """The keyring that each gateway was sent last, to be retained."""
+        newest = keyrings.newest(self._database)
+        return [Reply(f"{self._root}/v1/{site}/{name}/command", message, retain=True) for site, name, message in newest]
 
     def settle(self) -> int:
         """Decode some batches that lack nothing any more; return how many, 0 when there are none."""

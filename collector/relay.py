@@ -6,7 +6,7 @@ from typing import Any
 
 from buffer.keyring import Keyring
 from buffer.keys import PublicKey
-from collector import commands, keyrings
+from collector import commands, configurations, keyrings
 from collector.broker import Address
 from collector.commands import Signed
 from collector.database import Database
@@ -34,6 +34,16 @@ def command(database: Database, address: Address, signed: Signed) -> dict[str, A
         listening = publisher.publish(topic, signed.message)
     commands.note_relayed(database, signed.command, _now_ms())
     return {**signed.row, "topic": topic, "listening": listening}
+
+
+def configuration(database: Database, address: Address, signed: configurations.Signed) -> dict[str, Any]:
+    """Send a configuration, never retained; return its row. Raises BrokerError."""
+    made = signed.configuration
+    topic = _topic(database, address, made.gateway)
+    with Publisher(address) as publisher:
+        listening = publisher.publish(topic, signed.message)
+    row = {**configurations.describe(made), "kid": signed.key.public.kid.hex(), "name": signed.key.name}
+    return {**row, "topic": topic, "listening": listening}
 
 
 def _topic(database: Database, address: Address, gateway: str) -> str:

@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 FIRST_RETRY_SECONDS = 0.2
 MAX_RETRY_SECONDS = 10.0
+REPEAT_SECONDS = 3600.0  # a keyring that waits for a gateway is missing no longer; a kilobyte an hour for each
 STOP_SECONDS = 1.0  # for the broker's farewell
 
 T = TypeVar("T")
@@ -97,7 +98,8 @@ class Service:
         connection = asyncio.create_task(self._connection.run())
         work = asyncio.create_task(self._work(receiver))
         watchdog = asyncio.create_task(self._feed_watchdog())
-        tasks = {ends, connection, work, watchdog}
+        repeating = asyncio.create_task(self._repeat(receiver))
+        tasks = {ends, connection, work, watchdog, repeating}
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         notify("STOPPING=1")
         receiver.stop()
@@ -123,6 +125,15 @@ class Service:
             replies = await self._patiently(partial(receiver.take, group))
             await self._connection.publish(replies)
             ready = True
+
+    async def _repeat(self, receiver: Receiver) -> None:
+        """Retain the newest keyrings anew: another message may have taken their place at the broker."""
+        while True:
+            if not self._connection.connected:
+                await asyncio.sleep(FIRST_RETRY_SECONDS)
+                continue
+            await self._connection.publish(await self._patiently(receiver.keyrings))
+            await asyncio.sleep(REPEAT_SECONDS)
 
     async def _patiently(self, job: Callable[[], T]) -> T:
         """Do a job in the database thread, again and again while the disk is full or the database is locked."""

@@ -8,6 +8,7 @@ from config.build import Builder, Shelved, merge_points, point_tables, split
 from config.errors import ConfigErrors, Problem
 from config.merge import Entry, Tables, merge
 from config.models import Buffer, Bus, Config, Device, Gateway
+from config.prints import CONF_D, fingerprint
 from config.profile import Shelf
 from config.scalars import is_identifier
 from config.source import Source, conf_d_files, is_folder, read
@@ -26,11 +27,16 @@ def load(main: Path, conf_d: Path | None = None, profiles: Sequence[Path] = ()) 
     `profiles` are folders to look for profiles in, the first hit wins. Raises `ConfigErrors` with all problems at once.
     """
     problems: list[Problem] = []
-    beside = main.parent / "conf.d"
+    found = sources(main, problems, conf_d)
+    return assemble(found, profiles, problems)
+
+
+def sources(main: Path, problems: list[Problem], conf_d: Path | None = None) -> list[Source]:
+    """The files of an installation as they are read; what keeps one from being read is added to `problems`."""
+    beside = main.parent / CONF_D
     folder = conf_d if conf_d is not None else beside if is_folder(beside) else None
     files = [main, *(conf_d_files(folder, problems) if folder is not None else ())]
-    sources = [source for file in files if (source := read(file, problems)) is not None]
-    return assemble(sources, profiles, problems)
+    return [source for file in files if (source := read(file, problems)) is not None]
 
 
 def assemble(sources: Sequence[Source], profiles: Sequence[Path], problems: Sequence[Problem] = ()) -> Config:
@@ -55,6 +61,7 @@ def assemble(sources: Sequence[Source], profiles: Sequence[Path], problems: Sequ
         buses=buses,
         devices=devices,
         files=builder.files,
+        fingerprint=fingerprint(sources),
     )
     if complete and not builder.problems:
         _check_requires(builder, config)

@@ -157,9 +157,9 @@ class Profile(Table):
 
 
 class Config(Table):
-    """A whole checked installation; `files` says which file each table came from."""
+    """A whole checked installation; `files` says which file each table came from, `fingerprint` is of all of them."""
 
-    derived = frozenset({"files"})
+    derived = frozenset({"files", "fingerprint"})
 
     gateway: Gateway
     uplink: Uplink | None = None
@@ -167,6 +167,7 @@ class Config(Table):
     buses: dict[str, Bus] = Field(default_factory=dict)
     devices: dict[str, Device] = Field(default_factory=dict)
     files: Mapping[str, str] = Field(default_factory=dict, repr=False, exclude=True)
+    fingerprint: str = Field(default="", repr=False, exclude=True)
 
     def where(self, path: str) -> str:
         """The file that a key path such as `devices.lamp7.points.level` came from; "" where none did."""

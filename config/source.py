@@ -1,5 +1,6 @@
 """Read TOML files, none of them trusted to be small, flat or TOML."""
 
+import hashlib
 import stat
 import tomllib
 from collections.abc import Callable, Iterator
@@ -27,12 +28,24 @@ class Source:
 
     file: Path
     table: dict[str, Any]
+    digest: str = ""
+    """SHA-256 of its bytes, hex."""
 
 
 def read(file: Path, problems: list[Problem]) -> Source | None:
     """The tables of a file; None after adding to `problems` what keeps it from being read."""
+    return _parsed(file, lambda: _content(file), problems)
+
+
+def parse(file: Path, data: bytes, problems: list[Problem]) -> Source | None:
+    """The tables of a text that is not in a file, told of as `file`; None as `read`."""
+    return _parsed(file, lambda: _bounded(data), problems)
+
+
+def _parsed(file: Path, content: Callable[[], bytes], problems: list[Problem]) -> Source | None:
+    data = b""
     try:
-        data = _content(file)
+        data = content()
         table = tomllib.loads(data.decode(), parse_float=_decimal)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
@@ -50,7 +63,7 @@ def read(file: Path, problems: list[Problem]) -> Source | None:
     else:
         found = list(strange(str(file), table))
         problems.extend(found)
-        return None if found else Source(file, table)
+        return None if found else Source(file, table, hashlib.sha256(data).hexdigest())
     return None
 
 
@@ -102,7 +115,10 @@ def _content(file: Path) -> bytes:
     if not stat.S_ISREG(file.stat().st_mode):
         raise _UnusableError("it is not a regular file")
     with file.open("rb") as stream:
-        data = stream.read(MAX_FILE_BYTES + 1)
+        return _bounded(stream.read(MAX_FILE_BYTES + 1))
+
+
+def _bounded(data: bytes) -> bytes:
     if len(data) > MAX_FILE_BYTES:
         raise _UnusableError(f"it is larger than {MAX_FILE_BYTES} bytes")
     for number, line in enumerate(data.split(b"\n"), 1):

@@ -20,6 +20,7 @@ MAX_URL = 300  # characters; a host name has at most 253 (RFC 1035 2.3.4)
 MAX_ROOT = 128  # characters; a topic has at most 65535 bytes (MQTT 5.0, 1.5.4), and each message carries it
 MIN_BATCH = 100  # ms; one signature and one message a batch
 MAX_BATCH = HOUR
+MIN_TRIAL = 1000  # ms; shorter than any batch takes to be answered it would take every configuration back
 
 URL_HINT = 'a broker is mqtt://host:port or mqtts://host:port, for example "mqtts://broker.example:8883"'
 
@@ -129,6 +130,11 @@ class Uplink(Table):
         BeforeValidator(duration_between(MIN_BATCH, MAX_BATCH)),
         WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN}),
     ] = Field(default=10_000, description="How often batches are sealed and sent.", examples=["10s"])
+    trial: Annotated[
+        int,
+        BeforeValidator(duration_between(MIN_TRIAL, HOUR)),
+        WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN}),
+    ] = Field(default=300_000, description="How long a configuration from afar has to prove itself.", examples=["5m"])
     version: Literal["auto", "5", "3.1.1"] = Field(default="auto", description="MQTT version; auto tries 5 first.")
     username: Text | None = Field(default=None, description="User name at the broker.", examples=["gw-0017"])
     password_file: FilePath | None = Field(

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, mod
 
 from config.scalars import ID_PATTERN, Number, number, plain_text
 from config.table import Table
-from config.units import DAY, DURATION_PATTERN, SECOND, duration_between, parse_duration
+from config.units import DAY, DURATION_PATTERN, SECOND, duration_between, format_duration, parse_duration
 
 MAX_REVERT = 30 * DAY  # longer than any works on a street; beyond it nobody remembers what was written
 MAX_ALLOWED = 64  # values of a mode register; more of them have a range
@@ -28,6 +28,9 @@ class Rate:
 
     count: int
     ms: int
+
+    def __str__(self) -> str:
+        return f"{self.count}/{format_duration(self.ms)}"
 
 
 @dataclass(frozen=True, slots=True)

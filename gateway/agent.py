@@ -15,11 +15,14 @@ from buffer.opening import open_store
 from buffer.spool import Spool
 from buffer.store import Store
 from buffer.thread import StoreThread
-from config import Config
-from drivers.errors import DeviceError
+from config import Config, ConfigError
 from gateway import series, system
+from gateway.bus import BusTask
+from gateway.buses import Buses
+from gateway.choice import Choice
 from gateway.clock import AgentClock, boot_id
 from gateway.commands.office import Office
+from gateway.commands.pushed import State
 from gateway.commands.schedules import Site
 from gateway.control import ControlServer
 from gateway.doctor.prints import prints
@@ -28,18 +31,18 @@ from gateway.installation import Installation, Keys
 from gateway.keeper import Keeper
 from gateway.lamp import shine
 from gateway.led import Led
-from gateway.listener import ListeningTask
 from gateway.mender import Mender
 from gateway.notify import notify, watchdog_interval
 from gateway.outbox import StoreOutbox
 from gateway.poller import bus_task
 from gateway.quirks import Quirks, beside
 from gateway.recorder import Recorder
+from gateway.reload import Reloader
 from gateway.replaced import Replacements
 from gateway.replaced import beside as replacements_beside
 from gateway.sockets import control_socket, status_socket
 from gateway.stored import StoreView
-from gateway.uplink.transport import Connector
+from gateway.uplink.transport import Connector, Message
 from gateway.uplink.uplink import UplinkTask
 from gateway.verbs import Verbs
 
@@ -59,15 +62,17 @@ DISK_STUCK_MS = 300_000
 class Agent:
     """One life of the daemon."""
 
-    def __init__(self, installation: Installation, keys: Keys, run_dir: Path) -> None:
-        self.config: Config = installation.config
-        self.prints = prints(installation.config)
-        self.drivers = installation.drivers
+    def __init__(self, installation: Installation, keys: Keys, run_dir: Path, choice: Choice | None = None) -> None:
+        self.choice = choice or Choice(installation, installation.config.fingerprint, State())
+        self.config: Config = self.choice.installation.config
+        self.prints = prints(self.config)
+        self.drivers = self.choice.installation.drivers
         self.keys = keys
         self.run_dir = run_dir
         self.stopping = asyncio.Event()
         self.sockets: list[ControlServer] = []
         self.spool: Spool | None = None
+        self._reloading: asyncio.Future[None] | None = None
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT; everything taken by then is committed. Raises what cannot be lived with."""
@@ -75,6 +80,7 @@ class Agent:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stopping.set)
         await self._open()
+        loop.add_signal_handler(signal.SIGHUP, self._hangup)
         tasks = [asyncio.ensure_future(work) for work in self._work()]
         stop: asyncio.Future[object] = asyncio.ensure_future(self.stopping.wait())
         try:
@@ -109,7 +115,8 @@ class Agent:
         await asyncio.to_thread(self.quirks.load)
         for driver in self.drivers:
             driver.remember(self.quirks)
-        self.buses = [bus_task(driver, self.recorder, self.clock.now, n) for n, driver in enumerate(self.drivers)]
+        buses = [bus_task(driver, self.recorder, self.clock.now, n) for n, driver in enumerate(self.drivers)]
+        self.running = Buses(buses)
         self.keeper = self._keeper()
         self.mender = self._mender()
         self.view = StoreView(self.store, self.config.buffer.path, self.clock, self.keeper.disk)
@@ -119,11 +126,17 @@ class Agent:
         gateway = self.config.gateway
         where = Site(gateway.timezone, gateway.location)
         await self.office.open(gateway.id, gateway.site, self.keys.authority, where)
+        self.configurations = self.office.configurations(Reloader(self), self.choice)
         path = replacements_beside(self.config.buffer.path)
         self.replaced = Replacements(path, self.points, self.recorder, self.keeper, self.clock)
         self.uplink = self._uplink()
         self._wire()
         await self.replaced.open()
+
+    @property
+    def buses(self) -> list[BusTask]:
+        """The tasks of the buses that there are now."""
+        return self.running.tasks
 
     async def _start_store(self, boot: bytes, wanted: list[SeriesDefinition]) -> tuple[Clock | None, int, list[int]]:
         """Open the store; the clock and the time it remembers, and the numbers of the series."""
@@ -187,25 +200,17 @@ class Agent:
 
     def _wire(self) -> None:
         """Connect the parts that do not know each other."""
-        listening = {d: task for task in self.buses if isinstance(task, ListeningTask) for d in task.health}
-
-        def heard(device: str) -> None:
-            if device in listening:
-                listening[device].heard(device)
-
-        def failed(device: str, error: DeviceError) -> None:
-            if device in listening:
-                listening[device].failed(device, error)
-
-        self.recorder.on_heard, self.recorder.on_failed = heard, failed
+        self.recorder.on_heard, self.recorder.on_failed = self.running.heard, self.running.failed
         self.recorder.on_time = self.clock.receiver_time
         self.recorder.on_critical, self.recorder.on_large = self.keeper.critical, self.keeper.large
         if self.uplink is not None:
             self.keeper.on_sealed = self.uplink.sealed
             self.uplink.on_connected = self._connected
-            self.uplink.on_acknowledged = lambda ack, fresh: self.office.acknowledged(ack, fresh=fresh)
+            self.keeper.on_catalogue = self.uplink.named
+            self.uplink.on_acknowledged = self._acknowledged
+            self.uplink.facts = lambda: {"configuration": self.config.fingerprint}
             if self.office.ring is not None:
-                self.uplink.on_command = self.office.desk.received
+                self.uplink.on_command = self._received
             self.mender.on_salvaged = self.uplink.salvaged
 
     def _connected(self) -> None:
@@ -215,9 +220,29 @@ class Agent:
         else:
             self.keeper.ask_time()
 
+    def _acknowledged(self, ack: Ack, fresh: bool) -> None:
+        self.office.acknowledged(ack, fresh=fresh)
+        if fresh:
+            self.configurations.acknowledged()
+
+    def _received(self, message: Message) -> None:
+        if not self.configurations.received(message):
+            self.office.desk.received(message)
+
+    def _hangup(self) -> None:
+        """SIGHUP: read the files again; what is wrong with them is in the log, and what runs runs on."""
+        if self._reloading is None or self._reloading.done():
+            self._reloading = asyncio.ensure_future(self._reload())
+
+    async def _reload(self) -> None:
+        try:
+            await self.configurations.reload()
+        except (ConfigError, GatewayError, StoreError, OSError) as error:
+            log.error("not reloaded, what ran runs on: %s", error)
+
     def _work(self) -> list[asyncio.Future[object]]:
-        work = [bus.run() for bus in self.buses]
-        work += [self.keeper.run(), self.mender.run(), self.quirks.run(), self.office.run()]
+        work = [self.running.run(), self.keeper.run(), self.mender.run(), self.quirks.run(), self.office.run()]
+        work.append(self.configurations.run())
         if self.uplink is not None:
             work.append(self.uplink.run())
         if self.config.gateway.led is not None:

@@ -1,5 +1,6 @@
 """Reads an installation: the configuration, the drivers' own options, the keys; all problems at once."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -7,12 +8,16 @@ from pathlib import Path
 from buffer.errors import BufferFault
 from buffer.keys import PublicKey, SigningKey
 from config import Config, ConfigErrors, Problem, load
+from config.loader import sources
+from config.prints import fingerprint
+from config.pushed import together
 from drivers import registry
 from drivers.base import Driver
 from drivers.errors import SetupError
 from drivers.setup import prepare
 from gateway import series
 from gateway.errors import SetupFailed
+from gateway.load import load as load_of
 
 DEFAULT = Path("/etc/lamppost/lamppost.toml")
 LOCAL_PROFILES = Path("/etc/lamppost/profiles")
@@ -36,9 +41,43 @@ class Keys:
 
 def read(path: Path) -> Installation:
     """The installation at `path`; raises `ConfigErrors` with every problem of the files and of the drivers' options."""
+    return _checked(lambda: load(path, profiles=profile_folders()))
+
+
+def read_pushed(path: Path, texts: Sequence[tuple[str, str]]) -> Installation:
+    """What the installation at `path` is with a configuration from afar; raises `ConfigErrors` as `read`."""
+    problems: list[Problem] = []
+    own = sources(path, problems)
+    if problems:
+        raise ConfigErrors(problems)
+    return _checked(lambda: together(own, texts, profile_folders(), problems))
+
+
+def of(config: Config) -> Installation:
+    """The installation of a configuration that was checked before, its drivers new."""
+    return _checked(lambda: config)
+
+
+def own_fingerprint(path: Path) -> str:
+    """The fingerprint of the files at `path` as they are now; "" while they cannot be read."""
+    problems: list[Problem] = []
+    found = sources(path, problems)
+    return "" if problems else fingerprint(found)
+
+
+def overloaded(found: Installation) -> list[Problem]:
+    """The buses that are asked for more than they can carry."""
+    return [
+        Problem(found.config.where(f"buses.{bus}"), f"buses.{bus}", f"{asked} on bus `{bus}`")
+        for bus, asked in ((driver.setup.bus.id, load_of(driver)) for driver in found.drivers)
+        if asked.too_much
+    ]
+
+
+def _checked(get: Callable[[], Config]) -> Installation:
     problems: list[Problem] = []
     try:
-        config: Config | None = load(path, profiles=profile_folders())
+        config: Config | None = get()
     except ConfigErrors as errors:
         problems, config = list(errors.problems), errors.partial
     if config is None:

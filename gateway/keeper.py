@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from buffer.block import Block, same_clock
+from buffer.catalogue import SeriesDefinition
 from buffer.errors import StoreCorrupt, StoreError
 from buffer.header import Clock, ClockState, Priority
 from buffer.store import Change, Store
@@ -63,7 +64,9 @@ class Keeper:
         self._recorder = recorder
         self._clock = clock
         self._commit_ms = commit_ms
-        self._batch_ms = batch_ms
+        self.batch_ms = batch_ms
+        """How often batches are sealed."""
+        self._catalogues = 0
         self._history_ms = history_ms
         self._prune_ms = min(max(history_ms // 24, PRUNE_MIN_MS), PRUNE_MAX_MS)
         self._steps = Waiting()
@@ -83,6 +86,22 @@ class Keeper:
         self.progress_at = clock.now()
         self.hourly: Action = lambda _: None
         self.on_sealed: Callable[[list[int]], None] = lambda _: None
+        self.on_catalogue: Callable[[int], None] = lambda _: None
+        """Told of the number of a catalogue that was sealed while the agent runs."""
+
+    def rename(self, definitions: Sequence[SeriesDefinition]) -> None:
+        """End all batches; what is recorded from now on is of the series `definitions`, whose numbers are known."""
+        self._collect(seal=PRIORITIES)
+        self._catalogues += 1
+        loop = asyncio.get_running_loop()
+
+        def assign(store: Store) -> None:
+            store.assign(definitions)
+            number = None if store.catalogue_hash is None else store.find(store.catalogue_hash)
+            if number is not None:
+                loop.call_soon_threadsafe(self.on_catalogue, number)
+
+        self._chore(f"catalogue {self._catalogues}", assign)
 
     def ask_time(self) -> None:
         """Have the platform answer a batch that was never sent before: only such an answer says what time it is."""
@@ -137,7 +156,7 @@ class Keeper:
 
     async def _pace(self) -> None:
         now = self._clock.now()
-        commit_at, seal_at, prune_at = now + self._commit_ms, now + self._batch_ms, now + self._prune_ms
+        commit_at, seal_at, prune_at = now + self._commit_ms, now + self.batch_ms, now + self._prune_ms
         hour_at = now + HOUR_MS
         while True:
             await self._sleep(min(commit_at, seal_at) - self._clock.now())
@@ -151,7 +170,7 @@ class Keeper:
                 self._collect(seal=PRIORITIES if sealing else ("critical",) if critical else ())
                 commit_at = now + self._commit_ms
             if sealing:
-                seal_at = now + self._batch_ms
+                seal_at = now + self.batch_ms
             if now >= prune_at:
                 prune_at = now + self._prune_ms
                 self._chore("prune", self._prune)

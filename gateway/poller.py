@@ -31,6 +31,10 @@ MAX_FRESH = 64
 """Reads out of their turn that wait for one bus: a person asks for a few devices."""
 
 
+READ_BACK_MS = 5
+"""Whoever has written reads back before others are asked, if it says so within this."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Write:
     point: str
@@ -113,6 +117,7 @@ class PollingTask(BusTask):
                 now = self.now()
                 if self._writes:
                     await self._give(self._writes.popleft())
+                    await self._rest(self.now() + READ_BACK_MS, self.now())
                 elif self._fresh:
                     await self._answer(self._fresh.popleft(), turns)
                 elif (turn := turns.next(now)) is not None:

@@ -91,13 +91,21 @@ class Quirks:
     """The `Memory` of all drivers. The event loop calls it; a thread writes."""
 
     def __init__(self, path: Path, drivers: Iterable[Driver]) -> None:
-        found = [(driver, device) for driver in drivers for device in driver.setup.devices]
         self._path = path
-        self._drivers = {device.device.id: driver for driver, device in found}
-        self._keys = {device.device.id: key(driver, device) for driver, device in found}
         self._kept: dict[str, Kept] = {}
+        self._know(drivers)
         self._changed = asyncio.Event()
         self._refused = False
+
+    def rearrange(self, drivers: Iterable[Driver]) -> None:
+        """Have these drivers from now on; what was learned on another device is left out."""
+        self._know(drivers)
+        self._kept = {device: one for device, one in self._kept.items() if self._keys.get(device) == one.key}
+
+    def _know(self, drivers: Iterable[Driver]) -> None:
+        found = [(driver, device) for driver in drivers for device in driver.setup.devices]
+        self._drivers = {device.device.id: driver for driver, device in found}
+        self._keys = {device.device.id: key(driver, device) for driver, device in found}
 
     def load(self) -> None:
         """Read the file; one that makes no sense is set aside, what was learned on another device is left out."""
@@ -120,7 +128,9 @@ class Quirks:
         return None if one is None else one.learned
 
     def keep(self, device: str, learned: object) -> None:
-        """Keep it in place of what was kept; None forgets. What is too much, or no JSON, is not kept."""
+        """Keep it in place of what was kept; None forgets. What is too much, no JSON or of no device is not kept."""
+        if device not in self._drivers:
+            return
         try:
             size = len(json.dumps(learned))
         except (TypeError, ValueError) as error:

@@ -1,6 +1,6 @@
 """Takes what drivers say, judges and packs it; the event loop's side of the buffer."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -53,14 +53,9 @@ class Recorder:
 
     def __init__(self, now: Callable[[], int], series: Mapping[str, Series], points: Mapping[str, Point]) -> None:
         self._now = now
-        self._series = series
-        self._priority: dict[str, str] = {name: point.priority for name, point in points.items()}
         self._parts = {name: _Part() for name in PRIORITIES}
-        self._windows = {
-            priority: [series[name] for name in points if self._priority[name] == priority and series[name].windowed]
-            for priority in PRIORITIES
-        }
         self._plans: dict[int, tuple[Read, Plans, int]] = {}
+        self._know(series, points)
         self._listeners: set[Listener] = set()
         self.on_critical: Callable[[], None] = lambda: None
         self.on_large: Callable[[str], None] = lambda _priority: None
@@ -152,9 +147,17 @@ class Recorder:
                 part.taken = part.packer.size
         return packed
 
-    def finish(self) -> None:
-        """Pack what the open windows have so far: nothing more will come."""
-        self._close_windows(final=True)
+    def finish(self, points: Container[str] | None = None) -> None:
+        """Pack what the open windows (of `points`, or all) have so far: nothing more will come."""
+        self._close_windows(points, final=True)
+
+    def rearrange(self, series: Mapping[str, Series], points: Mapping[str, Point]) -> None:
+        """Record these points from now on; everything packed must have been taken by `commit`, and its batches ended.
+
+        A point goes on where its `Series` is the one that it had.
+        """
+        self._plans.clear()
+        self._know(series, points)
 
     @property
     def pending(self) -> int:
@@ -173,6 +176,10 @@ class Recorder:
         part.begins = True
         part.taken = 0
 
+    def series(self, point: str) -> Series:
+        """What `point` is judged and packed by."""
+        return self._series[point]
+
     def last(self, point: str) -> tuple[int, Value, int] | None:
         """The last judged (boot_ms, value, quality) of `point`, reported or not."""
         return self._series[point].last
@@ -184,14 +191,23 @@ class Recorder:
 
     # ----------------------------------------------------------------------------------------------------------------
 
-    def _close_windows(self, *, final: bool = False) -> None:
+    def _know(self, series: Mapping[str, Series], points: Mapping[str, Point]) -> None:
+        self._series = series
+        self._priority: dict[str, str] = {name: point.priority for name, point in points.items()}
+        self._windows = {
+            priority: {n: series[n] for n in points if self._priority[n] == priority and series[n].windowed}
+            for priority in PRIORITIES
+        }
+
+    def _close_windows(self, points: Container[str] | None = None, *, final: bool = False) -> None:
         if self._closing:  # a batch that grew large by it is being taken
             return
         self._closing = True
         try:
             for priority, windows in self._windows.items():
-                if windows:
-                    self._pack(priority, Packer.flush, windows, self._now(), final)
+                closing = [one for name, one in windows.items() if points is None or name in points]
+                if closing:
+                    self._pack(priority, Packer.flush, closing, self._now(), final)
         finally:
             self._closing = False
 

@@ -116,6 +116,10 @@ class Replacements:
             async with self._turn:
                 await self._tell_all()
 
+    def rearrange(self, points: dict[str, Point]) -> None:
+        """Know these points from now on."""
+        self._points = points
+
     def all(self) -> list[Replacement]:
         """The events, the oldest first."""
         return list(self._events)

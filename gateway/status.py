@@ -54,6 +54,7 @@ async def status(agent: "Agent") -> dict[str, Any]:
         "buffer": await _buffer(agent),
         "uplink": _uplink(agent),
         "commands": agent.office.status(),
+        "configuration": agent.configurations.status(),
     }
 
 

@@ -5,6 +5,7 @@ from config import Point
 
 RESULT = "gateway/command-result"
 LOCK = "gateway/lock"
+CONFIGURATION = "gateway/configuration"
 REPLACEMENT = "gateway/replacement"
 DEVICE = "gateway"
 """No device has this id: the configuration refuses it."""
@@ -13,7 +14,7 @@ TYPE = "json"
 
 def points() -> dict[str, Point]:
     """The points by their full ids."""
-    names = (RESULT, LOCK, REPLACEMENT)
+    names = (RESULT, LOCK, CONFIGURATION, REPLACEMENT)
     return {
         name: Point.model_validate({"id": name, "name": name.partition("/")[2], "priority": "critical"})
         for name in names

@@ -4,16 +4,19 @@ import asyncio
 import fnmatch
 import re
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import asdict
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from buffer.command import Wanted
 from buffer.delivery import Held
 from buffer.store import Store
+from config import ConfigErrors
 from ext import Value
 from ext.quality import describe
 from gateway.control import Args, Verb, whoever
 from gateway.doctor.inside import Inside
+from gateway.effective import files, rows
 from gateway.errors import BadRequest, GatewayError
 from gateway.frames import Frames
 from gateway.fresh import Fresh
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 TAIL_QUEUE = 10_000
 """Samples that may wait for a slow reader; what does not fit is counted and told."""
 QUEUE_MAX = 1_000
+PROBLEMS_MAX = 20
 PATTERNS_MAX = 64
 TEXT_MAX = 200
 """Characters of a point, a value or a reason."""
@@ -48,11 +52,13 @@ class Verbs:
             "examine": Inside(agent).examine,
             "frames": self.frames,
             "commands": self.commands,
+            "configuration": self.configuration,
             "schedule": self.schedule,
             "replacements": self.replacements,
         }
         self.operate: dict[str, Verb] = {
             "flush": self.flush,
+            "reload": self.reload,
             "forget": self.forget,
             "lease": self.lease,
             "read": self.read,
@@ -86,6 +92,26 @@ class Verbs:
         """Commit and seal everything now."""
         await self._agent.keeper.flush()
         return {"committed": self._agent.keeper.counts.committed}
+
+    async def configuration(self, args: Args) -> AsyncGenerator[dict[str, Any], None]:
+        """What runs: every key with its origin (`effective`), or the files."""
+        agent = self._agent
+        if args.get("effective"):
+            for row in list(rows(agent.config, tuple(agent.drivers))):
+                yield row
+            return
+        texts = agent.configurations.texts
+        for file in await asyncio.to_thread(lambda: list(files(agent.config, texts))):
+            yield file
+
+    async def reload(self, _: Args) -> dict[str, Any]:
+        """Read the configuration again; what changed."""
+        try:
+            found = await self._agent.configurations.reload()
+        except ConfigErrors as errors:
+            told = "; ".join(map(str, errors.problems[:PROBLEMS_MAX]))
+            raise GatewayError(f"not reloaded, what ran runs on: {told}", "lamppost check") from errors
+        return {**asdict(found), "hash": self._agent.config.fingerprint}
 
     async def forget(self, args: Args) -> list[str]:
         """Forget what was learned of `device`, or of all: it is asked again. The devices of which something was."""

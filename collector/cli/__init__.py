@@ -24,6 +24,7 @@ VERBS = {
     "key": "Make or show keys of the platform.",
     "keyring": "Say whom the gateways believe; signed by the authority.",
     "command": "Sign, relay and follow commands to gateways.",
+    "config": "Sign, relay and follow configurations of gateways.",
     "schedule": "Sign, preview, relay and follow schedules of gateways.",
     "audit": "Who changed what, when, on whose authority; with proof.",
     "completion": "Print what completes verbs in bash or zsh.",

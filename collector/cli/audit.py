@@ -72,6 +72,8 @@ def _what(event: "Row") -> str:
     told: dict[str, Any] = event["told"]
     if event["kind"] == "lock" or "unreadable" in told:
         return json.dumps(told, ensure_ascii=False)
+    if event["kind"] == "configuration":
+        return f"configuration {told.get('number')}: {str(told.get('wanted') or told.get('hash'))[:12]}"
     writes = told.get("writes") or (event.get("command") or {}).get("writes") or []
     shown = ", ".join(_write(one) for one in writes if isinstance(one, dict)) if isinstance(writes, list) else ""
     return f"dry run: {shown}" if told.get("dry_run") else shown
@@ -84,6 +86,8 @@ def _write(one: dict[str, Any]) -> str:
 def _authority(event: "Row") -> str:
     if event["key"] is None and event["kid"] is None:
         return ""
+    if event["kind"] == "configuration":
+        return str(event["key"] or "")
     ring = f", keyring {event['keyring']}" if event.get("keyring") is not None else ""
     return f"{event['key']} ({event['kid'] or 'not relayed here'}{ring})"
 

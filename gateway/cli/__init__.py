@@ -10,6 +10,8 @@ from gateway import VERSION
 VERBS = {
     "run": "Run the agent (what the service does).",
     "check": "Check the configuration; tells every error at once.",
+    "config": "Show the configuration that is in effect, and where each value comes from.",
+    "reload": "Use the changed configuration without a restart.",
     "status": "Show the state of the running agent.",
     "doctor": "Find what is wrong, from the cable to the platform.",
     "tail": "Show samples, or frames, as they arrive.",

@@ -50,18 +50,11 @@ def command(ctx: click.Context, config: Path, as_json: bool, force: bool) -> Non
 
 def _overloaded(found: "Installation") -> list[dict[str, str]]:
     """Buses that are asked for more than they can carry."""
-    from gateway.load import load
+    from gateway.installation import overloaded
 
     return [
-        {
-            "file": str(found.config.where(f"buses.{bus}")),
-            "path": f"buses.{bus}",
-            "message": f"{asked} on bus `{bus}`",
-            "found": "",
-            "remedy": REMEDY,
-        }
-        for bus, asked in ((driver.setup.bus.id, load(driver)) for driver in found.drivers)
-        if asked.too_much
+        {"file": one.file, "path": one.path, "message": one.message, "found": "", "remedy": REMEDY}
+        for one in overloaded(found)
     ]
 
 

@@ -20,14 +20,16 @@ def command(config: Path, run_dir: Path, verbose: bool, log_format: str) -> None
 
     from gateway import installation, logs
     from gateway.agent import Agent
+    from gateway.choice import at_start
     from gateway.loop import AgentLoop
 
     found = installation.read(config)
     keys = installation.keys(found.config)
     listener = logs.start(verbose, log_format)
+    choice = at_start(found)
 
     async def life() -> None:
-        await Agent(found, keys, run_dir).run()
+        await Agent(found, keys, run_dir, choice).run()
         listener.stop()
         os._exit(0)  # everything is committed, and a look-up of a name may hang in a thread for long
 

@@ -82,8 +82,19 @@ def _head(status: dict[str, Any]) -> Iterator[str]:
     yield f"uplink  {link(status['uplink'])}"
     yield from _buffer(status["buffer"])
     yield from _commands(status["commands"])
+    yield from _configuration(status["configuration"])
     if status["stuck"]:
         yield f"STUCK   {', '.join(status['stuck'])}"
+
+
+def _configuration(found: dict[str, Any]) -> Iterator[str]:
+    where = "the gateway's own files" if found["source"] == "own" else f"number {found['number']}, from afar"
+    yield f"config  {where} ({found['hash'][:12]})"
+    if trial := found["trial"]:
+        yield f"TRIAL   configuration {trial['number']} has {trial['left_s']:.0f} s more to prove itself"
+    last = found["last"]
+    if last is not None and last["status"] != "kept":
+        yield f"config  number {last['number']} was {last['status']}: {last['reason']}"
 
 
 def _fitting(devices: list[Any], points: list[Any], room: int) -> tuple[list[Any], list[Any]]:

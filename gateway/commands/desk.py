@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from sqlite3 import Connection
 
-from buffer import orders
+from buffer import floors, orders
 from buffer.command import Command, Wanted, Write, new_number
 from buffer.errors import NotAllowed, StoreError
 from buffer.header import ClockState
@@ -152,6 +152,7 @@ class Desk:
         if isinstance(found, _NewRing):
             if self.ring is not None and await self.ring.take(found.message, found.keyring):
                 self._silence.heard()
+                await self._book.change(partial(floors.lift, name=self.ring.name, number=found.keyring.number))
             return
         try:
             await (self._follow(found) if isinstance(found, Signed) else self._obey(found))

@@ -2,7 +2,8 @@
 
 import asyncio
 import struct
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from decimal import Decimal
 
@@ -42,12 +43,11 @@ class Executor:
     async def run(self, task: Task) -> Outcome:
         """Do its writes in order until one fails."""
         done: list[Done] = []
-        buses = sorted({planned.bus.bus.id for planned in task.writes})  # in one order: two lists never wait in a ring
+        buses = {planned.bus.bus.id for planned in task.writes}
         async with AsyncExitStack() as stack:
             try:
                 async with asyncio.timeout(max(task.deadline - self._clock.now(), 0) / 1000):
-                    for bus in buses:
-                        await stack.enter_async_context(self._turns.setdefault(bus, asyncio.Lock()))
+                    await stack.enter_async_context(self.alone(buses))
             except TimeoutError:
                 return Outcome(Status.EXPIRED, "others were written to the same bus until its time was over")
             for planned in task.writes:
@@ -57,6 +57,14 @@ class Executor:
                 if one.status not in DONE:
                     break
         return Outcome.of(done)
+
+    @asynccontextmanager
+    async def alone(self, buses: Iterable[str]) -> AsyncIterator[None]:
+        """Nothing else is written to `buses` within."""
+        async with AsyncExitStack() as stack:
+            for bus in sorted(set(buses)):  # in one order: two who want several never wait in a ring
+                await stack.enter_async_context(self._turns.setdefault(bus, asyncio.Lock()))
+            yield
 
     def allowed(self, task: Task, planned: Planned) -> None:
         """Raise `NotAllowed` (`lock`, `expired`) unless it may be written at this very moment."""

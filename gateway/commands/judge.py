@@ -77,8 +77,8 @@ def authorise(verified: Verified, here: Here, moment: Moment) -> None:
     admit(verified.command, verified.key, here, moment)
 
 
-class Addressed(Protocol):
-    """What somebody has signed for one gateway, to be taken between two moments, about `points`."""
+class Signed(Protocol):
+    """What somebody has signed for one gateway, to be taken between two moments."""
 
     @property
     def gateway(self) -> str: ...
@@ -88,26 +88,36 @@ class Addressed(Protocol):
     def issued_ms(self) -> int: ...
     @property
     def expires_ms(self) -> int: ...
+
+
+class Addressed(Signed, Protocol):
+    """The same about `points`."""
+
     @property
     def points(self) -> tuple[str, ...]: ...
 
 
 def admit(command: Addressed, key: RingKey, here: Here, moment: Moment) -> None:
     """The same for anything that is signed by a command key."""
-    if command.gateway != here.gateway:
-        raise NotAllowed("addressee", f"it is for {command.gateway}")
-    if command.stream != here.stream:
-        raise NotAllowed("stream", f"it is for stream {command.stream.hex()} of this gateway, which has another now")
+    meant(command, key, here, moment)
+    for point in command.points:
+        if not key.covers(here.site, here.gateway, *point.split("/")):
+            raise NotAllowed("scope", f"{key.name} may not command {point}")
+
+
+def meant(signed: Signed, key: RingKey, here: Here, moment: Moment) -> None:
+    """Raise `NotAllowed` unless it is meant for us, now, and its key has not ended."""
+    if signed.gateway != here.gateway:
+        raise NotAllowed("addressee", f"it is for {signed.gateway}")
+    if signed.stream != here.stream:
+        raise NotAllowed("stream", f"it is for stream {signed.stream.hex()} of this gateway, which has another now")
     if not moment.answered:
         raise NotAllowed("waiting", "the platform has acknowledged nothing since the agent was started")
     if moment.now_ms is None:
         raise NotAllowed("clock", "nobody has told the time yet, so nobody knows whether it has expired")
-    if moment.now_ms >= command.expires_ms:
-        raise NotAllowed("expired", f"it expired {(moment.now_ms - command.expires_ms) / 1000:.1f} s ago")
-    if command.issued_ms > moment.now_ms + EARLY_MS:
-        raise NotAllowed("early", f"it was issued {(command.issued_ms - moment.now_ms) / 1000:.1f} s from now")
+    if moment.now_ms >= signed.expires_ms:
+        raise NotAllowed("expired", f"it expired {(moment.now_ms - signed.expires_ms) / 1000:.1f} s ago")
+    if signed.issued_ms > moment.now_ms + EARLY_MS:
+        raise NotAllowed("early", f"it was issued {(signed.issued_ms - moment.now_ms) / 1000:.1f} s from now")
     if moment.now_ms >= key.ends_ms:
         raise NotAllowed("key", f"the key of {key.name} has ended")
-    for point in command.points:
-        if not key.covers(here.site, here.gateway, *point.split("/")):
-            raise NotAllowed("scope", f"{key.name} may not command {point}")

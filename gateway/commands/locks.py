@@ -90,11 +90,15 @@ class Locks:
     def __init__(self, path: Path, drivers: Iterable[Driver], clock: AgentClock) -> None:
         self._path = path
         self._clock = clock
+        self._locks: list[Lock] = []
+        self._damaged = ""
+        self.rearrange(drivers)
+
+    def rearrange(self, drivers: Iterable[Driver]) -> None:
+        """Know these devices from now on; a lock holds whatever a device is called."""
         self._places = {
             device.device.id: place(driver, device) for driver in drivers for device in driver.setup.devices
         }
-        self._locks: list[Lock] = []
-        self._damaged = ""
 
     def load(self) -> None:
         """Read the file; while it cannot be understood, everything counts as locked."""
@@ -107,11 +111,17 @@ class Locks:
             log.critical("every device is locked: %s", self._damaged)
 
     def check(self, device: str) -> None:
-        """Raise `NotAllowed` (`lock`) when `device` is locked."""
+        """Raise `NotAllowed` (`lock`) when `device` is locked, or is not there any longer."""
+        if device not in self._places:
+            raise NotAllowed("not-writable", f"there is no device {device} any longer")
+        self.check_place(device, self._places[device])
+
+    def check_place(self, device: str, at: Place) -> None:
+        """The same of what is, or would be, called `device`."""
         if self._damaged:
             raise NotAllowed("lock", f"every device is locked: {self._damaged}")
         for lock in self.held():
-            if lock.place.same(self._places[device]):
+            if lock.place.same(at):
                 raise NotAllowed("lock", f"{device} is locked by {lock.who}: {lock.reason}")
 
     def held(self) -> list[Lock]:

@@ -2,10 +2,13 @@
 
 import asyncio
 import json
-from contextlib import suppress
+from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from buffer import floors
 from buffer.ack import Ack
 from buffer.command import Wanted
 from buffer.errors import StoreError
@@ -14,9 +17,11 @@ from buffer.orders import newest
 from buffer.orders import quiet as kept_quiet
 from buffer.thread import StoreThread
 from gateway.bus import BusTask
+from gateway.choice import Choice
 from gateway.clock import AgentClock
 from gateway.commands import locks, ring, shelf
 from gateway.commands.book import Book
+from gateway.commands.configure import Configurations
 from gateway.commands.desk import Desk
 from gateway.commands.execute import Executor
 from gateway.commands.hands import Hands
@@ -30,6 +35,7 @@ from gateway.commands.shelf import Shelf
 from gateway.commands.silence import Silence
 from gateway.keeper import Keeper
 from gateway.recorder import Recorder
+from gateway.reload import Reloader
 from gateway.system import LOCK
 
 AUTHORITY = "authority"
@@ -64,7 +70,11 @@ class Office:
         await asyncio.to_thread(self.locks.load)
         if authority is not None and authority.role == AUTHORITY:
             self.ring = Ring(ring.beside(self._path), authority)
-            await asyncio.to_thread(self.ring.load)
+            highest = await self._book.ask(partial(floors.floor, name=self.ring.name))
+            await asyncio.to_thread(self.ring.load, highest)
+            if self.ring.keyring is not None and self.ring.keyring.number > highest:
+                lift = partial(floors.lift, name=self.ring.name, number=self.ring.keyring.number)
+                await self._book.change(lift)
         silence = Silence(await self._book.ask(kept_quiet), self._clock.boot, self._clock.now())
         hands = Hands()
         self.schedules = Schedules(
@@ -80,6 +90,19 @@ class Office:
         self.reverter = Reverter(
             self._book, self._rules, self._executor, silence, self._clock, hands, self.schedules.runner.value_of
         )
+
+    def configurations(self, reloader: Reloader, choice: Choice) -> Configurations:
+        """What takes configurations, by the same rules."""
+        return Configurations(self._here, self._clock, self._book, self.desk, self.locks, reloader, choice)
+
+    def rearrange(self, buses: list[BusTask]) -> None:
+        """Write to these from now on."""
+        self._rules.rearrange(buses)
+        self.locks.rearrange([bus.driver for bus in buses])
+
+    def alone(self, buses: Iterable[str]) -> AbstractAsyncContextManager[None]:
+        """Nothing is written to `buses` within."""
+        return self._executor.alone(buses)
 
     async def run(self) -> None:
         """Until cancelled. The platform is told anew of the locks that there are: it may have lost what it knew."""

@@ -51,11 +51,10 @@ class Reverter:
 
     async def run(self) -> None:
         """Look once a second, where there is anything to look for, until cancelled."""
-        if not self._rules.any_goes_back:
-            await asyncio.Event().wait()
         while True:
             try:
-                await self.look()
+                if self._rules.any_goes_back:
+                    await self.look()
             except StoreError as error:
                 log.error("what is to go back is not known: %s", error)
                 await asyncio.sleep(AGAIN_MS / 1000)

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from pathlib import Path
 
-from buffer import cose
+from buffer import cose, floors
 from buffer.ack import Ack
 from buffer.ack import read as read_ack
 from buffer.errors import BatchFormatError, BufferFault, NotAllowed, SignatureError
@@ -32,16 +32,28 @@ class Ring:
         self._path = path
         self._authority = authority
         self.keyring: Keyring | None = None
+        self._floor = 0
+        self.name = floors.keyring(authority.kid)
+        """What the store calls its numbers."""
 
-    def load(self) -> None:
-        """Read the file; what the authority did not sign counts as none, and is told of."""
+    def load(self, floor: int) -> None:
+        """Read the file; what the authority did not sign counts as none, and is told of.
+
+        `floor` is the highest number that the store remembers: without a file, or with an older one, that counts.
+        """
+        self._floor = floor
         try:
             with self._path.open("rb") as file:
-                self.keyring = Keyring.read(file.read(MAX_BYTES + 1), self._authority)
+                found = Keyring.read(file.read(MAX_BYTES + 1), self._authority)
         except FileNotFoundError:
             return
         except (OSError, BufferFault) as error:
             log.error("%s is not used, the next keyring that comes is: %s", self._path, error)
+            return
+        if found.number < floor:
+            log.error("%s is not used: it is keyring %d, and %d was here", self._path, found.number, floor)
+            return
+        self.keyring = found
 
     def is_authority(self, message: bytes) -> bool:
         """Whether a message says that it is signed by the authority: it is a keyring, or nothing."""
@@ -72,9 +84,12 @@ class Ring:
         await asyncio.to_thread(save, self._path, message)
         log.info("keyring %d taken: %d keys", found.number, len(found.keys))
         self.keyring = found
+        self._floor = found.number
         return True
 
     def _is_news(self, found: Keyring) -> bool:
+        if found.number < self._floor:
+            raise NotAllowed("keyring", f"number {found.number} came, {self._floor} was here")
         if self.keyring is None or found.number > self.keyring.number:
             return True
         if (found.number, found.keys) == (self.keyring.number, self.keyring.keys):

@@ -8,6 +8,7 @@ from buffer.errors import NotAllowed
 from buffer.orders import Use
 from config import Point
 from drivers.base import points_of
+from drivers.errors import NotWritable
 from gateway.bus import BusTask
 from gateway.commands.task import Planned
 from gateway.poller import PollingTask
@@ -17,6 +18,10 @@ class Rules:
     """The points of this installation."""
 
     def __init__(self, buses: Sequence[BusTask]) -> None:
+        self.rearrange(buses)
+
+    def rearrange(self, buses: Sequence[BusTask]) -> None:
+        """Go by these buses from now on."""
         self._points: dict[str, tuple[Point, str, BusTask]] = {
             point.point.id: (point.point, device.device.id, bus)
             for bus in buses
@@ -33,8 +38,11 @@ class Rules:
         return any(rule is not None and rule.revert_after is not None for rule in rules)
 
     def bus_of(self, point: str) -> BusTask:
-        """The bus of a configured point."""
-        return self._points[point][2]
+        """The bus of a point; raises `NotWritable` when there is none any longer."""
+        found = self._points.get(point)
+        if found is None:
+            raise NotWritable(f"there is no point {point} any longer")
+        return found[2]
 
     def plan(self, writes: Sequence[Write]) -> tuple[Planned, ...]:
         """Where each goes; raises `NotAllowed` (`not-writable`, `limits`) when one of them may not be."""
@@ -49,7 +57,8 @@ class Rules:
 
     def unset(self, point: str) -> Wanted | None:
         """What it gets while nobody has told the time."""
-        rule = self._points[point][0].writable
+        found = self._points.get(point)
+        rule = None if found is None else found[0].writable
         return None if rule is None else rule.unset_value
 
     def location(self, point: str) -> tuple[float, float] | None:

@@ -18,6 +18,7 @@ FULL = 1_000_000
 """Bytes: with less free, no file can be said to grow."""
 CARD_YEARS = 1.0
 REBOOTED = "sudo systemctl restart lamppost"
+RELOADED = "sudo systemctl reload lamppost"
 
 
 def service(facts: Facts) -> Iterator[Finding]:
@@ -51,6 +52,10 @@ def configuration(facts: Facts) -> Iterator[Finding]:
     changed = facts.seen.get("changed", [])
     for file in changed:
         yield _stale(facts, file)
+    last = (facts.status or {}).get("configuration", {}).get("last")
+    if last is not None and last["status"] != "kept":
+        text = f"Configuration {last['number']} from afar was {last['status']}: {last['reason']}."
+        yield warning("configuration", "taken-back", text, "lamppost config show")
     if not problems and not message and not changed:
         yield well("configuration", "The configuration has no mistakes.")
 
@@ -61,7 +66,7 @@ def _stale(facts: Facts, file: str) -> Finding:
         ("stale-config", "The configuration") if own and _is_config(facts, file) else ("stale-profile", "A profile")
     )
     text = f"{what} was changed after the agent had read it: {file}."
-    return failure("configuration", fault, text, REBOOTED, file)
+    return failure("configuration", fault, text, RELOADED, file)
 
 
 def _is_config(facts: Facts, file: str) -> bool:

@@ -103,6 +103,9 @@ class UplinkTask:
         self.on_command: Callable[[Message], None] | None = None
         """Takes what arrives on the topic `command`; None: nobody asks for it."""
 
+        self.facts: Callable[[], dict[str, str | int | None]] = dict
+        """What the status says beside."""
+
     @property
     def refusal(self) -> str:
         """Why the broker does not take batches, where it says so."""
@@ -125,6 +128,11 @@ class UplinkTask:
     def sealed(self, numbers: Sequence[int]) -> None:
         """Batches of samples were sealed: send them when there is a link."""
         self.session.hold((number, False) for number in numbers)
+        self._wake.set()
+
+    def named(self, number: int) -> None:
+        """A catalogue was sealed: what follows cannot be read without it."""
+        self.session.hold([(number, True)])
         self._wake.set()
 
     def salvaged(self, numbers: Sequence[int]) -> None:
@@ -314,4 +322,4 @@ class UplinkTask:
 
     def _status(self, *, online: bool) -> bytes:
         status = {"online": online, "version": VERSION, "boot": self._clock.boot.hex(), "time": self._clock.utc_ms()}
-        return json.dumps(status, separators=(",", ":")).encode()
+        return json.dumps(status | self.facts(), separators=(",", ":")).encode()

@@ -65,6 +65,7 @@ def test_signature_covers_an_independent_sig_structure(key: SigningKey, payload:
         "ack": b"lamppost/1/ack",
         "keyring": b"lamppost/1/keyring",
         "command": b"lamppost/1/command",
+        "configuration": b"lamppost/1/configuration",
         "schedule": b"lamppost/1/schedule",
         "enrolment": b"lamppost/1/enrolment",
         "voucher": b"lamppost/1/voucher",

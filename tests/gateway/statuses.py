@@ -46,6 +46,10 @@ def status() -> dict[str, Any]:
             "remote": True, "keyring": 3, "open": True, "refused": {"expired": 1}, "results": {"verified": 2},
             "locks": [],
         },
+        "configuration": {
+            "hash": "22" * 32, "source": "own", "own_hash": "22" * 32, "number": 0, "trial": None, "last": None,
+            "refused": {},
+        },
     }  # fmt: skip
 
 

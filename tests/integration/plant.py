@@ -46,6 +46,11 @@ class Plant:
             task.cancel()
         await asyncio.gather(*self._open, return_exceptions=True)
 
+    @property
+    def connected(self) -> set["asyncio.Task[None]"]:
+        """A task for each connection that is open now."""
+        return set(self._open)
+
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None

@@ -9,6 +9,7 @@ import aiomqtt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from buffer.command import Command, Wanted, Write, new_number
+from buffer.configuration import Configuration
 from buffer.keyring import Keyring, RingKey
 from buffer.keys import SigningKey
 from tests.integration.harness import GATEWAY, SITE, Rig
@@ -39,6 +40,7 @@ class Platform:
     authority: SigningKey = field(default_factory=new_key)
     operator: SigningKey = field(default_factory=new_key)
     collector: SigningKey = field(default_factory=new_key)
+    configurer: SigningKey = field(default_factory=new_key)
 
     def pin(self) -> None:
         """Have the gateway pin the authority. Blocks."""
@@ -50,6 +52,7 @@ class Platform:
         keys = (
             RingKey("collector", "acknowledge", raw(self.collector)),
             RingKey("anna", "command", raw(self.operator)),
+            RingKey("cleo", "configure", raw(self.configurer)),
         )
         return Keyring(number, now_ms(), (*keys, *more)).sign(self.authority)
 
@@ -64,6 +67,17 @@ class Platform:
             gateway, stream, number or new_number(), began, began + life_ms, wanted, "anna", "a test", dry_run
         )
         return made.sign(key or self.operator)
+
+    def configuration(
+        self, *texts: tuple[str, str], base: str, stream: bytes, number: int, gateway: str = GATEWAY,
+        issued: int = 0, life_ms: int = LIFE_MS, key: SigningKey | None = None,
+    ) -> bytes:  # fmt: skip
+        """A signed configuration."""
+        began = issued or now_ms()
+        made = Configuration(
+            gateway, stream, number, began, began + life_ms, bytes.fromhex(base), texts, "cleo", "a test"
+        )
+        return made.sign(key or self.configurer)
 
     async def publish(self, *messages: bytes, retain: bool = False) -> None:
         """To the gateway's topic; returns when the broker has them."""

@@ -1,7 +1,5 @@
 """What is refused before anything is looked at further, and that nothing bad is ever obeyed. No I/O."""
 
-import random
-from collections import Counter
 from dataclasses import replace
 from decimal import Decimal
 
@@ -87,36 +85,3 @@ def test_no_other_kind_passes_for_a_command() -> None:
     payload = cose.read(COMMAND.sign(OPERATOR)).payload
     for kind in set(Kind) - {Kind.COMMAND}:
         assert judged(cose.sign(payload, kind, OPERATOR)) == "signature"
-
-
-def test_ten_thousand_bad_commands() -> None:
-    """Mutated, cut, glued together, or signed by who may not: none passes."""
-    pick = random.Random(9)
-    good = [replace(COMMAND, number=n + 1).sign(OPERATOR) for n in range(20)]
-    wrong = [
-        replace(COMMAND, gateway="gw-2").sign(OPERATOR), replace(COMMAND, stream=bytes(16)).sign(OPERATOR),
-        replace(COMMAND, expires_ms=NOW).sign(OPERATOR), COMMAND.sign(STRANGER), COMMAND.sign(ENDED),
-        COMMAND.sign(COLLECTOR), replace(COMMAND, writes=(Write("lamp8/level", Decimal(1)),)).sign(LIMITED),
-    ]  # fmt: skip
-    reasons: Counter[str] = Counter()
-    for _ in range(10_000):
-        message = bytearray(pick.choice(good))
-        match pick.randrange(4):
-            case 0:
-                message = bytearray(pick.choice(wrong))
-            case 1:
-                message[pick.randrange(len(message))] ^= 1 << pick.randrange(8)
-            case 2:
-                del message[pick.randrange(len(message)) :]
-            case _:
-                other = bytearray(pick.choice(good)[-pick.randrange(1, 100) :])
-                at = len(message) - len(other)
-                if message[at:] == other:
-                    message += b"\0"
-                message[at:] = other
-        if bytes(message) in good:
-            continue
-        reasons[judged(bytes(message))] += 1
-    assert reasons[""] == 0
-    assert reasons.keys() >= {"signature", "format", "key", "role", "scope", "stream", "addressee", "expired"}
-    assert sum(reasons.values()) > 9_000

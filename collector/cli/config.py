@@ -1,0 +1,217 @@
+"""`lamppost-collector config`"""
+
+import time
+from dataclasses import dataclass, fields
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from collector import output
+from collector.cli.command import NO_RESULT, NOT_DONE, milliseconds, stream_of
+from collector.cli.options import (
+    FILE,
+    broker_options,
+    confirm,
+    database_option,
+    gateway_option,
+    json_option,
+    now_ms,
+    reading,
+    tell,
+    writing,
+    yes_option,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from buffer.configuration import Configuration
+    from collector.broker import Address
+    from collector.configurations import Signed
+    from collector.database import Database
+    from collector.query import Row
+
+POLL_SECONDS = 0.2
+WISH = (
+    click.argument("files", type=FILE, nargs=-1, required=True),
+    click.option("--key", type=FILE, required=True, help="The operator's private key, of role configure."),
+    click.option("--gateway", required=True, help="Whom it is for."),
+    click.option("--stream", help="Which life of its store (gateways streams); the newest in --database otherwise."),
+    click.option("--base", help="What it was made from, as status says it; what --database knows to run otherwise."),
+    click.option("--number", type=click.IntRange(1), help="Above all before it; the time otherwise."),
+    click.option("--why", required=True, help="The reason, for the record."),
+    click.option("--who", required=True, help="The person, for the record."),
+    click.option("--expires", default="10m", show_default=True, help="Not taken later than this; at most 1h."),
+)
+wait_option = click.option("--wait", help="Wait this long for what comes of it, as 10m.")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What an operator wants signed, as they said it."""
+
+    files: tuple[Path, ...]
+    key: Path
+    gateway: str
+    stream: str | None
+    base: str | None
+    number: int | None
+    why: str
+    who: str
+    expires: str
+
+
+def wish_options(verb: "Callable[..., Any]") -> "Callable[..., Any]":
+    """Give a verb the options that say what to sign, and `wish` made of them."""
+
+    @wraps(verb)
+    def wrapped(**given: Any) -> Any:  # noqa: ANN401 - what click gives, and what the verb returns
+        return verb(wish=Wish(**{field.name: given.pop(field.name) for field in fields(Wish)}), **given)
+
+    for option in reversed(WISH):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+@click.group("config")
+def command() -> None:
+    """Configurations: signed where an operator's key is, relayed by the collector, tried by the gateway."""
+
+
+@command.command("sign")
+@wish_options
+@database_option
+@click.option("-o", "--output", "target", type=FILE, required=True, help="The file to make; - is standard output.")
+@yes_option
+@json_option
+def config_sign(wish: Wish, database: Path, target: Path, *, yes: bool, as_json: bool) -> None:
+    """Sign FILES: the main file, then those of conf.d. With --stream and --base it needs no database."""
+    from collector import configurations
+    from collector.files import write_whole
+
+    made, message = _sign(wish, database, "Sign", yes=yes)
+    write_whole(target, message)
+    row = {**configurations.describe(made), "file": str(target)}
+    tell(f"configuration {made.number} is in {target}", row, as_json=as_json and str(target) != "-")
+
+
+@command.command("relay")
+@click.argument("file", type=FILE)
+@broker_options
+@database_option
+@wait_option
+@yes_option
+@json_option
+def config_relay(file: Path, address: "Address", database: Path, wait: str | None, *, yes: bool, as_json: bool) -> None:
+    """Send the signed configuration in FILE (- is standard input) to its gateway."""
+    from collector import configurations
+    from collector.files import read_bounded
+
+    message = read_bounded(file, configurations.MAX_MESSAGE_BYTES)
+    with writing(database) as opened:
+        signed = configurations.check(opened, message, now_ms())
+        confirm(f"Send {configurations.sentence(signed.configuration)}; signed by {signed.key.name}?", yes=yes)
+        _relay(opened, address, signed, wait, as_json=as_json)
+
+
+@command.command("push")
+@wish_options
+@broker_options
+@database_option
+@wait_option
+@yes_option
+@json_option
+def config_push(wish: Wish, address: "Address", database: Path, wait: str | None, *, yes: bool, as_json: bool) -> None:
+    """Sign FILES and send them at once: where the operator's key and the collector's database are in one place."""
+    from collector import configurations
+
+    _, message = _sign(wish, database, "Sign and send", yes=yes)
+    with writing(database) as opened:
+        _relay(opened, address, configurations.check(opened, message, now_ms()), wait, as_json=as_json)
+
+
+@command.command("status")
+@click.argument("number", type=click.IntRange(1), required=False)
+@gateway_option
+@click.option("--limit", type=click.IntRange(1, 100_000), default=20, show_default=True, help="The newest so many.")
+@database_option
+@json_option
+def config_status(number: int | None, gateway: str | None, limit: int, database: Path, *, as_json: bool) -> None:
+    """What gateways run, and what came of what was sent. With NUMBER: exit code 0 kept, 1 not, 75 not known yet."""
+    from collector import configurations
+
+    with reading(database) as opened:
+        found = configurations.status(opened, gateway=gateway, number=number)[-limit:]
+    _show(found, as_json=as_json)
+    if number is not None:
+        _leave(configurations.outcome(found, number))
+
+
+def _sign(wish: Wish, database: Path, question: str, *, yes: bool) -> "tuple[Configuration, bytes]":
+    from buffer.configuration import Configuration
+    from buffer.keys import SigningKey
+    from collector import configurations
+
+    key = SigningKey.load(wish.key)
+    texts = configurations.texts(wish.files)
+    stream, base, now = stream_of(database, wish.gateway, wish.stream), _base(database, wish), now_ms()
+    ends = now + milliseconds(wish.expires)
+    made = Configuration(wish.gateway, stream, wish.number or now, now, ends, base, texts, wish.who, wish.why)
+    message = made.sign(key)
+    confirm(f"{question} {configurations.sentence(made)}; until {output.moment(ends)} (UTC)?", yes=yes)
+    return made, message
+
+
+def _base(database: Path, wish: Wish) -> bytes:
+    from collector import configurations
+
+    if wish.base is not None:
+        return configurations.base(wish.base)
+    with reading(database) as opened:
+        return configurations.running(opened, wish.gateway)
+
+
+def _relay(database: "Database", address: "Address", signed: "Signed", wait: str | None, *, as_json: bool) -> None:
+    from collector import configurations, relay
+
+    made = signed.configuration
+    seconds = 0.0 if wait is None else milliseconds(wait) / 1000
+    row = relay.configuration(database, address, signed)
+    if wait is None:
+        heard = "" if row["listening"] else "; nobody listens there now"
+        tell(f"configuration {made.number} is sent to {made.gateway}{heard}", row, as_json=as_json)
+        return
+    end = time.monotonic() + seconds
+    while True:
+        found = configurations.status(database, gateway=made.gateway, number=made.number)
+        outcome = configurations.outcome(found, made.number)
+        if outcome is not None or time.monotonic() >= end:
+            break
+        time.sleep(POLL_SECONDS)
+    _show(found, as_json=as_json)
+    _leave(outcome)
+
+
+def _leave(outcome: "Row | None") -> None:
+    if outcome is None or outcome["status"] != "kept":
+        click.get_current_context().exit(NO_RESULT if outcome is None else NOT_DONE)
+
+
+def _show(found: "Sequence[Row]", *, as_json: bool) -> None:
+    if as_json:
+        for row in found:
+            output.as_json(row)
+        return
+    columns = ["number", "told (UTC)", "gateway", "status", "runs", "hash", "by", "why", "reason"]
+    output.as_table(
+        columns,
+        (
+            (
+                r["number"], output.moment(r["ts_ms"]), r["gateway"], r["status"], r["source"], (r["hash"] or "")[:12],
+                f"{r['who']} ({r['key']})" if r["who"] else "", r["why"], r["reason"],
+            )
+            for r in found
+        ),
+    )  # fmt: skip
