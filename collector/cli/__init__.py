@@ -27,6 +27,8 @@ VERBS = {
     "config": "Sign, relay and follow configurations of gateways.",
     "schedule": "Sign, preview, relay and follow schedules of gateways.",
     "verify": "Prove that nothing stored is missing or altered.",
+    "export": "Samples as files for others: open data, unless --all.",
+    "places": "Where the assets with open data stand, as GeoJSON.",
     "audit": "Who changed what, when, on whose authority; with proof.",
     "completion": "Print what completes verbs in bash or zsh.",
 }
