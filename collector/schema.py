@@ -1,6 +1,7 @@
 """The tables of the collector's database. docs/collector.md describes them; texts in hexadecimal are lower case."""
 
-from collector import alarm_tables, arrivals
+from collector import arrivals
+from collector.alarms import tables as alarms
 
 BASE = """
 CREATE TABLE gateways (
@@ -174,7 +175,7 @@ DESCRIBED = """
 -- the catalogue that the description of the series is from: an older one that comes later changes nothing
 ALTER TABLE series ADD COLUMN described INTEGER NOT NULL DEFAULT 0"""
 
-PLATFORM = f"{DESCRIBED};\n{arrivals.TABLE};\n{alarm_tables.TABLES}"
+PLATFORM = f"{DESCRIBED};\n{arrivals.TABLE};\n{alarms.TABLES}"
 
 STEPS = (BASE, REPLACED, COMMANDS, ASSETS, ROLLUPS, ENROLMENT, PLATFORM)
 """What makes a database of version n one of version n + 1. Both databases take the same: plain SQL, but for

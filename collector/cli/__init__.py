@@ -29,6 +29,7 @@ VERBS = {
     "verify": "Prove that nothing stored is missing or altered.",
     "export": "Samples as files for others: open data, unless --all.",
     "places": "Where the assets with open data stand, as GeoJSON.",
+    "alarms": "What is wrong: raised, acknowledged, cleared, and told elsewhere.",
     "audit": "Who changed what, when, on whose authority; with proof.",
     "completion": "Print what completes verbs in bash or zsh.",
 }

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from buffer.catalogue import SeriesEntry
-from collector import alarm_tables
+from collector.alarms import tables
 from ext import NO_ANSWER
 from tests.collector.maker import OFFSET_MS, UTC_MS, Bench, Gateway
 from tests.conftest import ROOT
@@ -67,7 +67,7 @@ def test_the_others(filled: Bench) -> None:
     (hour,) = [row for row in run(filled, "hours") if row["device"] == "lamp"]
     assert (hour["samples"], hour["least"], hour["mean"], hour["most"]) == (3, 50.0, 60.0, 70.0)
     assert run(filled, "alarms") == []
-    assert "alarms" in alarm_tables.TABLES
+    assert "alarms" in tables.TABLES
 
 
 def grafana_queries() -> list[str]:
