@@ -30,6 +30,7 @@ VERBS = {
     "export": "Samples as files for others: open data, unless --all.",
     "places": "Where the assets with open data stand, as GeoJSON.",
     "alarms": "What is wrong: raised, acknowledged, cleared, and told elsewhere.",
+    "resend": "Ask a gateway's history for batches once more.",
     "audit": "Who changed what, when, on whose authority; with proof.",
     "completion": "Print what completes verbs in bash or zsh.",
 }
