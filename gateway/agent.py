@@ -34,6 +34,7 @@ from gateway.keeper import Keeper
 from gateway.lamp import shine
 from gateway.led import Led
 from gateway.mender import Mender
+from gateway.northbound.outlet import outlet
 from gateway.notify import notify, watchdog_interval
 from gateway.outbox import StoreOutbox
 from gateway.poller import bus_task
@@ -184,14 +185,20 @@ class Agent:
         uplink, gateway = self.config.uplink, self.config.gateway
         if uplink is None:
             return None
-        return UplinkTask(
+        outbox = StoreOutbox(self.store, self.clock, self.spool, self.mender.damaged)
+        prefix = f"{uplink.root}/v1/{gateway.site}/{gateway.id}"
+        task = UplinkTask(
             Connector(uplink, f"lamppost-{gateway.id}"),
-            StoreOutbox(self.store, self.clock, self.spool, self.mender.damaged),
+            outbox,
             self.clock,
-            prefix=f"{uplink.root}/v1/{gateway.site}/{gateway.id}",
+            prefix=prefix,
             gateway=gateway.id,
             believe=self._believe(),
         )
+        if uplink.format != "lamppost":
+            site, name = gateway.site, gateway.id
+            task.outlet = outlet(uplink.format, prefix=prefix, site=site, gateway=name, shelf=outbox, clock=self.clock)
+        return task
 
     def _believe(self) -> Callable[[bytes], Ack] | None:
         """What verifies acknowledgements; None when the broker's word counts."""

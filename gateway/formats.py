@@ -65,7 +65,7 @@ class NdjsonWriter(Writer):
 
 
 class SenmlWriter(Writer):
-    """A SenML pack (RFC 8428, JSON). It has no word for a quality, nor for "no value" and NaN: see `_unsayable`."""
+    """A SenML pack (RFC 8428, JSON). It has no word for a quality, nor for "no value" and NaN: see `unsayable`."""
 
     def __init__(self, out: TextIO, gateway: str) -> None:
         super().__init__(out, gateway)
@@ -73,7 +73,7 @@ class SenmlWriter(Writer):
         out.write("[")
 
     def write(self, sample: Sample) -> None:
-        reason, utc_ms = _unsayable(sample), sample.utc_ms
+        reason, utc_ms = unsayable(sample), sample.utc_ms
         if reason or utc_ms is None:
             self.left_out[reason or "without a time"] += 1
             return
@@ -126,7 +126,7 @@ def _json_value(value: Value) -> str:
     return json.dumps(value.hex() if isinstance(value, bytes) else value)
 
 
-def _unsayable(sample: Sample) -> str:
+def unsayable(sample: Sample) -> str:
     """Why SenML cannot say this sample: a record has a value and a time, and counts as good."""
     value = sample.value
     if value is None:

@@ -117,6 +117,18 @@ class StoreOutbox:
 
         return await self._call(found)
 
+    async def catalogue(self, digest: bytes) -> bytes | None:
+        """The message of the catalogue with this hash, when it is kept."""
+        spool = self._spool
+
+        def found(store: Store) -> bytes | None:
+            if (number := store.find(digest)) is not None:
+                return store.message(number)
+            number = None if spool is None else spool.find(digest)
+            return None if number is None or spool is None else spool.message(number)
+
+        return await self._call(found)
+
     async def history(self, first: int, last: int, limit: int) -> Sequence[int]:
         """Delivered batches from `first` to `last` whose bytes are kept, by number, at most `limit`."""
 

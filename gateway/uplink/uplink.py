@@ -17,6 +17,7 @@ from gateway.backoff import Backoff
 from gateway.clock import AgentClock
 from gateway.errors import LinkError
 from gateway.events import wait_for_event
+from gateway.northbound.outlet import Outlet
 from gateway.uplink.refill import PAGE, Refill
 from gateway.uplink.session import Session
 from gateway.uplink.sizes import SUSPECT_AFTER, Sizes
@@ -111,6 +112,8 @@ class UplinkTask:
         """Told of each acknowledgement of this store, and whether it answers what was sent once, in this life."""
         self.on_command: Callable[[Message], None] | None = None
         """Takes what arrives on the topic `command`; None: nobody asks for it."""
+        self.outlet: Outlet | None = None
+        """Says batches in another platform's words; None: they go as they are signed."""
         self.believe_request: Callable[[bytes], Resend] | None = None
         """Verifies the platform's request for delivered batches, which comes where acknowledgements do."""
 
@@ -129,7 +132,7 @@ class UplinkTask:
         backoff = Backoff(RECONNECT_FIRST_S, RECONNECT_MAX_S)
         while True:
             try:
-                async with self._connector.link(Will(self._topic("status"), self._status(online=False))) as link:
+                async with self._connector.link(self._will()) as link:
                     await self._converse(link, backoff)
             except LinkError as error:
                 self._down(str(error))
@@ -164,6 +167,8 @@ class UplinkTask:
         if self.on_command is not None:
             await link.subscribe(self._topic("command"))
         await link.publish(self._topic("status"), self._status(online=True), retain=True)
+        if self.outlet is not None:
+            await self.outlet.open(link)
         self._up()
         self.session.connected()
         self.on_connected()
@@ -188,6 +193,8 @@ class UplinkTask:
         """Say that we go, as the last will would; a broker that does not take it in time learns it by our silence."""
         with suppress(LinkError, TimeoutError):
             async with asyncio.timeout(FAREWELL_S):
+                if self.outlet is not None:
+                    await self.outlet.close(link)
                 await link.publish(self._topic("status"), self._status(online=False), retain=True)
 
     async def _send(self, link: Link, group: asyncio.TaskGroup) -> None:
@@ -215,8 +222,23 @@ class UplinkTask:
             log.error("buffer: batch %d is not sent: %s", number, error)
             self.session.release([number])
             return
-        if await self._fits(link, number, len(data)):
+        if self.outlet is not None:
+            await self._tell(self.outlet, link, number, data)
+        elif await self._fits(link, number, len(data)):
             await self._publish(link, number, data)
+
+    async def _tell(self, outlet: Outlet, link: Link, number: int, data: bytes) -> None:
+        """Say a batch in other words; it is delivered when the broker has all of them."""
+        try:
+            await outlet.send(link, data)
+        except (BufferFault, ValueError) as error:
+            await self._outbox.refuse(number, str(error))
+            self.session.release([number])
+            return
+        self.state.sent += 1
+        self.state.sent_bytes += len(data)
+        await self._outbox.acknowledge_numbers([number])
+        self._released([number])
 
     async def _fits(self, link: Link, number: int, size: int) -> bool:
         """Whether the broker takes it, as far as is known; if not, others have taken its place or it is set aside."""
@@ -277,6 +299,8 @@ class UplinkTask:
                     await self._answered(message, self._believe)
             elif self.on_command is not None and message.topic == self._topic("command"):
                 self.on_command(message)
+            elif self.outlet is not None:
+                await self.outlet.received(link, message)
         raise LinkError("the broker ended the session")
 
     async def _from_history(self, now: int) -> int | None:
@@ -352,6 +376,10 @@ class UplinkTask:
             log.warning("uplink: %s", error)
             self.state.since = self._clock.now()
         self.state.up, self.state.error = False, error
+
+    def _will(self) -> Will:
+        will = None if self.outlet is None else self.outlet.will()
+        return will or Will(self._topic("status"), self._status(online=False))
 
     def _topic(self, name: str) -> str:
         return f"{self._prefix}/{name}"
