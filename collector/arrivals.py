@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 
 from collector.database import Sql
+from collector.parts import parts, places
 from collector.rows import Piece
 
 TABLE = """
@@ -22,23 +23,24 @@ INSERT INTO arrivals (gateway, stream, number, from_ms, to_ms, written_at)
 CREATE INDEX batches_by_arrival ON batches (gateway, received_at)"""
 """A database of before has the order in which the batches themselves came."""
 
-_KNOWN = "SELECT from_ms, to_ms FROM arrivals WHERE gateway = ? AND stream = ? AND number = ?"
 _ENTER = """
-    INSERT INTO arrivals (gateway, stream, number, from_ms, to_ms, written_at) VALUES (?, ?, ?, ?, ?, ?)"""
+    INSERT INTO arrivals (gateway, stream, number, from_ms, to_ms, written_at) VALUES {}
+    ON CONFLICT (gateway, stream, number) DO UPDATE SET from_ms = excluded.from_ms, to_ms = excluded.to_ms"""
 
 
 def note(db: Sql, pieces: Sequence[Piece]) -> None:
-    """Enter that rows were written; the same rows once more (a rebuild) have not come again."""
+    """Enter that rows were written; those of a batch that is known (a rebuild) have not come again."""
     now_ms = time.time_ns() // 1_000_000
-    for piece in pieces:
-        times = piece.columns.boot_ms
-        if not len(times):
-            continue
-        span = min(times) + piece.offset, max(times) + piece.offset
-        identity = piece.gateway, piece.stream, piece.number
-        known = db.execute(_KNOWN, identity).fetchone()
-        if known is not None and tuple(known) == span:
-            continue
-        if known is not None:
-            db.execute("DELETE FROM arrivals WHERE gateway = ? AND stream = ? AND number = ?", identity)
-        db.execute(_ENTER, (*identity, *span, now_ms))
+    for part in parts([piece for piece in pieces if len(piece.columns)]):
+        db.execute(_ENTER.format(places(part, 6)), [value for piece in part for value in (*_span(piece), now_ms)])
+
+
+def forget(db: Sql, piece: Piece) -> None:
+    """The rows of a batch are taken back, to be dated anew: then they come again."""
+    identity = piece.gateway, piece.stream, piece.number
+    db.execute("DELETE FROM arrivals WHERE gateway = ? AND stream = ? AND number = ?", identity)
+
+
+def _span(piece: Piece) -> tuple[str, str, int, int, int]:
+    times = piece.columns.boot_ms
+    return piece.gateway, piece.stream, piece.number, min(times) + piece.offset, max(times) + piece.offset

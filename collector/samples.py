@@ -193,6 +193,7 @@ class Samples:
             "UPDATE clockless SET offset_ms = NULL WHERE gateway = ? AND stream = ? AND number = ?",
             (*_key(at), header.number),
         )
+        arrivals.forget(self._db, piece)
         times, ids = piece.columns.boot_ms, piece.ids.by_number
         first, last = min(times) + piece.offset, max(times) + piece.offset
         self._db.executemany(
