@@ -10,7 +10,7 @@ from buffer.catalogue import SeriesEntry
 from collector import derive, query
 from collector.database import Database, Target
 from collector.incoming import Message
-from tests.collector.maker import BEFORE_VERSION_6, OFFSET_MS, SQLITE, Bench, Gateway
+from tests.collector.maker import BEFORE_VERSION_7, OFFSET_MS, SQLITE, Bench, Gateway
 
 TEMPERATURE, RSSI, COUNTER = 1, 2, 3
 BIN = "B-4"
@@ -145,7 +145,7 @@ def test_a_database_of_before_learns_it_by_a_rebuild_or_the_next_catalogue(
 def _age(path: Target) -> None:
     """Make the file one of version 3."""
     db = sqlite3.connect(path)
-    db.executescript(";".join([*BEFORE_VERSION_6, "DROP VIEW asset_readings", "DROP INDEX series_by_asset"]))
+    db.executescript(";".join([*BEFORE_VERSION_7, "DROP VIEW asset_readings", "DROP INDEX series_by_asset"]))
     for table in ("rollups", "rollups_due", "kept_from"):
         db.execute(f"DROP TABLE {table}")
     for column in ("asset_id", "latitude", "longitude", "labels", "public"):

@@ -27,7 +27,7 @@ from collector.database import Database
 from collector.errors import CollectorError
 from tests.buffer.test_cose import plain_sig_structure
 from tests.collector.commanding import Person, answer, call, data, describe_results, person
-from tests.collector.maker import BEFORE_VERSION_6, SQLITE, UTC_MS, Bench, Gateway
+from tests.collector.maker import BEFORE_VERSION_7, SQLITE, UTC_MS, Bench, Gateway
 from tests.mosquitto import Mosquitto
 
 STREAM = bytes([1]) * 16
@@ -332,7 +332,7 @@ def test_streams_and_an_older_database(bench: Bench, gateway: Gateway) -> None:
     with bench.database.transaction() as db:
         for name in ("commands", "keyrings", "keyring_relays", "rollups", "rollups_due", "kept_from"):
             db.execute(f"DROP TABLE {name}")
-        for statement in BEFORE_VERSION_6:
+        for statement in BEFORE_VERSION_7:
             db.execute(statement)
         db.execute("DROP VIEW command_results")
         db.execute("DROP VIEW asset_readings")
