@@ -146,7 +146,7 @@ def _age(path: Target) -> None:
     """Make the file one of version 3."""
     db = sqlite3.connect(path)
     db.executescript(";".join([*BEFORE_VERSION_7, "DROP VIEW asset_readings", "DROP INDEX series_by_asset"]))
-    for table in ("rollups", "rollups_due", "kept_from"):
+    for table in ("rollups", "rollups_due", "kept_from", "tokens", "certificates"):
         db.execute(f"DROP TABLE {table}")
     for column in ("asset_id", "latitude", "longitude", "labels", "public"):
         db.execute(f"ALTER TABLE series DROP COLUMN {column}")

@@ -330,7 +330,16 @@ def test_streams_and_an_older_database(bench: Bench, gateway: Gateway) -> None:
     bench.take(*gateway.hello(1))
     path = bench.database.path
     with bench.database.transaction() as db:
-        for name in ("commands", "keyrings", "keyring_relays", "rollups", "rollups_due", "kept_from"):
+        for name in (
+            "commands",
+            "keyrings",
+            "keyring_relays",
+            "rollups",
+            "rollups_due",
+            "kept_from",
+            "tokens",
+            "certificates",
+        ):
             db.execute(f"DROP TABLE {name}")
         for statement in BEFORE_VERSION_7:
             db.execute(statement)
