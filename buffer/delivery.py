@@ -83,6 +83,15 @@ def held(connection: sqlite3.Connection, limit: int = -1, after: int = 0) -> lis
     return found
 
 
+def delivered(connection: sqlite3.Connection, first: int, last: int, limit: int) -> list[int]:
+    """Acknowledged batches from `first` to `last` whose bytes are kept, by number, at most `limit`."""
+    query = (
+        "SELECT number FROM batches WHERE number BETWEEN ? AND ? AND signature != x'' AND acked_utc_ms > 0"
+        " ORDER BY number LIMIT ?"
+    )
+    return [row[0] for row in connection.execute(query, (first, last, limit))]
+
+
 def priority_of(kind: Kind, part: int) -> Priority:
     """A catalogue goes first; a batch with nothing but ledger entries is a normal one."""
     if part == CATALOGUE_PART:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from buffer.catalogue import SeriesEntry
 from buffer.header import ClockState, Header
-from collector import boots, ledger
+from collector import arrivals, boots, ledger
 from collector.chain import Stream
 from collector.database import Database
 from collector.incoming import Accepted
@@ -20,14 +20,16 @@ logger = logging.getLogger(__name__)
 MAX_CACHED_STREAMS = 1000  # series ids; about 5 kB a gateway of 50 points
 HOUR_MS = 3_600_000
 
-# A database of before has series without what is said of their asset: the next catalogue fills it in.
+# What is said of the asset may change from catalogue to catalogue: the one with the highest number counts.
 _ENTER_SERIES = """
     INSERT INTO series
-        (gateway, stream, number, device, point, unit, type, asset_id, latitude, longitude, labels, public)
+        (gateway, stream, number, device, point, unit, type, asset_id, latitude, longitude, labels, public,
+        described)
     VALUES {} ON CONFLICT (gateway, stream, number) DO UPDATE SET
         asset_id = excluded.asset_id, latitude = excluded.latitude, longitude = excluded.longitude,
-        labels = excluded.labels, public = excluded.public
-    WHERE series.device = excluded.device AND series.point = excluded.point"""
+        labels = excluded.labels, public = excluded.public, described = excluded.described
+    WHERE series.device = excluded.device AND series.point = excluded.point
+        AND series.described <= excluded.described"""
 
 
 class Samples:
@@ -68,8 +70,12 @@ class Samples:
         wanted = {entry.number: (entry.device, entry.point, entry.unit, entry.type) for entry in accepted.entries}
         for part in parts(accepted.entries):
             self._db.execute(
-                _ENTER_SERIES.format(places(part, 12)),
-                [value for entry in part for value in (*key, entry.number, *wanted[entry.number], *_asset(entry))],
+                _ENTER_SERIES.format(places(part, 13)),
+                [
+                    value
+                    for entry in part
+                    for value in (*key, entry.number, *wanted[entry.number], *asset_of(entry), identity.number)
+                ],
             )
         found = self._db.execute(
             "SELECT number, device, point, unit, type FROM series WHERE gateway = ? AND stream = ?", key
@@ -141,6 +147,12 @@ class Samples:
             return None
         return Piece(at.gateway, at.stream, accepted.identity.number, columns, self._ids(at), offset)
 
+    def add(self, pieces: Sequence[Piece]) -> None:
+        """Write the rows, and note that they came."""
+        self._database.add_samples(pieces)
+        self.mark_due(pieces)
+        arrivals.note(self._db, pieces)
+
     def mark_due(self, pieces: Sequence[Piece]) -> None:
         """Note that the sums of these hours are to be made anew; a mark that is there is locked against its removal."""
         marks = {(p.gateway, p.stream, hour * HOUR_MS) for p in pieces for hour in p.spans(HOUR_MS)}
@@ -161,16 +173,12 @@ class Samples:
             return
         unset = header.clock_state is ClockState.UNSET
         kept = self._without_known(at, header, piece.columns) if header.window_ms else None
-        self._add([replace(piece, clock_known_now=unset, kept=kept)])
+        self.add([replace(piece, clock_known_now=unset, kept=kept)])
         if unset:
             self._db.execute(
                 "UPDATE clockless SET offset_ms = ? WHERE gateway = ? AND stream = ? AND number = ?",
                 (offset, *_key(at), header.number),
             )
-
-    def _add(self, pieces: Sequence[Piece]) -> None:
-        self._database.add_samples(pieces)
-        self.mark_due(pieces)
 
     def _take_back(self, accepted: Accepted) -> None:
         """Remove the rows of a batch that was dated by an estimate which is not the first any more."""
@@ -185,6 +193,7 @@ class Samples:
             "UPDATE clockless SET offset_ms = NULL WHERE gateway = ? AND stream = ? AND number = ?",
             (*_key(at), header.number),
         )
+        arrivals.forget(self._db, piece)
         times, ids = piece.columns.boot_ms, piece.ids.by_number
         first, last = min(times) + piece.offset, max(times) + piece.offset
         self._db.executemany(
@@ -213,7 +222,8 @@ class Samples:
         return self._series[at]
 
 
-def _asset(entry: SeriesEntry) -> tuple[str, float | None, float | None, str, int]:
+def asset_of(entry: SeriesEntry) -> tuple[str, float | None, float | None, str, int]:
+    """What a catalogue says of the asset, as the columns of `series` have it."""
     latitude, longitude = entry.location or (None, None)
     return entry.asset_id, latitude, longitude, json.dumps(dict(entry.labels), ensure_ascii=False), int(entry.public)
 

@@ -125,6 +125,10 @@ class Uplink(Table):
         default="platform",
         description="Whose word frees the buffer: the platform's signed one, or the broker's PUBACK.",
     )
+    format: Literal["lamppost", "senml-json", "senml-cbor", "sparkplug-b"] = Field(
+        default="lamppost",
+        description="What is sent: signed batches, or what other platforms understand.",
+    )
     batch: Annotated[
         int,
         BeforeValidator(duration_between(MIN_BATCH, MAX_BATCH)),
@@ -146,6 +150,8 @@ class Uplink(Table):
     def _agree(self) -> "Uplink":
         if self.acknowledge == "platform" and self.authority is None:
             raise ValueError('acknowledge = "platform" needs authority, the file of the platform\'s public key')
+        if self.format != "lamppost" and self.acknowledge == "platform":
+            raise ValueError(f'format = "{self.format}" needs acknowledge = "broker": nobody signs for it')
         if self.tls is not None and not any(broker.tls for broker in self.brokers):
             raise ValueError("tls is set, but every broker is mqtt:// (not encrypted); write mqtts://")
         if self.password_file is not None and self.username is None:

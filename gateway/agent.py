@@ -11,7 +11,9 @@ from buffer.ack import read as read_ack
 from buffer.catalogue import SeriesDefinition
 from buffer.errors import StoreCorrupt, StoreError
 from buffer.header import Clock
+from buffer.keys import PublicKey
 from buffer.opening import open_store
+from buffer.resend import Resend
 from buffer.spool import Spool
 from buffer.store import Store
 from buffer.thread import StoreThread
@@ -32,6 +34,7 @@ from gateway.keeper import Keeper
 from gateway.lamp import shine
 from gateway.led import Led
 from gateway.mender import Mender
+from gateway.northbound.outlet import outlet
 from gateway.notify import notify, watchdog_interval
 from gateway.outbox import StoreOutbox
 from gateway.poller import bus_task
@@ -182,21 +185,29 @@ class Agent:
         uplink, gateway = self.config.uplink, self.config.gateway
         if uplink is None:
             return None
-        return UplinkTask(
+        outbox = StoreOutbox(self.store, self.clock, self.spool, self.mender.damaged)
+        prefix = f"{uplink.root}/v1/{gateway.site}/{gateway.id}"
+        task = UplinkTask(
             Connector(uplink, f"lamppost-{gateway.id}"),
-            StoreOutbox(self.store, self.clock, self.spool, self.mender.damaged),
+            outbox,
             self.clock,
-            prefix=f"{uplink.root}/v1/{gateway.site}/{gateway.id}",
+            prefix=prefix,
             gateway=gateway.id,
             believe=self._believe(),
         )
+        if uplink.format != "lamppost":
+            site, name = gateway.site, gateway.id
+            task.outlet = outlet(uplink.format, prefix=prefix, site=site, gateway=name, shelf=outbox, clock=self.clock)
+        return task
 
     def _believe(self) -> Callable[[bytes], Ack] | None:
-        """What verifies acknowledgements: the pinned key, or those of the keyring that it signs."""
+        """What verifies acknowledgements; None when the broker's word counts."""
+        return None if self.keys.authority is None else lambda message: read_ack(message, self._acknowledger(message))
+
+    def _acknowledger(self, message: bytes) -> PublicKey:
+        """Who may acknowledge: the pinned key, or the one of the keyring that it signs."""
         key = self.keys.authority
-        if key is None or self.office.ring is not None:
-            return None if key is None else self.office.believe
-        return lambda message: read_ack(message, key)
+        return self.office.acknowledger(message) if key is None or self.office.ring is not None else key
 
     def _wire(self) -> None:
         """Connect the parts that do not know each other."""
@@ -211,6 +222,8 @@ class Agent:
             self.uplink.facts = lambda: {"configuration": self.config.fingerprint}
             if self.office.ring is not None:
                 self.uplink.on_command = self._received
+            if self.keys.authority is not None:
+                self.uplink.believe_request = lambda message: Resend.read(message, self._acknowledger(message))
             self.mender.on_salvaged = self.uplink.salvaged
 
     def _connected(self) -> None:

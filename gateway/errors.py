@@ -49,6 +49,10 @@ class FileDamaged(GatewayError, ValueError):
     exit_code = 65  # EX_DATAERR
 
 
+class WireError(GatewayError, ValueError):
+    """A message of another platform's form cannot be read."""
+
+
 class LinkError(GatewayError, ConnectionError):
     """The link to a broker could not be made, or broke."""
 

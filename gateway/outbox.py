@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
+from buffer import delivery
 from buffer.ack import Ack
 from buffer.errors import AckRefused, StoreCorrupt, StoreError
 from buffer.spool import Spool
@@ -115,6 +116,31 @@ class StoreOutbox:
             return [number for number in numbers if number is not None]
 
         return await self._call(found)
+
+    async def catalogue(self, digest: bytes) -> bytes | None:
+        """The message of the catalogue with this hash, when it is kept."""
+        spool = self._spool
+
+        def found(store: Store) -> bytes | None:
+            if (number := store.find(digest)) is not None:
+                return store.message(number)
+            number = None if spool is None else spool.find(digest)
+            return None if number is None or spool is None else spool.message(number)
+
+        return await self._call(found)
+
+    async def history(self, first: int, last: int, limit: int) -> Sequence[int]:
+        """Delivered batches from `first` to `last` whose bytes are kept, by number, at most `limit`."""
+
+        def kept(store: Store) -> list[int]:
+            store.flush()  # of the newest, the disk does not know yet that they are delivered
+            return store.ask(lambda connection: delivery.delivered(connection, first, last, limit))
+
+        return await self._call(kept)
+
+    async def stream(self) -> bytes:
+        """The store's stream."""
+        return await self._call(lambda store: store.stream)
 
     async def refuse(self, number: int, reason: str) -> None:
         """Set a batch aside; told of once."""

@@ -26,6 +26,11 @@ VERBS = {
     "command": "Sign, relay and follow commands to gateways.",
     "config": "Sign, relay and follow configurations of gateways.",
     "schedule": "Sign, preview, relay and follow schedules of gateways.",
+    "verify": "Prove that nothing stored is missing or altered.",
+    "export": "Samples as files for others: open data, unless --all.",
+    "places": "Where the assets with open data stand, as GeoJSON.",
+    "alarms": "What is wrong: raised, acknowledged, cleared, and told elsewhere.",
+    "resend": "Ask a gateway's history for batches once more.",
     "audit": "Who changed what, when, on whose authority; with proof.",
     "completion": "Print what completes verbs in bash or zsh.",
 }

@@ -43,10 +43,11 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Will:
-    """What the broker says of us, retained, when we are gone without a word."""
+    """What the broker says of us when we are gone without a word."""
 
     topic: str
     payload: bytes
+    retain: bool = True
 
 
 class Link(Protocol):
@@ -194,7 +195,7 @@ class Connector:
             clean_session=None if five else True,
             clean_start=True if five else MQTT_CLEAN_START_FIRST_ONLY,  # 3.1.1 knows no other
             properties=properties,
-            will=aiomqtt.Will(will.topic, will.payload, qos=1, retain=True),
+            will=aiomqtt.Will(will.topic, will.payload, qos=1, retain=will.retain),
             timeout=CONNECT_S,
             keepalive=KEEPALIVE_S,
             max_queued_incoming_messages=INCOMING_MAX,

@@ -10,12 +10,15 @@ from typing import Protocol
 
 from buffer.ack import Ack
 from buffer.errors import BufferFault, StoreCorrupt, StoreError, UnknownBatch
+from buffer.resend import MAX_RESEND_BYTES, Resend
 from buffer.store import Held
 from gateway import VERSION
 from gateway.backoff import Backoff
 from gateway.clock import AgentClock
 from gateway.errors import LinkError
 from gateway.events import wait_for_event
+from gateway.northbound.outlet import Outlet
+from gateway.uplink.refill import PAGE, Refill
 from gateway.uplink.session import Session
 from gateway.uplink.sizes import SUSPECT_AFTER, Sizes
 from gateway.uplink.transport import Connector, Link, Message, Will
@@ -58,6 +61,12 @@ class Outbox(Protocol):
     async def find(self, wanted: Sequence[bytes]) -> Sequence[int]:
         """The numbers of the batches with these hashes, as far as they are kept."""
 
+    async def history(self, first: int, last: int, limit: int) -> Sequence[int]:
+        """Delivered batches from `first` to `last` whose bytes are kept, by number, at most `limit`."""
+
+    async def stream(self) -> bytes:
+        """The store's stream."""
+
     async def refuse(self, number: int, reason: str) -> None:
         """Set a batch aside that the platform does not take."""
 
@@ -93,6 +102,7 @@ class UplinkTask:
         self._believe = believe
         """Verifies an acknowledgement; None: the broker's PUBACK counts as delivered."""
         self.session = Session()
+        self.refill = Refill()
         self.state = LinkState(since=clock.now())
         self.progress_at = clock.now()
         self._wake = asyncio.Event()
@@ -102,6 +112,10 @@ class UplinkTask:
         """Told of each acknowledgement of this store, and whether it answers what was sent once, in this life."""
         self.on_command: Callable[[Message], None] | None = None
         """Takes what arrives on the topic `command`; None: nobody asks for it."""
+        self.outlet: Outlet | None = None
+        """Says batches in another platform's words; None: they go as they are signed."""
+        self.believe_request: Callable[[bytes], Resend] | None = None
+        """Verifies the platform's request for delivered batches, which comes where acknowledgements do."""
 
         self.facts: Callable[[], dict[str, str | int | None]] = dict
         """What the status says beside."""
@@ -118,7 +132,7 @@ class UplinkTask:
         backoff = Backoff(RECONNECT_FIRST_S, RECONNECT_MAX_S)
         while True:
             try:
-                async with self._connector.link(Will(self._topic("status"), self._status(online=False))) as link:
+                async with self._connector.link(self._will()) as link:
                     await self._converse(link, backoff)
             except LinkError as error:
                 self._down(str(error))
@@ -153,6 +167,8 @@ class UplinkTask:
         if self.on_command is not None:
             await link.subscribe(self._topic("command"))
         await link.publish(self._topic("status"), self._status(online=True), retain=True)
+        if self.outlet is not None:
+            await self.outlet.open(link)
         self._up()
         self.session.connected()
         self.on_connected()
@@ -167,6 +183,7 @@ class UplinkTask:
         finally:
             settled.cancel()
             self.session.disconnected()
+            self.refill.cut()
         if lost is not None:
             if await self._broke():
                 backoff.reset()
@@ -176,6 +193,8 @@ class UplinkTask:
         """Say that we go, as the last will would; a broker that does not take it in time learns it by our silence."""
         with suppress(LinkError, TimeoutError):
             async with asyncio.timeout(FAREWELL_S):
+                if self.outlet is not None:
+                    await self.outlet.close(link)
                 await link.publish(self._topic("status"), self._status(online=False), retain=True)
 
     async def _send(self, link: Link, group: asyncio.TaskGroup) -> None:
@@ -183,6 +202,8 @@ class UplinkTask:
             now = self._clock.now()
             self.progress_at = now
             number = self.session.next(now)
+            if number is None:
+                number = await self._from_history(now)
             if number is not None:
                 group.create_task(self._send_one(link, number))
                 continue
@@ -201,8 +222,23 @@ class UplinkTask:
             log.error("buffer: batch %d is not sent: %s", number, error)
             self.session.release([number])
             return
-        if await self._fits(link, number, len(data)):
+        if self.outlet is not None:
+            await self._tell(self.outlet, link, number, data)
+        elif await self._fits(link, number, len(data)):
             await self._publish(link, number, data)
+
+    async def _tell(self, outlet: Outlet, link: Link, number: int, data: bytes) -> None:
+        """Say a batch in other words; it is delivered when the broker has all of them."""
+        try:
+            await outlet.send(link, data)
+        except (BufferFault, ValueError) as error:
+            await self._outbox.refuse(number, str(error))
+            self.session.release([number])
+            return
+        self.state.sent += 1
+        self.state.sent_bytes += len(data)
+        await self._outbox.acknowledge_numbers([number])
+        self._released([number])
 
     async def _fits(self, link: Link, number: int, size: int) -> bool:
         """Whether the broker takes it, as far as is known; if not, others have taken its place or it is set aside."""
@@ -259,10 +295,33 @@ class UplinkTask:
     async def _receive(self, link: Link) -> None:
         async for message in link.messages():
             if self._believe is not None and message.topic == self._topic("ack"):
-                await self._answered(message, self._believe)
+                if not await self._asked(message):
+                    await self._answered(message, self._believe)
             elif self.on_command is not None and message.topic == self._topic("command"):
                 self.on_command(message)
+            elif self.outlet is not None:
+                await self.outlet.received(link, message)
         raise LinkError("the broker ended the session")
+
+    async def _from_history(self, now: int) -> int | None:
+        """A batch that the platform asked for once more; it goes when nothing else does."""
+        while (span := self.refill.span) is not None:
+            self.refill.found(span, await self._outbox.history(*span, PAGE))
+        return self.refill.next(now)
+
+    async def _asked(self, message: Message) -> bool:
+        """Whether it is a request for batches of the history, and verifies; it is taken when it is about this store."""
+        if self.believe_request is None or message.retained or len(message.payload) > MAX_RESEND_BYTES:
+            return False
+        try:
+            request = self.believe_request(message.payload)
+        except BufferFault:
+            return False  # an acknowledgement, or nothing that is believed: told of there
+        here = request.gateway == self._gateway and request.stream == await self._outbox.stream()
+        if here and self._clock.trusted_ms() < request.expires_ms and self.refill.ask(request):
+            log.info("uplink: the platform asks for %d ranges of delivered batches", len(request.ranges))
+            self._wake.set()
+        return True
 
     async def _answered(self, message: Message, believe: Callable[[bytes], Ack]) -> None:
         ack = self._read(message, believe)
@@ -276,6 +335,7 @@ class UplinkTask:
         if sent_at is not None:
             self._clock.signed_time(ack.time, sent_at)
         self.on_acknowledged(ack, sent_at is not None)
+        self.refill.answered(ack)
         self._released(freed)
         for named, reason in ack.refused:
             if (number := await self._outbox.local(ack.stream, named)) is not None:
@@ -316,6 +376,10 @@ class UplinkTask:
             log.warning("uplink: %s", error)
             self.state.since = self._clock.now()
         self.state.up, self.state.error = False, error
+
+    def _will(self) -> Will:
+        will = None if self.outlet is None else self.outlet.will()
+        return will or Will(self._topic("status"), self._status(online=False))
 
     def _topic(self, name: str) -> str:
         return f"{self._prefix}/{name}"

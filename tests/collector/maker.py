@@ -29,6 +29,13 @@ PLATFORM = SigningKey(Ed25519PrivateKey.generate())
 SQLITE = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 POSTGRESQL = pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 
+BEFORE_VERSION_7 = (
+    "DROP VIEW public_places", "DROP VIEW public_readings", "DROP VIEW readings", "DROP VIEW public_series",
+    "DROP TABLE arrivals", "DROP TABLE alarms", "DROP TABLE alarm_events", "DROP INDEX batches_by_arrival",
+    "ALTER TABLE series DROP COLUMN described",
+)  # fmt: skip
+"""What makes an SQLite file one of version 6, but for its user_version."""
+
 Sample = tuple[int, int, Value, int]
 
 

@@ -27,7 +27,7 @@ from collector.database import Database
 from collector.errors import CollectorError
 from tests.buffer.test_cose import plain_sig_structure
 from tests.collector.commanding import Person, answer, call, data, describe_results, person
-from tests.collector.maker import SQLITE, UTC_MS, Bench, Gateway
+from tests.collector.maker import BEFORE_VERSION_7, SQLITE, UTC_MS, Bench, Gateway
 from tests.mosquitto import Mosquitto
 
 STREAM = bytes([1]) * 16
@@ -330,8 +330,19 @@ def test_streams_and_an_older_database(bench: Bench, gateway: Gateway) -> None:
     bench.take(*gateway.hello(1))
     path = bench.database.path
     with bench.database.transaction() as db:
-        for name in ("commands", "keyrings", "keyring_relays", "rollups", "rollups_due", "kept_from"):
+        for name in (
+            "commands",
+            "keyrings",
+            "keyring_relays",
+            "rollups",
+            "rollups_due",
+            "kept_from",
+            "tokens",
+            "certificates",
+        ):
             db.execute(f"DROP TABLE {name}")
+        for statement in BEFORE_VERSION_7:
+            db.execute(statement)
         db.execute("DROP VIEW command_results")
         db.execute("DROP VIEW asset_readings")
         db.execute("DROP INDEX series_by_asset")
