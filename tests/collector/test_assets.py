@@ -1,6 +1,5 @@
 """What the catalogue says of assets, and a sensor that several gateways hear, which is there once."""
 
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,9 +7,9 @@ import pytest
 
 from buffer.catalogue import SeriesEntry
 from collector import derive, query
-from collector.database import Database, Target
+from collector.database import Database
 from collector.incoming import Message
-from tests.collector.maker import BEFORE_VERSION_7, OFFSET_MS, SQLITE, Bench, Gateway
+from tests.collector.maker import OFFSET_MS, SQLITE, Bench, Gateway, age
 
 TEMPERATURE, RSSI, COUNTER = 1, 2, 3
 BIN = "B-4"
@@ -112,43 +111,19 @@ def test_the_catalogue_is_in_the_table(bench: Bench, gateway: Gateway) -> None:
     assert bench.rows(sql) == wanted
 
 
-def test_an_older_catalogue_that_comes_late_changes_nothing(bench: Bench, gateway: Gateway) -> None:
-    first = gateway.describe(lines())
-    closed = [SeriesEntry(n.number, n.device, n.point, n.unit, n.type, "B-5") for n in lines()]
-    bench.take(gateway.describe(closed))
-    bench.take(first)
-    wanted = [(n, "B-5", 0) for n in (1, 2, 3)]
-    sql = "SELECT number, asset_id, public FROM series ORDER BY number"
-    assert bench.rows(sql) == wanted
-    derive.rebuild(bench.database)
-    assert bench.rows(sql) == wanted
-
-
 @SQLITE
 def test_a_database_of_before_learns_it_by_a_rebuild_or_the_next_catalogue(
     open_bench: Callable[..., Bench], tmp_path: Path, gateway: Gateway
 ) -> None:
     bench = open_bench(gateway)
     bench.take(gateway.describe(lines()), heard(gateway, (1000, 20, -60, 7)))
-    _age(bench.database.path)
+    age(bench.database.path, 3)
     Database.open(bench.database.path).close()
     assert bench.rows("SELECT DISTINCT asset_id, labels FROM series") == [("", "{}")]
     assert once(bench) == []
     bench.take(gateway.describe(lines()))
     assert once(bench) == [(1000, 20, -60, "gw-0017")]
-    _age(bench.database.path)
+    age(bench.database.path, 3)
     Database.open(bench.database.path).close()
     derive.rebuild(bench.database)
     assert once(bench) == [(1000, 20, -60, "gw-0017")]
-
-
-def _age(path: Target) -> None:
-    """Make the file one of version 3."""
-    db = sqlite3.connect(path)
-    db.executescript(";".join([*BEFORE_VERSION_7, "DROP VIEW asset_readings", "DROP INDEX series_by_asset"]))
-    for table in ("rollups", "rollups_due", "kept_from", "tokens", "certificates"):
-        db.execute(f"DROP TABLE {table}")
-    for column in ("asset_id", "latitude", "longitude", "labels", "public"):
-        db.execute(f"ALTER TABLE series DROP COLUMN {column}")
-    db.execute("PRAGMA user_version = 3")
-    db.close()

@@ -21,7 +21,7 @@ from collector.export.reading import Reading, Selection, Source
 from collector.export.texts import CsvWriter
 from ext import CLOCK, NO_ANSWER
 from ext.cells import FORMULA
-from tests.collector.maker import BEFORE_VERSION_7, OFFSET_MS, SQLITE, Bench, Gateway
+from tests.collector.maker import OFFSET_MS, SQLITE, Bench, Gateway, age
 from tests.collector.test_cli import call
 
 PUBLIC, PRIVATE, TEXT = 1, 2, 3
@@ -256,7 +256,6 @@ def test_the_views_show_names(filled: Bench) -> None:
 @SQLITE
 def test_a_database_of_before_has_its_order_of_arrival(filled: Bench) -> None:
     before = read(filled)
-    for statement in (*BEFORE_VERSION_7, "PRAGMA user_version = 6"):
-        filled.database.connection.execute(statement)
+    age(filled.database.path, 6)
     Database.open(filled.database.path).close()
     assert read(filled) == before
