@@ -42,6 +42,7 @@ from gateway.replaced import Replacements
 from gateway.replaced import beside as replacements_beside
 from gateway.sockets import control_socket, status_socket
 from gateway.stored import StoreView
+from gateway.uplink.meter import Meter
 from gateway.uplink.transport import Connector, Message
 from gateway.uplink.uplink import UplinkTask
 from gateway.verbs import Verbs
@@ -183,9 +184,10 @@ class Agent:
         if uplink is None:
             return None
         return UplinkTask(
-            Connector(uplink, f"lamppost-{gateway.id}"),
+            Connector(uplink, f"lamppost-{gateway.id}", self.clock),
             StoreOutbox(self.store, self.clock, self.spool, self.mender.damaged),
             self.clock,
+            Meter(uplink.budget, uplink.quiet, gateway.timezone, uplink.batch),
             prefix=f"{uplink.root}/v1/{gateway.site}/{gateway.id}",
             gateway=gateway.id,
             believe=self._believe(),
@@ -203,8 +205,9 @@ class Agent:
         self.recorder.on_heard, self.recorder.on_failed = self.running.heard, self.running.failed
         self.recorder.on_time = self.clock.receiver_time
         self.recorder.on_critical, self.recorder.on_large = self.keeper.critical, self.keeper.large
+        self.recorder.on_packed = self.keeper.packed
         if self.uplink is not None:
-            self.keeper.on_sealed = self.uplink.sealed
+            self.keeper.on_sealed, self.keeper.interval = self.uplink.sealed, self.uplink.interval
             self.uplink.on_connected = self._connected
             self.keeper.on_catalogue = self.uplink.named
             self.uplink.on_acknowledged = self._acknowledged
@@ -294,6 +297,8 @@ class Agent:
             async with asyncio.timeout_at(deadline):
                 await self.keeper.flush()
                 await self.store.call(self.view.keep)
+                if self.uplink is not None:
+                    await self.uplink.keep()
         except (StoreError, TimeoutError) as error:
             log.critical("buffer: the last samples are not committed: %s", error)
         await self._close_store()

@@ -155,6 +155,11 @@ class AgentClock:
         """The wall clock by `trusted`, ms since the epoch; the system's own when that is unset."""
         return self._utc_ms(self.trusted())
 
+    def known_ms(self) -> int | None:
+        """The wall clock by `trusted`, ms since the epoch; None when that is unset."""
+        clock = self.trusted()
+        return None if clock.state is ClockState.UNSET else self.now() + clock.clock_ms
+
     def signed_time(self, utc_ms: int, sent_at: int) -> None:
         """Learn from a verified time that answers what was sent at `sent_at` (boot ms); an old one teaches nothing."""
         if utc_ms < self.floor_ms:

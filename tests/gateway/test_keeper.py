@@ -97,7 +97,7 @@ async def running(made: Parts) -> AsyncIterator[None]:
 async def test_samples_are_committed_at_their_interval_and_batches_sealed_at_theirs(tmp_path: Path) -> None:
     async with parts(tmp_path, commit_ms=30, batch_ms=200) as made:
         sealed: list[list[int]] = []
-        made.keeper.on_sealed = sealed.append
+        made.keeper.on_sealed = lambda numbers, _: sealed.append(numbers)
 
         async def pass_time() -> None:
             for value in itertools.count():
