@@ -38,11 +38,12 @@ class ProxyError(ConnectionError):
 
 
 def dial(host: str, port: int, via: Via | None, timeout_s: float) -> socket.socket:
-    """A connection to `host`, blocking; raises `OSError`."""
-    if via is None:
-        return socket.create_connection((host, port), timeout=timeout_s)
+    """A connection to `host`, blocking, on which what is small goes at once; raises `OSError`."""
     deadline = time.monotonic() + timeout_s
-    made = socket.create_connection((via.host, via.port), timeout=timeout_s)
+    made = socket.create_connection((host, port) if via is None else (via.host, via.port), timeout=timeout_s)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else it may wait 40 ms for an acknowledgement
+    if via is None:
+        return made
     try:
         if via.kind == "http":
             _http(made, host, port, via, deadline)

@@ -112,6 +112,7 @@ class Session:
         self._tries: dict[int, int] = {}
         self._first_sent: dict[int, int] = {}
         self._turn = 0
+        self._newest = 0
         self._connected = False
 
     @property
@@ -169,14 +170,15 @@ class Session:
     def hold(self, numbers: Iterable[tuple[int, Rank]], *, doubtful: bool = False) -> None:
         """Batches that are sealed; `doubtful` ones may have been sent in another life."""
         for number, rank in numbers:
-            if self.place(number) is not Place.GONE:
+            if number <= self._newest and self.place(number) is not Place.GONE:
                 self._strangers.discard(number)
                 continue
+            self._newest = max(self._newest, number)
             if rank is not Rank.COMMON:
                 self._ranks[number] = rank
             if doubtful:
                 self._doubtful.add(number)
-            self._happens(number, _NEW[rank])
+            self._at[TABLE[Place.GONE, _NEW[rank]]].add(number)
 
     def release(self, numbers: Iterable[int]) -> None:
         """Batches that are delivered or set aside: never sent again."""
