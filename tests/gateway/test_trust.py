@@ -109,5 +109,5 @@ def test_what_ends_within_two_weeks_is_known(tmp_path: Path) -> None:
         trust = Trust(Tls(ca=authority.file, cert=cert, key=key), RIGHT)
         shakes(port, trust)
     left = {one.what: one.until_ms - NOW_MS for one in trust.certificates}
-    assert {what for what, ms in left.items() if ms < SOON_MS} == {"broker", "authority"}
+    assert {what for what, ms in left.items() if ms < SOON_MS} == {"broker"}
     assert left["gateway"] > 399 * DAY_MS

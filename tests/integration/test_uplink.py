@@ -145,6 +145,37 @@ async def test_the_password_is_read_from_its_file(
         await lone.until(acknowledged(1))
 
 
+async def test_what_the_access_list_refuses_is_not_taken_for_delivered(
+    tmp_path: Path, run_dir: Path, make_mosquitto: Make
+) -> None:
+    """MQTT 5.0, 3.4.2.1: the broker's PUBACK says that it is not authorized."""
+    acl = tmp_path / "acl"
+    acl.write_text(f"topic read #\ntopic write {PREFIX}/status\n")
+    broker = await asyncio.to_thread(make_mosquitto, f"acl_file {acl}")
+    async with Lone(tmp_path, run_dir) as lone:
+        await lone.start(brokers(broker.url) + BROKERS_WORD)
+        status = await lone.until(lambda s: s["uplink"]["refusal"] and s["buffer"]["held"]["batches"] > 4)
+        assert status["uplink"]["acknowledged"] == status["uplink"]["sent"] == 0
+        assert (status["uplink"]["up"], status["uplink"]["connections"]) == (True, 1)
+        assert "Not authorized" in status["uplink"]["refusal"]
+        assert (await asyncio.to_thread(lone.log)).count("does not take batches") == 1
+
+
+async def test_a_budget_that_is_spent_keeps_all_but_what_is_critical(
+    tmp_path: Path, run_dir: Path, mosquitto: Mosquitto
+) -> None:
+    """A twentieth of 2 MB in a month may be spent early: after about 100 kB nothing goes but by its share."""
+    async with Lone(tmp_path, run_dir) as lone:
+        await lone.start(brokers(mosquitto.url) + BROKERS_WORD + 'budget = { day = "100kB" }', batch="100ms")
+        status = await lone.until(lambda s: s["uplink"]["meter"]["day"] > 5_000)
+        assert status["uplink"]["wire"]["bytes_per_sample"] > 0
+        assert status["uplink"]["meter"]["day"] >= status["uplink"]["wire"]["sent"] > 0
+        await lone.stop()
+        await lone.start(brokers(mosquitto.url) + BROKERS_WORD + 'budget = { day = "100kB" }')
+        kept = await asyncio.to_thread(lone.status)
+        assert kept["uplink"]["meter"]["day"] >= status["uplink"]["meter"]["day"], "remembered"
+
+
 # TLS ------------------------------------------------------------------------------------------------------------------
 
 
