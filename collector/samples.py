@@ -13,12 +13,14 @@ from collector.database import Database
 from collector.incoming import Accepted
 from collector.parts import parts, places
 from collector.rows import Ids, Piece, value_at
-from ext import Columns, unpack
+from ext import CLOCK, GOOD, Columns, unpack
 
 logger = logging.getLogger(__name__)
 
 MAX_CACHED_STREAMS = 1000  # series ids; about 5 kB a gateway of 50 points
 HOUR_MS = 3_600_000
+JUDGED = {ClockState.UNSET: (CLOCK, GOOD), ClockState.HOLDOVER: (GOOD, CLOCK)}
+"""By what dates them, what was uncertain only for an unset clock is good once that is known, good by a held one is not."""
 
 # A database of before has series without what is said of their asset: the next catalogue fills it in.
 _ENTER_SERIES = """
@@ -139,7 +141,8 @@ class Samples:
             self._series.pop(at)  # another collector may have entered a catalogue
         if not numbers <= self._ids(at).by_number.keys():
             return None
-        return Piece(at.gateway, at.stream, accepted.identity.number, columns, self._ids(at), offset)
+        judged = JUDGED.get(accepted.batch.header.clock_state)
+        return Piece(at.gateway, at.stream, accepted.identity.number, columns, self._ids(at), offset, judged)
 
     def mark_due(self, pieces: Sequence[Piece]) -> None:
         """Note that the sums of these hours are to be made anew; a mark that is there is locked against its removal."""
@@ -159,10 +162,9 @@ class Samples:
             self._wait(at, header, "failed")
             self.fail(at, header.number, f"series {min(unknown)} is in no catalogue")
             return
-        unset = header.clock_state is ClockState.UNSET
         kept = self._without_known(at, header, piece.columns) if header.window_ms else None
-        self._add([replace(piece, clock_known_now=unset, kept=kept)])
-        if unset:
+        self._add([replace(piece, kept=kept)])
+        if header.clock_state is ClockState.UNSET:
             self._db.execute(
                 "UPDATE clockless SET offset_ms = ? WHERE gateway = ? AND stream = ? AND number = ?",
                 (offset, *_key(at), header.number),
