@@ -126,7 +126,10 @@ def _websocket(link: socket.socket, target: Target, _password: str | None) -> tu
     ]  # fmt: skip
     link.settimeout(TRY_S)
     link.sendall("\r\n".join(lines).encode())
-    answer = _exactly(link, len(b"HTTP/1.1 101"))
+    try:
+        answer = _exactly(link, len(b"HTTP/1.1 101"))
+    except ConnectionError:  # it hangs up on what it does not know
+        answer = b""
     if answer == b"HTTP/1.1 101":
         return "", ""
     return "mqtt", f"the web server there takes no WebSocket at {target.path}: {answer.decode('ascii', 'replace')!r}"

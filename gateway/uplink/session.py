@@ -145,6 +145,7 @@ class Session:
     def connected(self) -> None:
         """A link is up: everything held is in doubt."""
         self._connected = True
+        self._turn = 0  # the first turn is that of what is live
         for number in self._tries:
             self._doubtful.add(number)
         self.release(tuple(self._strangers))  # asked for again by who still lacks them

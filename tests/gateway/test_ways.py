@@ -8,6 +8,7 @@ import struct
 import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from config import Broker, Proxy, Tls, Uplink
 from gateway.clock import AgentClock
 from gateway.demo.processes import wait_for_port
+from gateway.doctor.net import Target, attempt
 from gateway.errors import LinkError, PublishRefused
 from gateway.uplink.client import MESSAGE_MAX
 from gateway.uplink.transport import Connector, MqttLink, Will
@@ -173,6 +175,28 @@ async def test_a_proxy_that_is_none_is_a_broken_link_and_no_more(kind: str, answ
         with pytest.raises(LinkError):
             async with connector("mqtt://b", proxy=Proxy(kind=kind, host="127.0.0.1", port=port)).link(WILL):
                 pass
+
+
+@pytest.mark.parametrize(
+    ("way", "fault"),
+    [("web", ""), ("no web", "mqtt"), ("proxy", ""), ("no proxy", "proxy"), ("no login", "proxy")],
+)
+async def test_the_doctor_goes_the_same_way(tmp_path: Path, make_mosquitto: Make, way: str, fault: str) -> None:
+    port = free_port()
+    broker = await asyncio.to_thread(make_mosquitto, f"listener {port} 127.0.0.1", "protocol websockets")
+    await wait_for_port(port, 10)
+    word = tmp_path / "word"
+    word.write_text("open sesame")
+    async with proxy(http) as through:
+        ends = {"web": port, "no web": broker.port}
+        target = Target(
+            f"ws://127.0.0.1:{ends.get(way, port)}", "127.0.0.1", ends.get(way, port), False, "d", path="/mqtt"
+        )
+        if way not in ends:
+            target = replace(target, proxy=("http", "127.0.0.1", free_port() if way == "no proxy" else through))
+        if way == "proxy":
+            target = replace(target, proxy_username="Aladdin", proxy_password_file=str(word))
+        assert (await asyncio.to_thread(attempt, target))["fault"] == fault
 
 
 # Brokers --------------------------------------------------------------------------------------------------------------

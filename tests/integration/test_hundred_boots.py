@@ -65,7 +65,7 @@ class Life:
     knows: bool = False
 
     def live(self, first: int) -> Iterator[Message]:
-        """Samples every 20 s, a batch every two minutes or twenty, for minutes to hours; `first` names the first sample."""
+        """Samples every 20 s, a batch every two minutes or twenty; `first` names the first sample."""
         dice, box = self.dice, self.box
         clock = AgentClock(self.boot, box, floor_ms=self.floor_ms)
         ends = dice.choice([3 * MINUTE, 20 * MINUTE, 3 * HOUR])

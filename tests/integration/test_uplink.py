@@ -22,6 +22,7 @@ from buffer.cose import Kind
 from buffer.keys import PublicKey, SigningKey
 from gateway.demo import broker as demo_broker
 from gateway.demo import stage as demo_stage
+from gateway.demo.link import Link
 from gateway.demo.processes import wait_for_port
 from gateway.demo.stage import Stage, balance
 from tests.authority import Authority
@@ -174,6 +175,33 @@ async def test_a_budget_that_is_spent_keeps_all_but_what_is_critical(
         await lone.start(brokers(mosquitto.url) + BROKERS_WORD + 'budget = { day = "100kB" }')
         kept = await asyncio.to_thread(lone.status)
         assert kept["uplink"]["meter"]["day"] >= status["uplink"]["meter"]["day"], "remembered"
+
+
+async def test_after_an_outage_the_newest_is_there_within_five_seconds_and_the_rest_behind_it(
+    tmp_path: Path, run_dir: Path, mosquitto: Mosquitto
+) -> None:
+    link = Link()
+    link.target = mosquitto.port
+    await link.start()
+    async with Lone(tmp_path, run_dir) as lone, platform(lone, mosquitto) as there:
+        try:
+            uplink = brokers(f"mqtt://127.0.0.1:{link.port}") + BROKERS_WORD
+            await lone.start(uplink, batch="100ms", commit="100ms")
+            await there.until(lambda p: p.batches)
+            await link.cut()
+            await lone.until(lambda s: s["buffer"]["held"]["batches"] > 30)
+            seen = len(there.received)
+            held = (await asyncio.to_thread(lone.status))["buffer"]["held"]["batches"]
+            await link.start()
+            await lone.until(lambda s: s["uplink"]["connections"] == 2)
+            began = asyncio.get_running_loop().time()
+            await there.until(lambda p: max(batch.header.number for batch in p.received[seen:] or p.received) > held)
+            assert asyncio.get_running_loop().time() - began < 5
+            await there.until(lambda p: set(p.batches) >= set(range(1, held)))
+            fresh = [batch.header.number for batch in there.received[seen:] if batch.header.kind is Kind.BATCH]
+            assert fresh[0] > held, "the newest goes first"
+        finally:
+            await link.cut()
 
 
 # TLS ------------------------------------------------------------------------------------------------------------------
