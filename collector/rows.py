@@ -53,8 +53,8 @@ class Ids:
 class Piece:
     """The samples of one batch that are to be entered.
 
-    `offset` makes UTC of their times; `judged` is a quality and what it becomes by what dates them; `kept` are the places
-    of those that are entered, when not all are.
+    `offset` makes UTC of their times; `judged` is a quality and what it becomes by what dates them; `kept` are the
+    places of those that are entered, when not all are.
     """
 
     gateway: str

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 MAX_CACHED_STREAMS = 1000  # series ids; about 5 kB a gateway of 50 points
 HOUR_MS = 3_600_000
 JUDGED = {ClockState.UNSET: (CLOCK, GOOD), ClockState.HOLDOVER: (GOOD, CLOCK)}
-"""By what dates them, what was uncertain only for an unset clock is good once that is known, good by a held one is not."""
+"""What was uncertain only for an unset clock is good once that is known; what a held one dates is not good."""
 
 # A database of before has series without what is said of their asset: the next catalogue fills it in.
 _ENTER_SERIES = """
