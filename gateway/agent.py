@@ -187,7 +187,7 @@ class Agent:
             Connector(uplink, f"lamppost-{gateway.id}", self.clock),
             StoreOutbox(self.store, self.clock, self.spool, self.mender.damaged),
             self.clock,
-            Meter(uplink.budget, uplink.quiet, gateway.timezone, uplink.batch),
+            Meter(uplink.budget, uplink.quiet, gateway.timezone),
             prefix=f"{uplink.root}/v1/{gateway.site}/{gateway.id}",
             gateway=gateway.id,
             believe=self._believe(),
@@ -207,7 +207,7 @@ class Agent:
         self.recorder.on_critical, self.recorder.on_large = self.keeper.critical, self.keeper.large
         self.recorder.on_packed = self.keeper.packed
         if self.uplink is not None:
-            self.keeper.on_sealed, self.keeper.interval = self.uplink.sealed, self.uplink.interval
+            self.keeper.on_sealed, self.keeper.stretch = self.uplink.sealed, self.uplink.interval
             self.uplink.on_connected = self._connected
             self.keeper.on_catalogue = self.uplink.named
             self.uplink.on_acknowledged = self._acknowledged

@@ -89,8 +89,8 @@ class Keeper:
         self.counts = Counts()
         self.progress_at = clock.now()
         self.hourly: Action = lambda _: None
-        self.interval: Callable[[], int] = lambda: self.batch_ms
-        """How long the next batch is, in ms."""
+        self.stretch: Callable[[int], int] = lambda batch_ms: batch_ms
+        """How long the next batch is, in ms, where so much is configured."""
         self.on_sealed: Callable[[list[int], frozenset[int]], None] = lambda _numbers, _critical: None
         """Told of the batches that were sealed, and which of them are critical."""
         self.on_catalogue: Callable[[int], None] = lambda _: None
@@ -170,10 +170,10 @@ class Keeper:
     async def _pace(self) -> None:
         now = self._clock.now()
         every_ms = self._commit_ms or IDLE_MS
-        commit_at, seal_at, prune_at = now + every_ms, now + self.interval(), now + self._prune_ms
+        commit_at, seal_at, prune_at = now + every_ms, now + self.stretch(self.batch_ms), now + self._prune_ms
         hour_at = now + HOUR_MS
         while True:
-            with_each = not self.interval()
+            with_each = not self.stretch(self.batch_ms)
             await self._sleep((commit_at if with_each else min(commit_at, seal_at)) - self._clock.now())
             self.disk.watch()
             if self._steps and not self._clock_stepped():
@@ -187,7 +187,7 @@ class Keeper:
                 self._collect(seal=PRIORITIES if sealing else ("critical",) if alarmed else ())
                 commit_at = now + every_ms
             if sealing:
-                seal_at = now + self.interval()
+                seal_at = now + self.stretch(self.batch_ms)
             if now >= prune_at:
                 prune_at = now + self._prune_ms
                 self._chore("prune", self._prune)

@@ -270,5 +270,5 @@ def _meter(agent: "Agent", uplink: UplinkTask) -> dict[str, Any] | None:
         "day_limit": budget and budget.day,
         "month_limit": budget and budget.month,
         "only_critical": uplink.only_critical,
-        "batch_s": uplink.interval() / 1000,
+        "batch_s": uplink.interval(agent.keeper.batch_ms) / 1000,
     }

@@ -49,11 +49,10 @@ class Meter:
     the time from the platform alone can ask for it.
     """
 
-    def __init__(self, budget: Budget | None, quiet: Sequence[Span], zone: str, batch_ms: int) -> None:
+    def __init__(self, budget: Budget | None, quiet: Sequence[Span], zone: str) -> None:
         self._budget = budget
         self._quiet = quiet
         self._zone = ZoneInfo(zone)
-        self._batch_ms = batch_ms
         self.usage = Usage()
         self._kept = self.usage
         self._timeless: tuple[int, int] | None = None  # since when (boot ms) there is no clock, bytes since then
@@ -129,24 +128,24 @@ class Meter:
             made.append(_account(month, self.usage.month_bytes, first, _next_month(first), local))
         return made
 
-    def interval(self, now: int, utc_ms: int | None) -> int:
-        """How long the next batch is, in ms: the configured, or longer while the pace is more than the budget bears."""
+    def interval(self, batch_ms: int, now: int, utc_ms: int | None) -> int:
+        """How long the next batch is, in ms: `batch_ms`, or longer while the pace is more than the budget bears."""
         if self._judged_at is None:
             self._judged_at = now
         passed = now - self._judged_at
-        if self._budget is None or passed < max(JUDGED_MS, 2 * self._length()):
-            return self._length()
+        if self._budget is None or passed < max(JUDGED_MS, 2 * self._length(batch_ms)):
+            return self._length(batch_ms)
         pace, bearable = self._since_judged / passed, min(one.pace for one in self.accounts(now, utc_ms))
         if (self._held_back and not self.quiet(utc_ms)) or pace > bearable:
-            if self._length() < LONGEST_MS:
+            if self._length(batch_ms) < LONGEST_MS:
                 self._factor *= 2
         elif pace < EASY * bearable:
             self._factor = max(self._factor // 2, 1)
         self._judged_at, self._since_judged, self._held_back = now, 0, False
-        return self._length()
+        return self._length(batch_ms)
 
-    def _length(self) -> int:
-        return self._batch_ms if self._factor == 1 else min(max(self._batch_ms, 1000) * self._factor, LONGEST_MS)
+    def _length(self, batch_ms: int) -> int:
+        return batch_ms if self._factor == 1 else min(max(batch_ms, 1000) * self._factor, LONGEST_MS)
 
     def _local(self, utc_ms: int) -> datetime:
         return datetime.fromtimestamp(utc_ms / 1000, UTC).astimezone(self._zone)

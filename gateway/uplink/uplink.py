@@ -135,9 +135,9 @@ class UplinkTask:
         """Whether the budget or the hour lets nothing else through."""
         return self.meter.metered and self.meter.only_critical(self._clock.now(), self._utc_ms())
 
-    def interval(self) -> int:
-        """How long the next batch is, in ms."""
-        return self.meter.interval(self._clock.now(), self._utc_ms())
+    def interval(self, batch_ms: int) -> int:
+        """How long the next batch is, in ms, where `batch_ms` is configured."""
+        return self.meter.interval(batch_ms, self._clock.now(), self._utc_ms())
 
     async def run(self) -> None:
         """Connect, serve, and connect again, until cancelled."""

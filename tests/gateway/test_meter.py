@@ -22,8 +22,8 @@ def at(text: str) -> int:
 MIDNIGHT = at("2026-11-23T00:00")
 
 
-def meter(budget: Budget | None = DAY, *quiet: Span, zone: str = "UTC", batch_ms: int = 10_000) -> Meter:
-    return Meter(budget, quiet, zone, batch_ms)
+def meter(budget: Budget | None = DAY, *quiet: Span, zone: str = "UTC") -> Meter:
+    return Meter(budget, quiet, zone)
 
 
 def test_a_budget_accrues_over_its_day_and_the_next_day_begins_a_new_one() -> None:
@@ -105,7 +105,7 @@ def run(made: Meter, rate: float, hours: int, seal_bytes: int = 300) -> tuple[in
     """Batches of so many bytes each and so many a ms of content, as long as they may go; the last interval, bytes."""
     now, end = MIDNIGHT, MIDNIGHT + hours * HOUR_MS
     while now < end:
-        interval = made.interval(now - MIDNIGHT, now)
+        interval = made.interval(10_000, now - MIDNIGHT, now)
         now += interval
         if not made.only_critical(now - MIDNIGHT, now):
             made.add(round(seal_bytes + rate * interval), now - MIDNIGHT, now)
@@ -113,7 +113,7 @@ def run(made: Meter, rate: float, hours: int, seal_bytes: int = 300) -> tuple[in
 
 
 def test_the_interval_grows_until_the_pace_can_be_borne_and_shrinks_when_it_is_easy() -> None:
-    assert meter(None).interval(0, MIDNIGHT) == 10_000
+    assert meter(None).interval(10_000, 0, MIDNIGHT) == 10_000
     easy, _ = run(meter(Budget(day=100_000_000)), 0.001, 2)
     assert easy == 10_000
     made = meter(Budget(day=500_000))
@@ -128,7 +128,7 @@ def test_the_interval_grows_until_the_pace_can_be_borne_and_shrinks_when_it_is_e
 
 
 def test_without_an_interval_there_is_one_where_it_must_grow() -> None:
-    made = meter(Budget(day=100_000), batch_ms=0)
-    assert made.interval(0, MIDNIGHT) == 0
+    made = meter(Budget(day=100_000))
+    assert made.interval(0, 0, MIDNIGHT) == 0
     made.add(50_000, 0, MIDNIGHT)
-    assert made.interval(120_000, MIDNIGHT + 120_000) == 2_000
+    assert made.interval(0, 120_000, MIDNIGHT + 120_000) == 2_000

@@ -13,12 +13,7 @@ from buffer.header import Clock, ClockState
 from collector.incoming import Message
 from ext import CLOCK
 from gateway.clock import AgentClock
-from tests.collector.conftest import bench as _bench
-from tests.collector.conftest import gateway as _gateway
-from tests.collector.conftest import open_bench as _open_bench
 from tests.collector.maker import Bench, Gateway
-
-bench, gateway, open_bench = _bench, _gateway, _open_bench
 
 BOOTS = 100
 TRUTH = 1_790_000_000_000
