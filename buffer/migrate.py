@@ -12,7 +12,7 @@ from pathlib import Path
 from buffer.database import APPLICATION_ID, connect, translate, translated
 from buffer.errors import StoreError, StoreMismatch
 
-VERSION = 6  # of the tables, in PRAGMA user_version
+VERSION = 7  # of the tables, in PRAGMA user_version
 TIMEOUT_S = 600  # rewriting a full store on a slow card
 QUERIES = ("PRAGMA user_version", "PRAGMA application_id", "SELECT count(*) FROM sqlite_master")
 

@@ -13,12 +13,14 @@ from collector.database import Database
 from collector.incoming import Accepted
 from collector.parts import parts, places
 from collector.rows import Ids, Piece, value_at
-from ext import Columns, unpack
+from ext import CLOCK, GOOD, Columns, unpack
 
 logger = logging.getLogger(__name__)
 
 MAX_CACHED_STREAMS = 1000  # series ids; about 5 kB a gateway of 50 points
 HOUR_MS = 3_600_000
+JUDGED = {ClockState.UNSET: (CLOCK, GOOD), ClockState.HOLDOVER: (GOOD, CLOCK)}
+"""What was uncertain only for an unset clock is good once that is known; what a held one dates is not good."""
 
 # What is said of the asset may change from catalogue to catalogue: the one with the highest number counts.
 _ENTER_SERIES = """
@@ -145,7 +147,8 @@ class Samples:
             self._series.pop(at)  # another collector may have entered a catalogue
         if not numbers <= self._ids(at).by_number.keys():
             return None
-        return Piece(at.gateway, at.stream, accepted.identity.number, columns, self._ids(at), offset)
+        judged = JUDGED.get(accepted.batch.header.clock_state)
+        return Piece(at.gateway, at.stream, accepted.identity.number, columns, self._ids(at), offset, judged)
 
     def add(self, pieces: Sequence[Piece]) -> None:
         """Write the rows, and note that they came."""
@@ -171,10 +174,9 @@ class Samples:
             self._wait(at, header, "failed")
             self.fail(at, header.number, f"series {min(unknown)} is in no catalogue")
             return
-        unset = header.clock_state is ClockState.UNSET
         kept = self._without_known(at, header, piece.columns) if header.window_ms else None
-        self.add([replace(piece, clock_known_now=unset, kept=kept)])
-        if unset:
+        self.add([replace(piece, kept=kept)])
+        if header.clock_state is ClockState.UNSET:
             self._db.execute(
                 "UPDATE clockless SET offset_ms = ? WHERE gateway = ? AND stream = ? AND number = ?",
                 (offset, *_key(at), header.number),

@@ -45,6 +45,7 @@ from gateway.replaced import Replacements
 from gateway.replaced import beside as replacements_beside
 from gateway.sockets import control_socket, status_socket
 from gateway.stored import StoreView
+from gateway.uplink.meter import Meter
 from gateway.uplink.transport import Connector, Message
 from gateway.uplink.uplink import UplinkTask
 from gateway.verbs import Verbs
@@ -188,9 +189,10 @@ class Agent:
         outbox = StoreOutbox(self.store, self.clock, self.spool, self.mender.damaged)
         prefix = f"{uplink.root}/v1/{gateway.site}/{gateway.id}"
         task = UplinkTask(
-            Connector(uplink, f"lamppost-{gateway.id}"),
+            Connector(uplink, f"lamppost-{gateway.id}", self.clock),
             outbox,
             self.clock,
+            Meter(uplink.budget, uplink.quiet, gateway.timezone),
             prefix=prefix,
             gateway=gateway.id,
             believe=self._believe(),
@@ -214,8 +216,9 @@ class Agent:
         self.recorder.on_heard, self.recorder.on_failed = self.running.heard, self.running.failed
         self.recorder.on_time = self.clock.receiver_time
         self.recorder.on_critical, self.recorder.on_large = self.keeper.critical, self.keeper.large
+        self.recorder.on_packed = self.keeper.packed
         if self.uplink is not None:
-            self.keeper.on_sealed = self.uplink.sealed
+            self.keeper.on_sealed, self.keeper.stretch = self.uplink.sealed, self.uplink.interval
             self.uplink.on_connected = self._connected
             self.keeper.on_catalogue = self.uplink.named
             self.uplink.on_acknowledged = self._acknowledged
@@ -307,6 +310,8 @@ class Agent:
             async with asyncio.timeout_at(deadline):
                 await self.keeper.flush()
                 await self.store.call(self.view.keep)
+                if self.uplink is not None:
+                    await self.uplink.keep()
         except (StoreError, TimeoutError) as error:
             log.critical("buffer: the last samples are not committed: %s", error)
         await self._close_store()

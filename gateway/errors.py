@@ -59,6 +59,12 @@ class LinkError(GatewayError, ConnectionError):
     exit_code = 69
 
 
+class PublishRefused(GatewayError, PermissionError):
+    """The broker does not take a message, and says so; the link is as it was."""
+
+    exit_code = 69
+
+
 class NotVerified(GatewayError, ValueError):
     """Something signed does not prove what it says."""
 

@@ -8,12 +8,11 @@ from buffer.batch import Batch
 from buffer.catalogue import SeriesEntry
 from buffer.cose import Kind
 from buffer.errors import BufferFault
-from buffer.header import ClockState
 from collector import boots, rollups
 from collector.chain import Stream
 from collector.database import Sql
 from collector.rows import Ids, Piece, SampleRow
-from collector.samples import asset_of
+from collector.samples import JUDGED, asset_of
 from collector.verify.report import Fault, Report
 from ext import FormatError, unpack_columns
 
@@ -94,8 +93,8 @@ class Tables:
             detail = "no clock dates it" if offset is None else "a series is unknown"
             self._report.fault(Fault.SAMPLES, detail, header.number)
             return
-        unset = header.clock_state is ClockState.UNSET
-        piece = Piece(self._at.gateway, self._at.stream, header.number, columns, self._ids, offset, unset)
+        judged = JUDGED.get(header.clock_state)
+        piece = Piece(self._at.gateway, self._at.stream, header.number, columns, self._ids, offset, judged)
         signed = Counter(row for row in piece.rows() if row[1] >= self._kept_from)
         told = self._stored(signed, header.number)
         self._rows += told.total()

@@ -90,7 +90,7 @@ class Inside:
             return None
         since = uplink.session.unanswered_since()
         waits = None if since is None else (self._agent.clock.now() - since) / 1000
-        return {"refusal": uplink.refusal, "unanswered_s": waits}
+        return {"refusal": uplink.state.refusal, "unanswered_s": waits}
 
 
 async def _others(task: BusTask) -> list[dict[str, Any]]:

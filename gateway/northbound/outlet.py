@@ -4,6 +4,7 @@ import asyncio
 from typing import Literal
 
 from gateway.clock import AgentClock
+from gateway.errors import LinkError, PublishRefused
 from gateway.northbound.form import Form, Publish
 from gateway.northbound.node import SparkplugNode
 from gateway.northbound.senml import SenmlForm
@@ -61,4 +62,7 @@ def outlet(name: FormatName, *, prefix: str, site: str, gateway: str, shelf: Cat
 
 async def _publish(link: Link, messages: list[Publish]) -> None:
     for message in messages:
-        await link.publish(message.topic, message.payload)
+        try:
+            await link.publish(message.topic, message.payload)
+        except PublishRefused as error:  # what comes after it would not be understood: from the start, over a new link
+            raise LinkError(f"publish: {error}") from error

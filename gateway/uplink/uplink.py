@@ -3,23 +3,28 @@
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from buffer.ack import Ack
+from buffer.cose import Kind
 from buffer.errors import BufferFault, StoreCorrupt, StoreError, UnknownBatch
+from buffer.header import ClockState, Priority
 from buffer.resend import MAX_RESEND_BYTES, Resend
 from buffer.store import Held
+from buffer.usage import Usage
 from gateway import VERSION
 from gateway.backoff import Backoff
 from gateway.clock import AgentClock
-from gateway.errors import LinkError
+from gateway.errors import LinkError, PublishRefused
 from gateway.events import wait_for_event
 from gateway.northbound.outlet import Outlet
+from gateway.uplink.client import Wire
+from gateway.uplink.meter import Meter
 from gateway.uplink.refill import PAGE, Refill
-from gateway.uplink.session import Session
+from gateway.uplink.session import Rank, Session
 from gateway.uplink.sizes import SUSPECT_AFTER, Sizes
 from gateway.uplink.transport import Connector, Link, Message, Will
 
@@ -28,6 +33,8 @@ log = logging.getLogger(__name__)
 RECONNECT_FIRST_S = 0.5
 RECONNECT_MAX_S = 30.0
 FAREWELL_S = 0.5
+TEND_S = 1.0
+"""How often the link is looked at: whether somebody is there, what it has carried."""
 SETTLED_S = 10.0
 """A link that lasts so long is a good one: the next try after it comes at once."""
 ACK_MAX_BYTES = 64 * 1024
@@ -37,14 +44,20 @@ ACK_MAX_BYTES = 64 * 1024
 class Outbox(Protocol):
     """What the uplink sees of the store."""
 
-    async def held(self) -> Sequence[Held]:
-        """Every batch that is sealed and not acknowledged."""
+    def held(self) -> AsyncIterator[Sequence[Held]]:
+        """By page, every batch that is sealed and not acknowledged."""
 
-    async def message(self, number: int, in_flight: Collection[int]) -> bytes:
-        """The bytes of a batch, the same every time; raises `UnknownBatch`, `StoreCorrupt` for one damaged on disk.
+    async def message(self, number: int, in_flight: Collection[int]) -> tuple[bytes, int]:
+        """The bytes of a batch, the same every time, and how many samples it has, 0 where that is not known.
 
-        What is `in_flight` makes room last.
+        What is `in_flight` makes room last. Raises `UnknownBatch`, `StoreCorrupt` for one damaged on disk.
         """
+
+    async def usage(self) -> Usage:
+        """What the link has carried in this day and month, as far as it was kept."""
+
+    async def keep(self, usage: Usage) -> None:
+        """Have the store remember what the link has carried."""
 
     async def split(self, number: int, max_bytes: int) -> Sequence[int]:
         """Put batches of at most `max_bytes` in the place of one; none when it cannot be done."""
@@ -82,6 +95,10 @@ class LinkState:
     connections: int = 0
     sent: int = 0
     sent_bytes: int = 0
+    sent_samples: int = 0
+    wire: Wire = field(default_factory=Wire)
+    refusal: str = ""
+    """Why the broker did not take the last message, where it says so (MQTT 5)."""
     acknowledged: int = 0
     last_ack_at: int | None = None
     bad_acks: int = 0
@@ -91,7 +108,7 @@ class UplinkTask:
     """Owns the link for the life of the agent."""
 
     def __init__(
-        self, connector: Connector, outbox: Outbox, clock: AgentClock, *, prefix: str, gateway: str,
+        self, connector: Connector, outbox: Outbox, clock: AgentClock, meter: Meter, *, prefix: str, gateway: str,
         believe: Callable[[bytes], Ack] | None,
     ) -> None:  # fmt: skip
         self._connector = connector
@@ -103,6 +120,8 @@ class UplinkTask:
         """Verifies an acknowledgement; None: the broker's PUBACK counts as delivered."""
         self.session = Session()
         self.refill = Refill()
+        self.meter = meter
+        self._carried = Wire()
         self.state = LinkState(since=clock.now())
         self.progress_at = clock.now()
         self._wake = asyncio.Event()
@@ -121,14 +140,24 @@ class UplinkTask:
         """What the status says beside."""
 
     @property
-    def refusal(self) -> str:
-        """Why the broker does not take batches, where it says so."""
-        return self._connector.refusal
+    def connector(self) -> Connector:
+        """What makes the links."""
+        return self._connector
+
+    @property
+    def only_critical(self) -> bool:
+        """Whether the budget or the hour lets nothing else through."""
+        return self.meter.metered and self.meter.only_critical(self._clock.now(), self._utc_ms())
+
+    def interval(self, batch_ms: int) -> int:
+        """How long the next batch is, in ms, where `batch_ms` is configured."""
+        return self.meter.interval(batch_ms, self._clock.now(), self._utc_ms())
 
     async def run(self) -> None:
         """Connect, serve, and connect again, until cancelled."""
-        held = await self._outbox.held()
-        self.session.hold(((batch.number, batch.kind == "catalogue") for batch in held), doubtful=True)
+        self.meter.begin(await self._outbox.usage())
+        async for page in self._outbox.held():
+            self.session.hold(((batch.number, _rank(batch)) for batch in page), doubtful=True)
         backoff = Backoff(RECONNECT_FIRST_S, RECONNECT_MAX_S)
         while True:
             try:
@@ -139,19 +168,25 @@ class UplinkTask:
             self.progress_at = self._clock.now()
             await asyncio.sleep(backoff.next())
 
-    def sealed(self, numbers: Sequence[int]) -> None:
-        """Batches of samples were sealed: send them when there is a link."""
-        self.session.hold((number, False) for number in numbers)
+    async def keep(self) -> None:
+        """Have the store remember what the link has carried; raises `StoreError`."""
+        usage = self.meter.usage
+        await self._outbox.keep(usage)
+        self.meter.kept(usage)
+
+    def sealed(self, numbers: Sequence[int], critical: Collection[int] = ()) -> None:
+        """Batches were sealed, `critical` among them: send them when there is a link."""
+        self.session.hold((number, Rank.CRITICAL if number in critical else Rank.COMMON) for number in numbers)
         self._wake.set()
 
     def named(self, number: int) -> None:
         """A catalogue was sealed: what follows cannot be read without it."""
-        self.session.hold([(number, True)])
+        self.session.hold([(number, Rank.CATALOGUE)])
         self._wake.set()
 
     def salvaged(self, numbers: Sequence[int]) -> None:
         """Batches of a damaged store were salvaged, which may have been sent before."""
-        self.session.hold(((number, False) for number in numbers), doubtful=True)
+        self.session.hold(((number, Rank.COMMON) for number in numbers), doubtful=True)
         self._wake.set()
 
     async def _converse(self, link: Link, backoff: Backoff) -> None:
@@ -162,11 +197,13 @@ class UplinkTask:
             raise
 
     async def _serve(self, link: Link, backoff: Backoff) -> None:
+        self._carried = Wire()
         if self._believe is not None:
             await link.subscribe(self._topic("ack"))
         if self.on_command is not None:
             await link.subscribe(self._topic("command"))
-        await link.publish(self._topic("status"), self._status(online=True), retain=True)
+        with suppress(PublishRefused):  # nobody depends on it
+            await link.publish(self._topic("status"), self._status(online=True), retain=True)
         if self.outlet is not None:
             await self.outlet.open(link)
         self._up()
@@ -178,12 +215,14 @@ class UplinkTask:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._receive(link))
                 group.create_task(self._send(link, group))
+                group.create_task(self._tend(link))
         except* (LinkError, StoreError) as errors:
             lost = errors  # raised here, CPython 3.11.2 would wrap it in a group once more
         finally:
             settled.cancel()
             self.session.disconnected()
             self.refill.cut()
+            self._count(link)
         if lost is not None:
             if await self._broke():
                 backoff.reset()
@@ -191,7 +230,7 @@ class UplinkTask:
 
     async def _farewell(self, link: Link) -> None:
         """Say that we go, as the last will would; a broker that does not take it in time learns it by our silence."""
-        with suppress(LinkError, TimeoutError):
+        with suppress(LinkError, PublishRefused, TimeoutError):
             async with asyncio.timeout(FAREWELL_S):
                 if self.outlet is not None:
                     await self.outlet.close(link)
@@ -201,8 +240,8 @@ class UplinkTask:
         while True:
             now = self._clock.now()
             self.progress_at = now
-            number = self.session.next(now)
-            if number is None:
+            number = self.session.next(now, critical_only=self.only_critical)
+            if number is None and not self.only_critical:
                 number = await self._from_history(now)
             if number is not None:
                 group.create_task(self._send_one(link, number))
@@ -212,9 +251,27 @@ class UplinkTask:
             wait = 1.0 if due is None else min(max(due - now, 0) / 1000, 1.0)
             await wait_for_event(self._wake, wait)
 
+    async def _tend(self, link: Link) -> None:
+        """Leave a link on which nobody is, and one that a better can replace; count what it carries."""
+        while True:
+            await asyncio.sleep(TEND_S)
+            self._count(link)
+            if self.meter.unkept:
+                await self.keep()
+            if link.silent():
+                raise LinkError("the broker is silent: nothing came for one and a half keepalives")
+            if await self._connector.better():
+                raise LinkError(f"left for {self._connector.broker.url}")
+
+    def _count(self, link: Link) -> None:
+        wire = link.wire()
+        new, self._carried = wire - self._carried, wire
+        self.state.wire += new
+        self.meter.add(new.metered, self._clock.now(), self._utc_ms())
+
     async def _send_one(self, link: Link, number: int) -> None:
         try:
-            data = await self._outbox.message(number, self.session.flying)
+            data, samples = await self._outbox.message(number, self.session.flying)
         except UnknownBatch:  # acknowledged and dropped meanwhile
             self.session.release([number])
             return
@@ -223,11 +280,11 @@ class UplinkTask:
             self.session.release([number])
             return
         if self.outlet is not None:
-            await self._tell(self.outlet, link, number, data)
+            await self._tell(self.outlet, link, number, data, samples)
         elif await self._fits(link, number, len(data)):
-            await self._publish(link, number, data)
+            await self._publish(link, number, data, samples)
 
-    async def _tell(self, outlet: Outlet, link: Link, number: int, data: bytes) -> None:
+    async def _tell(self, outlet: Outlet, link: Link, number: int, data: bytes, samples: int) -> None:
         """Say a batch in other words; it is delivered when the broker has all of them."""
         try:
             await outlet.send(link, data)
@@ -237,6 +294,7 @@ class UplinkTask:
             return
         self.state.sent += 1
         self.state.sent_bytes += len(data)
+        self.state.sent_samples += samples
         await self._outbox.acknowledge_numbers([number])
         self._released([number])
 
@@ -249,12 +307,22 @@ class UplinkTask:
         room = self._sizes.too_large(number, size, self._clock.now())
         return room is None or not await self._split(number, room)
 
-    async def _publish(self, link: Link, number: int, data: bytes) -> None:
+    async def _publish(self, link: Link, number: int, data: bytes, samples: int) -> None:
+        """Hand a batch over; one that the broker refuses is tried again, as one that nobody acknowledges."""
         self._sizes.handed(number, len(data))
-        await link.publish(self._topic("batch"), data)
+        try:
+            await link.publish(self._topic("batch"), data)
+        except PublishRefused as error:
+            if not self.state.refusal:
+                log.error("uplink: the broker does not take batches: %s", error)
+            self.state.refusal = str(error)
+            self._sizes.confirmed(number)
+            return
+        self.state.refusal = ""
         self._sizes.confirmed(number)
         self.state.sent += 1
         self.state.sent_bytes += len(data)
+        self.state.sent_samples += samples
         if self._believe is None:
             await self._outbox.acknowledge_numbers([number])
             self._released([number])
@@ -274,7 +342,7 @@ class UplinkTask:
             return True
         if made:
             log.warning("uplink: batch %d is too large for the broker: split into %d", number, len(made))
-            self.sealed(made)
+            self.sealed(made, made if self.session.rank(number) is Rank.CRITICAL else ())
             self.session.release([number])
         return bool(made)
 
@@ -381,9 +449,19 @@ class UplinkTask:
         will = None if self.outlet is None else self.outlet.will()
         return will or Will(self._topic("status"), self._status(online=False))
 
+    def _utc_ms(self) -> int | None:
+        """The time, to count days by; None while nobody knows it."""
+        return None if self._clock.estimate().state is ClockState.UNSET else self._clock.utc_ms()
+
     def _topic(self, name: str) -> str:
         return f"{self._prefix}/{name}"
 
     def _status(self, *, online: bool) -> bytes:
         status = {"online": online, "version": VERSION, "boot": self._clock.boot.hex(), "time": self._clock.utc_ms()}
         return json.dumps(status | self.facts(), separators=(",", ":")).encode()
+
+
+def _rank(batch: Held) -> Rank:
+    if batch.kind is Kind.CATALOGUE:
+        return Rank.CATALOGUE
+    return Rank.CRITICAL if batch.priority is Priority.CRITICAL else Rank.COMMON
