@@ -29,6 +29,8 @@ class Installation:
 
     config: Config
     drivers: tuple[Driver, ...]
+    wrong: tuple[str, ...] = ()
+    """The mistakes of the files as they are now, when this is what was read before them."""
 
 
 @dataclass(frozen=True, slots=True)
