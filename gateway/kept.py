@@ -4,10 +4,9 @@ import logging
 import os
 import shutil
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
-from config import Config, ConfigErrors, load_copy
+from config import ConfigErrors
 from gateway import installation
 from gateway.errors import SetupFailed
 from gateway.files import save
@@ -65,15 +64,11 @@ def _last(main: Path, copy: Path) -> tuple[Installation, Keys] | None:
         if not (place / MAIN).is_file():
             continue
         try:
-            found = installation.read(main, partial(_load, place))
+            found = installation.read_copy(place / MAIN, place / CONF_D, place / PROFILES, main)
             return found, installation.keys(found.config)
         except (ConfigErrors, SetupFailed) as error:  # a newer agent may be stricter; told with those of the new files
             log.warning("the last configuration that checked does not any more: %s", error)
     return None
-
-
-def _load(copy: Path, main: Path, profiles: list[Path]) -> Config:
-    return load_copy(copy / MAIN, copy / CONF_D, main, [copy / PROFILES, *(p for p in profiles if p != LOCAL_PROFILES)])
 
 
 def _files(main: Path, profiles: Path) -> dict[str, bytes]:

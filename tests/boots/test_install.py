@@ -9,7 +9,7 @@ import pytest
 from tests.boots.machine import Machine
 from tests.conftest import ROOT
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("boots")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 BLOCK = re.compile(r"^```(sh|toml)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ARRIVED_S = 120.0

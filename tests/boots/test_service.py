@@ -10,7 +10,7 @@ import pytest
 
 from tests.boots.machine import Machine
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.xdist_group("boots")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 CONFIG = """\
 [gateway]

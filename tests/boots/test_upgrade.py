@@ -11,7 +11,7 @@ import pytest
 from tests.boots.machine import Machine
 from tests.boots.test_service import CONFIG, DEVICE_UNIT, configure, pid
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400), pytest.mark.xdist_group("boots")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 UPLINK = '[uplink]\nbrokers = ["mqtt://127.0.0.1:1883"]\nauthority = "authority.json"\n'
 DATA = "/var/lib/lamppost-collector"

@@ -1,5 +1,6 @@
 """A Debian tree to boot, made once by debootstrap and kept in the user's cache; tests write to overlays of it."""
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -32,9 +33,11 @@ def base() -> Path:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lamppost"
     name = hashlib.sha256(" ".join((SUITE, *PACKAGES)).encode()).hexdigest()[:12]
     tree = cache / f"tree-{SUITE}-{name}"
-    if not tree.is_dir():
-        cache.mkdir(parents=True, exist_ok=True)
-        _make(tree)
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # one process makes it
+        if not tree.is_dir():
+            _make(tree)
     done = subprocess.run(
         ["systemd-nspawn", "-q", "-D", str(tree), "--register=no", "--keep-unit", "--volatile=overlay", "/bin/true"],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60,
