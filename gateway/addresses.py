@@ -51,6 +51,8 @@ def allowed(hosts: Iterable[str]) -> list[str]:
     """What `IPAddressAllow=` needs to reach the hosts: their addresses, or all when one is named."""
     found = set()
     for host in hosts:
+        if host == "localhost":  # RFC 6761, 6.3: always this machine
+            continue
         try:
             found.add(str(ip_address(host.partition("%")[0])))
         except ValueError:

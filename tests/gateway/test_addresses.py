@@ -26,6 +26,7 @@ def _agent(etc: Path, text: str) -> str:
         ('[uplink]\nbrokers = ["mqtts://203.0.113.7", "mqtts://broker.example"]', "any"),
         ('[buses.plant]\ndriver = "modbus"\nhost = "203.0.113.9"', "203.0.113.9"),
         ('[buses.plant]\ndriver = "modbus"\nhost = "plc.example"', "any"),
+        ('[uplink]\nbrokers = ["mqtt://localhost:1883"]', ""),
         ('[buses.plant]\ndriver = "modbus"\nhost = "fe80::1%eth0"', "fe80::1"),
         ('[buses.mast]\ndriver = "nmea"\nport = "/dev/ttyUSB0"', ""),
         ("[gateway\n", "any"), ("uplink = 3", "any"), ("[uplink]\nbrokers = [3]", "any"), ("[buses]\na = 3", "any"),
