@@ -98,12 +98,12 @@ def test_an_older_version_is_refused_only_where_it_does_not_know_the_store(
     assert f"is of version {int(known) + 1}, and lamppost" in said
     assert f"knows {known} at most: not installed" in said
     assert version(box) == present
-    box.run(f'python3 -c "{store.format(f"={known}")}"; systemctl start lamppost')
-    before = pid(box)
     box.run("mkdir -p /usr/local/lib/systemd/system; touch /usr/local/lib/systemd/system/lamppost.service")
     assert "sudo make uninstall first" in box.run(install, check=False)
-    assert pid(box) == before
-    box.run("rm /usr/local/lib/systemd/system/lamppost.service")
+    assert version(box) == present
+    box.run("rm /usr/local/lib/systemd/system/lamppost.service; systemctl daemon-reload")
+    box.run(f'python3 -c "{store.format(f"={known}")}"; systemctl start lamppost')
+    before = pid(box)
     box.run(install)
     assert version(box) == "0.0.1 install ok installed"
     assert pid(box) not in ("0", before)
