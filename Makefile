@@ -109,8 +109,8 @@ install:
 	@install -d "$(BIN)" "$(LIB)/systemd/system" "$(LIB)/systemd/system-generators" "$(ETC)/lamppost"
 	@umask 022; "$(INTO)/bin/python" tools/man.py "$(SHARE)/man/man1"; for name in $(COMMANDS); do \
 	  install -d "$(SHARE)/bash-completion/completions" "$(SHARE)/zsh/site-functions"; \
-	  "$(INTO)/bin/$$name" completion bash >"$(SHARE)/bash-completion/completions/$$name"; \
-	  "$(INTO)/bin/$$name" completion zsh >"$(SHARE)/zsh/site-functions/_$$name"; done
+	  "$(INTO)/bin/python" "$(INTO)/bin/$$name" completion bash >"$(SHARE)/bash-completion/completions/$$name"; \
+	  "$(INTO)/bin/python" "$(INTO)/bin/$$name" completion zsh >"$(SHARE)/zsh/site-functions/_$$name"; done
 	@for name in $(COMMANDS); do ln -sfn "$(PREFIX)/bin/$$name" "$(BIN)/$$name"; done
 	@umask 022; for unit in $(UNITS); do sed "s|/opt/lamppost|$(PREFIX)|g" "systemd/$$unit" >"$(LIB)/systemd/system/$$unit"; done
 	@umask 022; sed "s|/opt/lamppost|$(PREFIX)|g" systemd/generators/lamppost-addresses >"$(GENERATOR)"; chmod 755 "$(GENERATOR)"
