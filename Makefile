@@ -1,4 +1,4 @@
-# make demo | test | cuts | check | bench | fuzz | install | uninstall | clean
+# make demo | test | cuts | check | bench | fuzz | deb | boots | install | uninstall | clean
 #   PYTHON=python3.12   which Python (>= 3.11) makes the environments
 #   DEMO="..."          options of `lamppost demo`
 #   TESTS="..."         arguments of pytest
@@ -6,6 +6,8 @@
 #   CUTS="..."          options of the power cuts, as root: --cuts 1000 --seed 7
 #   BENCH="..."         options of the benchmarks
 #   FUZZ_SECONDS=60     how long `make fuzz` tries each target; FUZZ="..." further options of it
+#   ARCH=arm64, DEB_VERSION=...   for which machine `make deb` is, and by which version (tools/deb)
+#   BOOTS="..."         arguments of pytest for the boots, as root
 #   PREFIX, DESTDIR     where `make install` puts the agent, and below which root (for packagers)
 
 SHELL := /bin/bash
@@ -21,6 +23,7 @@ TESTS ?=
 JOBS ?= 2
 CUTS ?= --cuts 1000
 BENCH ?=
+BOOTS ?=
 FUZZ ?=
 FUZZ_SECONDS ?= 60
 
@@ -33,7 +36,7 @@ PACKAGES := ext config drivers buffer gateway collector
 KERNELS := $(wildcard ext/*.pyx ext/*.pxd ext/*.h)
 READY := .venv/.lamppost-ready
 
-.PHONY: all demo test cuts check bench fuzz install uninstall clean
+.PHONY: all demo test cuts check bench fuzz deb boots install uninstall clean
 
 all: $(READY)
 
@@ -66,6 +69,13 @@ fuzz: $(READY)
 	  echo "lamppost: atheris could not be installed" >&2
 	@.venv/bin/python -m tests.fuzz.run --seconds $(FUZZ_SECONDS) $(FUZZ)
 
+deb: $(READY)
+	@tools/deb
+
+boots: $(READY)
+	@tools/debian boots
+	@LAMPPOST_DEB=$$(DEB_COMPRESS=gzip tools/deb) .venv/bin/python -m pytest -n $(JOBS) tests/boots $(BOOTS)
+
 .venv/bin/pip:
 	@tools/debian build "$(PYTHON)"
 	@echo "lamppost: making .venv (a minute or two)" >&2
@@ -86,6 +96,7 @@ SHARE := $(DESTDIR)/usr/local/share
 ETC := $(DESTDIR)/etc
 UNITS := lamppost.service lamppost-collector.service
 COMMANDS := lamppost lamppost-collector
+GENERATOR := $(LIB)/systemd/system-generators/lamppost-addresses
 
 install:
 	@if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" != 0 ]; then echo "lamppost: please run: sudo make install" >&2; exit 77; fi
@@ -95,21 +106,19 @@ install:
 	"$(PYTHON)" -m venv "$(INTO)"; \
 	"$(INTO)/bin/python" -m pip install --quiet "$$copy"
 	@if [ -n "$(DESTDIR)" ]; then grep -rlIF -- "$(INTO)" "$(INTO)/bin" "$(INTO)/pyvenv.cfg" | xargs -rd '\n' sed -i "s|$(INTO)|$(PREFIX)|g"; fi
-	@install -d "$(BIN)" "$(LIB)/systemd/system" "$(ETC)/lamppost" "$(ETC)/systemd/system/lamppost.service.d" \
-	  "$(ETC)/systemd/system/lamppost-collector.service.d"
+	@install -d "$(BIN)" "$(LIB)/systemd/system" "$(LIB)/systemd/system-generators" "$(ETC)/lamppost"
 	@umask 022; "$(INTO)/bin/python" tools/man.py "$(SHARE)/man/man1"; for name in $(COMMANDS); do \
 	  install -d "$(SHARE)/bash-completion/completions" "$(SHARE)/zsh/site-functions"; \
-	  "$(INTO)/bin/$$name" completion bash >"$(SHARE)/bash-completion/completions/$$name"; \
-	  "$(INTO)/bin/$$name" completion zsh >"$(SHARE)/zsh/site-functions/_$$name"; done
+	  "$(INTO)/bin/python" "$(INTO)/bin/$$name" completion bash >"$(SHARE)/bash-completion/completions/$$name"; \
+	  "$(INTO)/bin/python" "$(INTO)/bin/$$name" completion zsh >"$(SHARE)/zsh/site-functions/_$$name"; done
 	@for name in $(COMMANDS); do ln -sfn "$(PREFIX)/bin/$$name" "$(BIN)/$$name"; done
 	@umask 022; for unit in $(UNITS); do sed "s|/opt/lamppost|$(PREFIX)|g" "systemd/$$unit" >"$(LIB)/systemd/system/$$unit"; done
+	@umask 022; sed "s|/opt/lamppost|$(PREFIX)|g" systemd/generators/lamppost-addresses >"$(GENERATOR)"; chmod 755 "$(GENERATOR)"
 	@install -D -m 644 systemd/sysusers.d/lamppost.conf "$(LIB)/sysusers.d/lamppost.conf"
 	@install -D -m 644 systemd/tmpfiles.d/lamppost.conf "$(LIB)/tmpfiles.d/lamppost.conf"
 	@keep() { [ -e "$$3" ] || install -m "$$1" "$$2" "$$3"; }; \
 	keep 640 systemd/lamppost.toml "$(ETC)/lamppost/lamppost.toml"; \
-	keep 644 systemd/collector.env "$(ETC)/lamppost/collector.env"; \
-	keep 644 systemd/addresses.conf "$(ETC)/systemd/system/lamppost.service.d/addresses.conf"; \
-	keep 644 systemd/addresses.conf "$(ETC)/systemd/system/lamppost-collector.service.d/addresses.conf"
+	keep 644 systemd/collector.env "$(ETC)/lamppost/collector.env"
 	@if [ -z "$(DESTDIR)" ]; then \
 	  systemd-sysusers "$(LIB)/sysusers.d/lamppost.conf"; \
 	  systemd-tmpfiles --create "$(LIB)/tmpfiles.d/lamppost.conf"; \
@@ -123,9 +132,9 @@ uninstall:
 	@for name in $(COMMANDS); do rm -f "$(BIN)/$$name" "$(SHARE)/man/man1/$$name".1 "$(SHARE)/man/man1/$$name"-*.1 \
 	  "$(SHARE)/bash-completion/completions/$$name" "$(SHARE)/zsh/site-functions/_$$name"; done
 	@for unit in $(UNITS); do rm -f "$(LIB)/systemd/system/$$unit"; done
-	@rm -f "$(LIB)/sysusers.d/lamppost.conf" "$(LIB)/tmpfiles.d/lamppost.conf"
+	@rm -f "$(LIB)/sysusers.d/lamppost.conf" "$(LIB)/tmpfiles.d/lamppost.conf" "$(GENERATOR)"
 	@if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
-	@echo "kept: $(ETC)/lamppost, $(ETC)/systemd/system/lamppost*.service.d, /var/lib/lamppost* and the users"
+	@echo "kept: $(ETC)/lamppost, /var/lib/lamppost* and the users"
 
 clean:
 	@rm -rf .venv build dist *.egg-info ext/*.so ext/*.c .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

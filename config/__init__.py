@@ -2,7 +2,7 @@
 
 from config.editor import json_schema
 from config.errors import ConfigError, ConfigErrors, Problem
-from config.loader import load
+from config.loader import load, load_copy
 from config.models import Buffer, Bus, Config, Device, Gateway, Profile, ProfileTest
 from config.point import Counter, Limits, Point, Report
 from config.problems import explain
@@ -41,6 +41,7 @@ __all__ = [
     "format_size",
     "json_schema",
     "load",
+    "load_copy",
     "load_profile",
     "parse_duration",
     "parse_size",

@@ -1,6 +1,7 @@
 """Load an installation: the main file, its conf.d, and the profiles that devices name."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,6 +38,16 @@ def sources(main: Path, problems: list[Problem], conf_d: Path | None = None) -> 
     folder = conf_d if conf_d is not None else beside if is_folder(beside) else None
     files = [main, *(conf_d_files(folder, problems) if folder is not None else ())]
     return [source for file in files if (source := read(file, problems)) is not None]
+
+
+def load_copy(main: Path, conf_d: Path, at: Path, profiles: Sequence[Path] = ()) -> Config:
+    """`load` of copies of an installation's files, as if `main` lay at `at` and `conf_d` beside it."""
+    problems: list[Problem] = []
+    files = {main: at}
+    if is_folder(conf_d):
+        files.update({file: at.parent / "conf.d" / file.name for file in conf_d_files(conf_d, problems)})
+    sources = [replace(source, file=files[file]) for file in files if (source := read(file, problems)) is not None]
+    return assemble(sources, profiles, problems)
 
 
 def assemble(sources: Sequence[Source], profiles: Sequence[Path], problems: Sequence[Problem] = ()) -> Config:

@@ -69,6 +69,7 @@ class Agent:
     def __init__(self, installation: Installation, keys: Keys, run_dir: Path, choice: Choice | None = None) -> None:
         self.choice = choice or Choice(installation, installation.config.fingerprint, State())
         self.config: Config = self.choice.installation.config
+        self.wrong = installation.wrong
         self.prints = prints(self.config)
         self.drivers = self.choice.installation.drivers
         self.keys = keys

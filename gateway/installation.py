@@ -7,7 +7,7 @@ from pathlib import Path
 
 from buffer.errors import BufferFault
 from buffer.keys import PublicKey, SigningKey
-from config import Config, ConfigErrors, Problem, load
+from config import Config, ConfigErrors, Problem, load, load_copy
 from config.loader import sources
 from config.prints import fingerprint
 from config.pushed import together
@@ -29,6 +29,8 @@ class Installation:
 
     config: Config
     drivers: tuple[Driver, ...]
+    wrong: tuple[str, ...] = ()
+    """The mistakes of the files as they are now, when this is what was read before them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,12 @@ def profile_folders() -> list[Path]:
         if spec is not None and spec.origin is not None:
             folders.append(Path(spec.origin).parent / "profiles")
     return folders
+
+
+def read_copy(main: Path, conf_d: Path, profiles: Path, path: Path) -> Installation:
+    """The installation at `path` by copies of its files, and of its own profiles; raises `ConfigErrors` as `read`."""
+    folders = [profiles, *(folder for folder in profile_folders() if folder != LOCAL_PROFILES)]
+    return _checked(lambda: load_copy(main, conf_d, path, folders))
 
 
 def signing_key(config: Config) -> SigningKey:

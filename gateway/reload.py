@@ -114,7 +114,7 @@ class Reloader:
                 self._exchange(wanted.config, drivers, definitions, dict(zip(definitions, numbers, strict=True)))
         except TimeoutError as error:
             raise GatewayError("writes are under way on what is to be changed", "lamppost commands") from error
-        agent.prints = fresh
+        agent.prints, agent.wrong = fresh, wanted.wrong
         log.info("configuration %s runs: %s", wanted.config.fingerprint[:12], found)
         return found
 

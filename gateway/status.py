@@ -50,6 +50,7 @@ async def status(agent: "Agent") -> dict[str, Any]:
         "clock": agent.clock.estimate().state.value,
         "clock_from": agent.clock.origin.value,
         "stuck": agent.stuck(),
+        "config_wrong": list(agent.wrong),
         "buses": [_bus(agent, bus) for bus in agent.buses],
         "points": _points(agent),
         "strangers": agent.recorder.strangers,

@@ -1,11 +1,14 @@
 """`lamppost run`"""
 
+import logging
 import os
 from pathlib import Path
 
 import click
 
-from gateway.cli.output import config_option, run_dir_option
+from gateway.cli.output import config_option, plain, run_dir_option
+
+log = logging.getLogger(__name__)
 
 
 @click.command("run")
@@ -18,14 +21,21 @@ def command(config: Path, run_dir: Path, verbose: bool, log_format: str) -> None
     """Run the agent in the foreground until SIGTERM or SIGINT."""
     import asyncio
 
-    from gateway import installation, logs
+    from gateway import kept, logs
     from gateway.agent import Agent
     from gateway.choice import at_start
     from gateway.loop import AgentLoop
 
-    found = installation.read(config)
-    keys = installation.keys(found.config)
     listener = logs.start(verbose, log_format)
+    try:
+        found, keys = kept.read(config, kept.folder())
+    except BaseException:
+        listener.stop()
+        raise
+    for line in found.wrong:
+        log.error("configuration: %s", plain(line))
+    if found.wrong:
+        log.error("the configuration has mistakes: the last one that had none runs")
     choice = at_start(found)
 
     async def life() -> None:

@@ -84,6 +84,9 @@ def _head(status: dict[str, Any]) -> Iterator[str]:
     yield from _buffer(status["buffer"])
     yield from _commands(status["commands"])
     yield from _configuration(status["configuration"])
+    if wrong := status["config_wrong"]:
+        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        yield f"CONFIG  WRONG, the last one without mistakes runs: {wrong[0]}{more}"
     if status["stuck"]:
         yield f"STUCK   {', '.join(status['stuck'])}"
 

@@ -15,7 +15,7 @@ from buffer.errors import BufferFault, NotAllowed, StoreError
 from buffer.header import ClockState
 from buffer.keyring import ANY, RingKey
 from config import Config, ConfigErrors, Problem
-from gateway import installation
+from gateway import installation, kept
 from gateway.choice import ROLLED_BACK, Choice, choose
 from gateway.clock import AgentClock
 from gateway.commands import pushed
@@ -125,6 +125,8 @@ class Configurations:
             choice = await asyncio.to_thread(choose, own, state)
             found = await self._reloader.apply(choice.installation)
             self._own = choice.own
+            if (copy := kept.folder()) is not None:
+                await asyncio.to_thread(kept.keep, self._main, copy)
             lost = choice.state != self._state
             await self._keep(choice.state)
             if lost or self._desk.ring is not None:

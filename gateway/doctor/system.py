@@ -44,11 +44,12 @@ def configuration(facts: Facts) -> Iterator[Finding]:
     if problems:
         first, more = problems[0], f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         where = ": ".join(filter(None, (str(first.file), first.path)))
-        text = f"The configuration is wrong: {where}: {first.message}{more}."
+        text = f"The configuration is wrong: {where}: {first.message}{more}.{_kept(facts)}"
         yield failure("configuration", "config", text, f"lamppost check -c {facts.config}", where)
     message, remedy = facts.missing
     if message:
-        yield failure("configuration", "config", f"A file of the configuration is missing or wrong: {message}.", remedy)
+        text = f"A file of the configuration is missing or wrong: {message}.{_kept(facts)}"
+        yield failure("configuration", "config", text, remedy)
     changed = facts.seen.get("changed", [])
     for file in changed:
         yield _stale(facts, file)
@@ -56,8 +57,19 @@ def configuration(facts: Facts) -> Iterator[Finding]:
     if last is not None and last["status"] != "kept":
         text = f"Configuration {last['number']} from afar was {last['status']}: {last['reason']}."
         yield warning("configuration", "taken-back", text, "lamppost config show")
-    if not problems and not message and not changed:
+    wrong = facts.status["config_wrong"] if facts.status is not None else []
+    if wrong and not problems and not message and not changed:  # who looks sees no mistake, the agent does
+        yield failure(
+            "configuration", "config", f"The configuration is wrong: {wrong[0]}.{_kept(facts)}", "sudo lamppost check"
+        )
+    if not problems and not message and not changed and not wrong:
         yield well("configuration", "The configuration has no mistakes.")
+
+
+def _kept(facts: Facts) -> str:
+    """What the agent does about a wrong configuration."""
+    kept = facts.status is not None and facts.status["config_wrong"]
+    return " The agent runs the last one without mistakes." if kept else ""
 
 
 def _stale(facts: Facts, file: str) -> Finding:

@@ -10,7 +10,8 @@ def status() -> dict[str, Any]:
     sums = {"batches": 3, "samples": 900, "bytes": 4000, "refused": 1}
     return {
         "gateway": "gw-1", "site": "test", "version": "0.1.0", "boot": "00" * 16, "utc_ms": UTC,
-        "clock": "synchronized", "clock_from": "system", "stuck": [], "strangers": {"unknown sentence": 2},
+        "clock": "synchronized", "clock_from": "system", "stuck": [], "config_wrong": [],
+        "strangers": {"unknown sentence": 2},
         "buses": [
             {
                 "id": "panel", "driver": "modbus", "up": True, "error": "", "facts": {}, "missed": 0, "planned": 0.2,

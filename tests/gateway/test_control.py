@@ -299,8 +299,8 @@ async def test_status_has_what_the_command_line_shows(tmp_path: Path, run_dir: P
             shown = (await client.ask("status"))["result"]
             assert (await client.ask("queue"))["result"][0]["kind"] == "catalogue"
         assert set(shown) == {
-            "gateway", "site", "version", "boot", "utc_ms", "clock", "clock_from", "stuck", "buses", "points",
-            "strangers", "buffer", "uplink", "commands", "configuration",
+            "gateway", "site", "version", "boot", "utc_ms", "clock", "clock_from", "stuck", "config_wrong",
+            "buses", "points", "strangers", "buffer", "uplink", "commands", "configuration",
         }  # fmt: skip
         assert keys(shown["buses"]) == {"id", "driver", "up", "error", "facts", "missed", "planned", "busy", "devices"}
         assert keys(shown["buses"][0]["devices"]) == {

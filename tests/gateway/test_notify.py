@@ -3,13 +3,16 @@
 import asyncio
 import os
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from drivers.base import Read
+from drivers.errors import NoAnswer
 from gateway import agent as module
 from gateway.notify import notify, watchdog_interval
 from tests.gateway.support import Asked, bus, device, make_agent, until
@@ -80,6 +83,38 @@ async def test_a_bus_that_is_stuck_starves_the_watchdog(
     rounds = sum("no progress" in record.getMessage() for record in caplog.records)
     await until(lambda: sum("no progress" in record.getMessage() for record in caplog.records) >= rounds + 3)
     assert b"WATCHDOG=1" not in heard(systemd)
+    agent.stopping.set()
+    await asyncio.wait_for(task, 20)
+
+
+async def test_a_store_that_is_stuck_starves_the_watchdog_and_a_dead_device_does_not(
+    tmp_path: Path, run_dir: Path, systemd: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WATCHDOG_USEC", "40000")
+    agent, (dead, _) = await asyncio.to_thread(make_agent, tmp_path, run_dir, TEXT, Asked)
+    monkeypatch.setattr(module, "STUCK_MS", 1_500)
+    monkeypatch.setattr(module, "DISK_STUCK_MS", 1_500)
+
+    async def silence(_: Read) -> bytes:
+        raise NoAnswer("no answer within 10 ms")
+
+    dead.answer = silence
+    task = asyncio.ensure_future(agent.run())
+    begun = asyncio.get_running_loop().time()
+    fed: list[float] = []
+
+    def fed_for(seconds: float) -> bool:
+        fed.extend(asyncio.get_running_loop().time() for told in heard(systemd) if told == b"WATCHDOG=1")
+        return bool(fed) and fed[-1] - begun > seconds
+
+    await until(lambda: fed_for(3.0))
+    assert max(b - a for a, b in pairwise(fed)) < 1.5  # it never starved
+    free = threading.Event()
+    asleep = asyncio.ensure_future(agent.store.call(lambda _: free.wait()))
+    await until(lambda: agent.stuck() == ["buffer"])
+    free.set()
+    await asleep
+    await until(lambda: agent.stuck() == [])
     agent.stopping.set()
     await asyncio.wait_for(task, 20)
 

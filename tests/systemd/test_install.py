@@ -17,8 +17,7 @@ FILES = (
     "usr/local/lib/tmpfiles.d/lamppost.conf",
     "etc/lamppost/lamppost.toml",
     "etc/lamppost/collector.env",
-    "etc/systemd/system/lamppost.service.d/addresses.conf",
-    "etc/systemd/system/lamppost-collector.service.d/addresses.conf",
+    "usr/local/lib/systemd/system-generators/lamppost-addresses",
 )
 
 

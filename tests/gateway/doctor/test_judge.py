@@ -33,7 +33,7 @@ def healthy() -> Facts:
     """An installation in which nothing is wrong."""
     names = ("a", "b", "c", "d")
     status = {
-        "stuck": [], "clock": "synchronized", "clock_from": "system",
+        "stuck": [], "config_wrong": [], "clock": "synchronized", "clock_from": "system",
         "buses": [
             {"id": "cable", "driver": "modbus", "up": True, "error": "", "planned": 0.3,
              "devices": [device(name, order) for order, name in enumerate(names, 1)]},

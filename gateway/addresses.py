@@ -1,0 +1,99 @@
+"""A systemd generator (systemd.generator(7)): the services may reach the addresses that are configured, and no others.
+
+The units allow this machine and private networks. What is configured beside those stands in drop-ins that are made at
+boot, at `systemctl daemon-reload`, and by `--follow` before each start. It runs as root, early, and without a network:
+only the standard library, only what root owns, no name is looked up. A name, and a file that cannot be read, open all.
+"""
+
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterable, Iterator
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import urlsplit
+
+ETC = Path("/etc/lamppost")
+MADE = Path("/run/systemd/generator")
+ANY = "any"
+RELOAD_S = 30.0
+URL = re.compile(r"(?!sqlite)\b[a-z][a-z0-9+]*://[^\s'\"]+")
+
+
+def main() -> None:
+    """Make the drop-ins in the folder of the first argument; with `--follow`, have systemd do it if they changed."""
+    texts = drop_ins(ETC)
+    if sys.argv[1:2] != ["--follow"]:
+        write(texts, Path(sys.argv[1]))
+    elif any(_read(MADE / name) != text for name, text in texts.items()):
+        subprocess.run(["/usr/bin/systemctl", "daemon-reload"], check=True, timeout=RELOAD_S)
+
+
+def drop_ins(etc: Path) -> dict[str, str]:
+    """The text of each drop-in by its name, from the configuration in `etc`."""
+    agent, collector = _text(_agent, etc), _text(_collector, etc)
+    return {
+        "lamppost.service.d/addresses.conf": agent,
+        "lamppost-collector.service.d/addresses.conf": collector,
+    }
+
+
+def write(texts: dict[str, str], folder: Path) -> None:
+    """Write the drop-ins below `folder`."""
+    for name, text in texts.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def allowed(hosts: Iterable[str]) -> list[str]:
+    """What `IPAddressAllow=` needs to reach the hosts: their addresses, or all when one is named."""
+    found = set()
+    for host in hosts:
+        if host == "localhost":  # RFC 6761, 6.3: always this machine
+            continue
+        try:
+            found.add(str(ip_address(host.partition("%")[0])))
+        except ValueError:
+            return [ANY]
+    return sorted(found)
+
+
+def _text(hosts: Callable[[Path], Iterator[str]], etc: Path) -> str:
+    try:
+        names = allowed(hosts(etc))
+    except (OSError, ValueError, TypeError, AttributeError):  # the agent says what is wrong; it may run on as it was
+        names = [ANY]
+    return f"[Service]\nIPAddressAllow={' '.join(names)}\n" if names else "[Service]\n"
+
+
+def _agent(etc: Path) -> Iterator[str]:
+    """The hosts of the brokers and of the buses."""
+    for file in (etc / "lamppost.toml", *sorted(etc.glob("conf.d/*.toml"))):
+        table = tomllib.loads(file.read_text())
+        yield from map(_host, table.get("uplink", {}).get("brokers", []))
+        yield from (bus["host"] for bus in table.get("buses", {}).values() if "host" in bus)
+
+
+def _collector(etc: Path) -> Iterator[str]:
+    """The hosts of the URLs that the collector runs with: its broker, a database."""
+    for line in (etc / "collector.env").read_text().splitlines():
+        name, _, value = line.partition("=")
+        if not name.lstrip().startswith("#"):
+            yield from map(_host, URL.findall(value))
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).hostname or ""
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+if __name__ == "__main__":
+    main()

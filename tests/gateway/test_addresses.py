@@ -1,0 +1,74 @@
+"""What the services may reach follows the configuration."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway.addresses import drop_ins, write
+
+BOTH = "198.51.100.2 203.0.113.7"
+AGENT, COLLECTOR = "lamppost.service.d/addresses.conf", "lamppost-collector.service.d/addresses.conf"
+
+
+def _agent(etc: Path, text: str) -> str:
+    (etc / "lamppost.toml").write_text(text)
+    return drop_ins(etc)[AGENT]
+
+
+@pytest.mark.parametrize(
+    ("text", "allowed"),
+    [
+        ('[gateway]\nid = "gw"\n', ""),
+        ('[uplink]\nbrokers = ["mqtts://203.0.113.7:8883"]', "203.0.113.7"),
+        ('[uplink]\nbrokers = ["mqtts://[2001:db8::1]", "mqtt://198.51.100.2"]', "198.51.100.2 2001:db8::1"),
+        ('[uplink]\nbrokers = ["mqtts://203.0.113.7", "mqtts://broker.example"]', "any"),
+        ('[buses.plant]\ndriver = "modbus"\nhost = "203.0.113.9"', "203.0.113.9"),
+        ('[buses.plant]\ndriver = "modbus"\nhost = "plc.example"', "any"),
+        ('[uplink]\nbrokers = ["mqtt://localhost:1883"]', ""),
+        ('[buses.plant]\ndriver = "modbus"\nhost = "fe80::1%eth0"', "fe80::1"),
+        ('[buses.mast]\ndriver = "nmea"\nport = "/dev/ttyUSB0"', ""),
+        ("[gateway\n", "any"), ("uplink = 3", "any"), ("[uplink]\nbrokers = [3]", "any"), ("[buses]\na = 3", "any"),
+        ('[uplink]\nbrokers = ["mqtt://1.2.3.4\\nExecStart=/bin/sh"]', "any"),
+    ],
+)  # fmt: skip
+def test_the_agent_reaches_its_brokers_and_buses(tmp_path: Path, text: str, allowed: str) -> None:
+    assert _agent(tmp_path, text) == (f"[Service]\nIPAddressAllow={allowed}\n" if allowed else "[Service]\n")
+
+
+def test_every_file_counts(tmp_path: Path) -> None:
+    (tmp_path / "conf.d").mkdir()
+    (tmp_path / "conf.d" / "uplink.toml").write_text('[uplink]\nbrokers = ["mqtt://203.0.113.7"]')
+    assert "203.0.113.7" in _agent(tmp_path, '[gateway]\nid = "gw"\n')
+
+
+def test_no_configuration_shuts_nothing_out(tmp_path: Path) -> None:
+    assert set(drop_ins(tmp_path).values()) == {"[Service]\nIPAddressAllow=any\n"}
+
+
+@pytest.mark.parametrize(
+    ("text", "allowed"),
+    [
+        ("BROKER=mqtt://127.0.0.1:1883\nOPTIONS=\n", "127.0.0.1"),
+        ("# BROKER=mqtt://broker.example\nBROKER=mqtts://203.0.113.7\n", "203.0.113.7"),
+        ('BROKER=mqtts://203.0.113.7\nOPTIONS="--database postgresql://l@198.51.100.2/l"\n', BOTH),
+        ("BROKER=mqtts://203.0.113.7\nOPTIONS=--database postgresql://l@198.51.100.2/l\n", BOTH),
+        ("BROKER=mqtts://203.0.113.7\nOPTIONS=--database=sqlite:///var/lib/db\n", "203.0.113.7"),
+        ("BROKER='mqtts://unclosed\n", "any"),
+    ],
+)  # fmt: skip
+def test_the_collector_reaches_its_urls(tmp_path: Path, text: str, allowed: str) -> None:
+    (tmp_path / "collector.env").write_text(text)
+    assert drop_ins(tmp_path)[COLLECTOR] == f"[Service]\nIPAddressAllow={allowed}\n"
+
+
+def test_drop_ins_are_files_below_the_folder(tmp_path: Path) -> None:
+    write({AGENT: "[Service]\n"}, tmp_path)
+    assert (tmp_path / AGENT).read_text() == "[Service]\n"
+
+
+def test_it_needs_the_standard_library_alone() -> None:
+    program = "import sys; import gateway.addresses; print(*{name.partition('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert not {"pydantic", "config", "asyncio", "click"} & set(done.stdout.split())
