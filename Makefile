@@ -93,7 +93,7 @@ install:
 	@umask 022; copy=$$(mktemp -d); trap 'rm -rf "$$copy"' EXIT; \
 	tar -c --exclude='*.so' --exclude=__pycache__ pyproject.toml setup.py README.md LICENSE $(PACKAGES) | tar -x -C "$$copy"; \
 	"$(PYTHON)" -m venv "$(INTO)"; \
-	"$(INTO)/bin/python" -m pip install --quiet "$$copy"
+	"$(INTO)/bin/python" -m pip install --quiet "$$copy[web]"
 	@if [ -n "$(DESTDIR)" ]; then grep -rlIF -- "$(INTO)" "$(INTO)/bin" "$(INTO)/pyvenv.cfg" | xargs -rd '\n' sed -i "s|$(INTO)|$(PREFIX)|g"; fi
 	@install -d "$(BIN)" "$(LIB)/systemd/system" "$(ETC)/lamppost" "$(ETC)/systemd/system/lamppost.service.d" \
 	  "$(ETC)/systemd/system/lamppost-collector.service.d"
