@@ -14,6 +14,7 @@ from buffer.store import Store
 from config import ConfigErrors
 from ext import Value
 from ext.quality import describe
+from gateway.commissioning import Walk
 from gateway.control import Args, Verb, whoever
 from gateway.doctor.inside import Inside
 from gateway.effective import files, rows
@@ -25,6 +26,7 @@ from gateway.queued import held_json
 from gateway.replaced import MAX_AGO_MS
 from gateway.status import status, value_json
 from gateway.stored import ANSWER_S
+from gateway.trends import Trends
 
 if TYPE_CHECKING:
     from gateway.agent import Agent
@@ -45,16 +47,24 @@ class Verbs:
 
     def __init__(self, agent: "Agent") -> None:
         self._agent = agent
+        inside, walk = Inside(agent), Walk(agent)
         self.view: dict[str, Verb] = {
             "status": self.status,
             "tail": self.tail,
             "queue": self.queue,
-            "examine": Inside(agent).examine,
+            "examine": inside.examine,
+            "doctor": inside.doctor,
             "frames": self.frames,
             "commands": self.commands,
             "configuration": self.configuration,
             "schedule": self.schedule,
             "replacements": self.replacements,
+            "events": agent.lately.events,
+            "trends": Trends(agent).trends,
+            "walk": walk.walk,
+            "tick": walk.tick,
+            "sign": walk.sign,
+            "record": walk.record,
         }
         self.operate: dict[str, Verb] = {
             "flush": self.flush,

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drivers import port
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 WATCH_S = 1.0
 """How long the lines are watched, where nobody says otherwise."""
 WATCH_MAX_S = 10.0
+AGAIN_MS = 5_000
+"""Whoever may look cannot keep buses and network busy with it."""
 
 
 class Inside:
@@ -32,6 +35,9 @@ class Inside:
     def __init__(self, agent: "Agent") -> None:
         self._agent = agent
         self._lock = asyncio.Lock()
+        self._doctor = asyncio.Lock()
+        self._told: dict[str, Any] | None = None
+        self._told_at = 0
 
     async def examine(self, args: Args) -> dict[str, Any]:
         """Everything that the doctor judges (docs/cli-json.md).
@@ -63,6 +69,24 @@ class Inside:
                 "uplink": self._uplink(),
                 **looked,
             }
+
+    async def doctor(self, _: Args) -> dict[str, Any]:
+        """What the doctor finds, as `lamppost doctor --json` has it; one that was asked for just now is told again."""
+        async with self._doctor:
+            now = self._agent.clock.now()
+            if self._told is None or now - self._told_at >= AGAIN_MS:
+                self._told, self._told_at = await self._judged(), now
+            return self._told
+
+    async def _judged(self) -> dict[str, Any]:
+        from gateway.doctor.doctor import facts_inside, judge
+        from gateway.doctor.finding import Level, told, worst
+
+        seen = await self.examine({})
+        facts = await asyncio.to_thread(facts_inside, Path(self._agent.config.where("")), seen)
+        findings = told(judge(facts))
+        level = worst(findings)
+        return {"ok": level is Level.OK, "worst": level.value, "findings": [one.json() for one in findings]}
 
     def _bus(self, task: BusTask, before: LineCounts | None) -> dict[str, Any]:
         now, signs = _counts(task), task.driver.signs()
