@@ -84,7 +84,7 @@ LIB := $(DESTDIR)/usr/local/lib
 BIN := $(DESTDIR)/usr/local/bin
 SHARE := $(DESTDIR)/usr/local/share
 ETC := $(DESTDIR)/etc
-UNITS := lamppost.service lamppost-collector.service
+UNITS := lamppost.service lamppost-collector.service lamppost-web.service
 COMMANDS := lamppost lamppost-collector
 
 install:

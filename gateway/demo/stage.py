@@ -109,6 +109,10 @@ class Stage:
             self._killed = 0
         self.state.agent = "up"
 
+    async def start_web(self) -> str:
+        """Start the technician's page on a port of this machine; its address, with a login for one use."""
+        return str((await self._first_line("web", self.scene.web(self.run_dir)))["url"])
+
     async def kill_agent(self) -> None:
         """kill -9."""
         self.state.agent = "KILLED"
