@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 WATCH_S = 1.0
 """How long the lines are watched, where nobody says otherwise."""
 WATCH_MAX_S = 10.0
-AGAIN_MS = 5_000
-"""Whoever may look cannot keep buses and network busy with it."""
 
 
 class Inside:
@@ -35,9 +33,6 @@ class Inside:
     def __init__(self, agent: "Agent") -> None:
         self._agent = agent
         self._lock = asyncio.Lock()
-        self._doctor = asyncio.Lock()
-        self._told: dict[str, Any] | None = None
-        self._told_at = 0
 
     async def examine(self, args: Args) -> dict[str, Any]:
         """Everything that the doctor judges (docs/cli-json.md).
@@ -71,14 +66,7 @@ class Inside:
             }
 
     async def doctor(self, _: Args) -> dict[str, Any]:
-        """What the doctor finds, as `lamppost doctor --json` has it; one that was asked for just now is told again."""
-        async with self._doctor:
-            now = self._agent.clock.now()
-            if self._told is None or now - self._told_at >= AGAIN_MS:
-                self._told, self._told_at = await self._judged(), now
-            return self._told
-
-    async def _judged(self) -> dict[str, Any]:
+        """What the doctor finds, as `lamppost doctor --json` has it."""
         from gateway.doctor.doctor import facts_inside, judge
         from gateway.doctor.finding import Level, told, worst
 

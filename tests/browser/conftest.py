@@ -3,15 +3,20 @@
 What a page must never do fails the test: an error in its console, a request to another host, a fault of accessibility.
 """
 
+import asyncio
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterator
+from threading import Thread
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import pytest
 
+from gateway.demo.stage import Stage
 from tests.conftest import ROOT
+
+T = TypeVar("T")
 
 PHONE = (390, 844)
 """CSS pixels of a common phone, held upright."""
@@ -108,3 +113,41 @@ def open_page(chromium: Any) -> Iterator[Opener]:
     for screen in screens:
         screen.context.close()
     assert not [error for screen in screens for error in screen.errors]
+
+
+class Elsewhere:
+    """An event loop in a thread: playwright's own has this one."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = Thread(target=self.loop.run_forever)
+        self._thread.start()
+
+    def do(self, work: Coroutine[Any, Any, T], seconds: float = 60.0) -> T:
+        """Run `work` there; what it returns."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(seconds)
+
+    def close(self) -> None:
+        """End it."""
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.close()
+
+
+@pytest.fixture(scope="module")
+def elsewhere() -> Iterator[Elsewhere]:
+    """Where asynchronous parts run beside the browser."""
+    made = Elsewhere()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def stage(chromium: Any, elsewhere: Elsewhere, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """The demo's devices, agent, broker and collector, running; `elsewhere.do(stage.cut())` and so on."""
+    made = Stage(tmp_path_factory.mktemp("stage"))
+    try:
+        elsewhere.do(made.open())
+        yield made
+    finally:
+        elsewhere.do(made.close())
