@@ -1,4 +1,7 @@
-"""The last hour of each point in minutes, from the sealed batches of the store: what a sparkline needs and no more."""
+"""The last hour of each point in minutes, from the sealed batches of the store: what a sparkline needs and no more.
+
+By the time since boot, which is known when nobody has told the time; what was before this boot is left out.
+"""
 
 import asyncio
 from decimal import Decimal
@@ -37,11 +40,11 @@ class Trends:
         """For each point with numbers, the mean of each of the last 60 minutes, None for one without a good value."""
         device = args.get("device")
         async with self._lock:
-            now = self._clock.utc_ms() // MINUTE_MS
+            now = self._clock.now() // MINUTE_MS
             await self._refresh(now)
             first = now - MINUTES + 1
             return {
-                "first_ms": first * MINUTE_MS,
+                "first_ms": self._clock.utc_ms() - self._clock.now() + first * MINUTE_MS,
                 "step_ms": MINUTE_MS,
                 "points": {
                     name: [_mean(minutes.get(minute)) for minute in range(first, now + 1)]
@@ -57,23 +60,22 @@ class Trends:
         low, high, samples = max(seen, last - BATCHES_MAX), last, 0
         while high > low and samples < SAMPLES_MAX:
             first = max(low, high - CHUNK) + 1
-            samples += await asyncio.to_thread(self._take, first, high, (now - MINUTES) * MINUTE_MS)
+            samples += await asyncio.to_thread(self._take, first, high)
             high = first - 1
         self._seen = last
         for name, minutes in list(self._minutes.items()):
             self._minutes[name] = {minute: sums for minute, sums in minutes.items() if minute > now - MINUTES}
 
-    def _take(self, first: int, last: int, since_ms: int) -> int:
+    def _take(self, first: int, last: int) -> int:
         """Add up the samples of these batches; how many there were. Damaged ones are the doctor's affair."""
         count = 0
         with Reader(self._path) as reader:
-            history = History(reader, Selection(since_ms=since_ms))
-            for sample in history.sealed(first, last):
+            for sample in History(reader, Selection()).sealed(first, last):
                 count += 1
                 number = _number(sample.value)
-                if sample.quality == GOOD and number is not None and sample.utc_ms is not None:
+                if sample.quality == GOOD and number is not None and sample.boot == self._clock.boot:
                     minutes = self._minutes.setdefault(sample.point, {})
-                    sums = minutes.setdefault(sample.utc_ms // MINUTE_MS, [0.0, 0.0])
+                    sums = minutes.setdefault(sample.boot_ms // MINUTE_MS, [0.0, 0.0])
                     sums[0] += number
                     sums[1] += 1
         return count

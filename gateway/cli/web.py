@@ -129,7 +129,7 @@ async def _serve(
             await stop.wait()
     except TimeoutError:
         click.echo("the time is over: closed", err=True)
-    serving.close()
+    await serving.close()
 
 
 def _on_enter(loop: asyncio.AbstractEventLoop, act: Callable[[], None]) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import ssl
 from collections import Counter
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import h11
@@ -78,8 +79,24 @@ class Connection(H11Protocol):
             self._deadline = None
 
 
-async def start(app: ASGIApp, listening: socket.socket, tls: ssl.SSLContext | None) -> asyncio.Server:
-    """Serve `app` on a bound socket until the server is closed."""
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A server at work."""
+
+    server: asyncio.Server
+    state: ServerState
+
+    async def close(self) -> None:
+        """Take no more, and end what is there."""
+        self.server.close()
+        for connection in tuple(self.state.connections):
+            connection.transport.abort()
+        await asyncio.gather(*self.state.tasks, return_exceptions=True)
+        await self.server.wait_closed()
+
+
+async def start(app: ASGIApp, listening: socket.socket, tls: ssl.SSLContext | None) -> Serving:
+    """Serve `app` on a bound socket until it is closed."""
     config = uvicorn.Config(
         app, http=Connection, ws="none", lifespan="off", log_config=None, access_log=False, proxy_headers=False,
         server_header=False, date_header=False, h11_max_incomplete_event_size=HEAD_MAX, timeout_keep_alive=KEEP_S,
@@ -88,6 +105,7 @@ async def start(app: ASGIApp, listening: socket.socket, tls: ssl.SSLContext | No
     state = ServerState()
     more: dict[str, Any] = {} if tls is None else {"ssl": tls, "ssl_handshake_timeout": HANDSHAKE_S}
     loop = asyncio.get_running_loop()
-    return await loop.create_server(
+    served = await loop.create_server(
         lambda: Connection(config, state, {}), sock=listening, backlog=CONNECTIONS_MAX, **more
     )
+    return Serving(served, state)

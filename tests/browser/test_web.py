@@ -1,6 +1,5 @@
 """The technician's page in a real browser, on a phone and a desk, before the demo: what is shown is what there is."""
 
-import asyncio
 import json
 import subprocess
 import sys
@@ -95,7 +94,7 @@ def test_a_commissioning_is_walked_signed_and_proved(phone: Screen, stage: Stage
     page.keyboard.press("Space")
     page.wait_for_selector(f'[data-step="{POINT}"] .right[aria-pressed=true]')
     note = page.locator(f'[data-step="{OTHER}"] input')
-    note.fill("reads <b>low</b>")
+    note.fill("2 V below its display")
     wrong.click()
     page.wait_for_selector(f'[data-step="{OTHER}"] .wrong[aria-pressed=true]')
     page.wait_for_selector("#progress-label >> text=/^2 of \\d+ points seen, 1 wrong$/")
@@ -115,8 +114,8 @@ def test_a_commissioning_is_walked_signed_and_proved(phone: Screen, stage: Stage
     assert (found["who"], found["gateway"], len(looks)) == ("Marie Tremblay", "gw-demo", 83)
     assert (looks[POINT]["verdict"], looks[POINT]["quality"], looks[POINT]["unit"]) == ("ok", "good", "V")
     assert float(looks[POINT]["value"]) == pytest.approx(230, rel=0.1)
-    assert (looks[OTHER]["verdict"], looks[OTHER]["note"]) == ("fault", "reads <b>low</b>")
-    record.write_bytes(record.read_bytes().replace(b"reads", b"READS"))
+    assert (looks[OTHER]["verdict"], looks[OTHER]["note"]) == ("fault", "2 V below its display")
+    record.write_bytes(record.read_bytes().replace(b"below", b"above"))
     assert verify(record, stage.scene.public_key).returncode == 65
 
 
@@ -192,7 +191,7 @@ def test_texts_of_devices_stay_texts(elsewhere: Elsewhere, stage: Stage, open_pa
     try:
         look(open_page(url))
     finally:
-        served.close()
+        elsewhere.do(served.close())
         elsewhere.do(control.stop())
 
 
@@ -221,7 +220,7 @@ def verb(told: Any) -> Verb:
     return answer
 
 
-async def serve(control: ControlServer, run_dir: Path) -> tuple[asyncio.Server, str]:
+async def serve(control: ControlServer, run_dir: Path) -> tuple[server.Serving, str]:
     """A page before an agent that says what it is told to; its address, with a login."""
     await control.start()
     listening = bound("127.0.0.1", 0)

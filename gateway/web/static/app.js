@@ -170,12 +170,13 @@ function verdict() {
   if (!answers) [name, text, more] = trouble ? ["bad", w("gone"), trouble] : ["bad", w("lost"), w("lostHint")];
   else {
     const devices = allDevices(), silent = devices.filter((device) => device.state === "offline");
-    const waits = count(status.buffer.held.samples);
+    const { held, memory, made_room: room } = status.buffer, waits = count(held.samples);
+    const whole = !memory.given_up && !room.evicted && !room.thinned;
     const down = status.buses.find((bus) => !bus.up);
     const problems = [
       [status.stuck.length, "bad", w("stuck", { what: status.stuck.join(", ") })],
       [status.buffer.error, "bad", w("diskBad")],
-      [status.uplink && !status.uplink.up, "bad", w("linkDown"), w("linkSafe", { n: waits })],
+      [status.uplink && !status.uplink.up, "bad", w("linkDown"), w(whole ? "linkSafe" : "linkWaits", { n: waits })],
       [silent.length, "bad", w("devicesDown", { n: silent.length, all: devices.length })],
       [down, "bad", w("busDown", { id: down?.id })],
       [status.clock === "unset", "warn", w("clockUnset")],
