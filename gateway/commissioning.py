@@ -42,9 +42,15 @@ class Walk:
     def __init__(self, agent: "Agent") -> None:
         self._agent = agent
         self._lock = asyncio.Lock()
-        self._path = agent.config.buffer.path.with_name(NAME)
-        self._record = agent.config.buffer.path.with_name(RECORD)
         self._looks: dict[str, Look] | None = None
+
+    @property
+    def _path(self) -> Path:
+        return self._agent.config.buffer.path.with_name(NAME)
+
+    @property
+    def _record(self) -> Path:
+        return self._agent.config.buffer.path.with_name(RECORD)
 
     async def walk(self, _: Args) -> dict[str, Any]:
         """Every point, and what was said of it."""

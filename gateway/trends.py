@@ -20,8 +20,8 @@ MINUTE_MS = 60_000
 MINUTES = 60
 BATCHES_MAX = 360
 """An hour of a batch each ten seconds; the first look reads no more, however many there are."""
-SAMPLES_MAX = 200_000
-"""... nor more samples than these, which take a quarter of a second to decode; the newest come first."""
+SAMPLES_MAX = 100_000
+"""... nor many more samples than these, a third of a second of a desk's CPU; the newest come first."""
 CHUNK = 16
 """Batches a step: the event loop gets its turn between two."""
 
@@ -30,8 +30,7 @@ class Trends:
     """Means by minute. Each sealed batch is decoded once; one question at a time."""
 
     def __init__(self, agent: "Agent") -> None:
-        self._clock = agent.clock
-        self._path = agent.config.buffer.path
+        self._agent = agent
         self._lock = asyncio.Lock()
         self._seen = 0
         self._minutes: dict[str, dict[int, list[float]]] = {}
@@ -40,11 +39,11 @@ class Trends:
         """For each point with numbers, the mean of each of the last 60 minutes, None for one without a good value."""
         device = args.get("device")
         async with self._lock:
-            now = self._clock.now() // MINUTE_MS
+            now = self._agent.clock.now() // MINUTE_MS
             await self._refresh(now)
             first = now - MINUTES + 1
             return {
-                "first_ms": self._clock.utc_ms() - self._clock.now() + first * MINUTE_MS,
+                "first_ms": self._agent.clock.utc_ms() - self._agent.clock.now() + first * MINUTE_MS,
                 "step_ms": MINUTE_MS,
                 "points": {
                     name: [_mean(minutes.get(minute)) for minute in range(first, now + 1)]
@@ -55,7 +54,7 @@ class Trends:
 
     async def _refresh(self, now: int) -> None:
         """Decode what was sealed since, the newest first, within the bounds."""
-        last = await asyncio.to_thread(_last, self._path)
+        last = await asyncio.to_thread(_last, self._agent.config.buffer.path)
         seen = self._seen if self._seen <= last else 0  # a new store counts from the beginning
         low, high, samples = max(seen, last - BATCHES_MAX), last, 0
         while high > low and samples < SAMPLES_MAX:
@@ -69,11 +68,11 @@ class Trends:
     def _take(self, first: int, last: int) -> int:
         """Add up the samples of these batches; how many there were. Damaged ones are the doctor's affair."""
         count = 0
-        with Reader(self._path) as reader:
+        with Reader(self._agent.config.buffer.path) as reader:
             for sample in History(reader, Selection()).sealed(first, last):
                 count += 1
                 number = _number(sample.value)
-                if sample.quality == GOOD and number is not None and sample.boot == self._clock.boot:
+                if sample.quality == GOOD and number is not None and sample.boot == self._agent.clock.boot:
                     minutes = self._minutes.setdefault(sample.point, {})
                     sums = minutes.setdefault(sample.boot_ms // MINUTE_MS, [0.0, 0.0])
                     sums[0] += number

@@ -59,7 +59,7 @@ class Verbs:
             "configuration": self.configuration,
             "schedule": self.schedule,
             "replacements": self.replacements,
-            "events": agent.lately.events,
+            "events": self.events,
             "trends": Trends(agent).trends,
             "walk": walk.walk,
             "tick": walk.tick,
@@ -97,6 +97,10 @@ class Verbs:
             why = self._agent.keeper.disk.error or "the disk does not answer"
             raise GatewayError(why, "lamppost status") from error
         return [held_json(batch) for batch in held]
+
+    async def events(self, args: Args) -> list[dict[str, Any]]:
+        """What was logged lately, the newest first."""
+        return await self._agent.lately.events(args)
 
     async def flush(self, _: Args) -> dict[str, Any]:
         """Commit and seal everything now."""

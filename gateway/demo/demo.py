@@ -53,7 +53,8 @@ class Demo:
             self._event("devices, agent, broker and collector are running; look in from another terminal:")
             self._event(f"  lamppost status --run-dir {self.stage.run_dir}")
             if self.plan.web:
-                self._event(f"the technician's page, good for one login: {await self.stage.start_web()}")
+                self._event("the technician's page, good for one login:")
+                self._event(f"  {await self.stage.start_web()}")  # on a line of its own: nothing breaks it
             if not self.stage.scene.bluetooth:
                 self._event("no Bluetooth sensors: there is no dbus-daemon here (apt install dbus)")
             self._event(f"the buffer commits every {COMMIT_MS / 1000:g} s: a power cut loses no more than that")

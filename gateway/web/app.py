@@ -109,25 +109,28 @@ class Page:
     async def login(self, request: Request) -> Response:
         """A session for the one-time code or the password."""
         said, address = await _body(request), request.client.host if request.client else ""
-        wait = self._door.wait(address)
-        if wait:
-            raise HTTPException(429, "too many tries", {"retry-after": str(math.ceil(wait))})
-        if not await self._proved(said):
+        code, password = said.get("code"), said.get("password")
+        if isinstance(code, str):  # 128 bits: nobody guesses it, and nobody else's tries keep it out
+            proved = self._door.redeem(code)
+        else:
+            proved = await self._knows(password, address)
+        if not proved:
             raise HTTPException(401, "wrong")
-        self._door.well(address)
         cookie, session = self._door.enter()
         answer = JSONResponse({"token": session.token})
         answer.set_cookie(self._cookie, cookie, path="/", secure=self._secure, httponly=True, samesite="strict")
         return answer
 
-    async def _proved(self, said: dict[str, Any]) -> bool:
-        code, password = said.get("code"), said.get("password")
-        if isinstance(code, str):
-            return self._door.redeem(code)
+    async def _knows(self, password: object, address: str) -> bool:
+        if wait := self._door.wait(address):
+            raise HTTPException(429, "too many tries", {"retry-after": str(math.ceil(wait))})
         if not isinstance(password, str) or not password:
             return False
         async with self._hashing:  # each takes 32 MB
-            return await asyncio.to_thread(self._password.fits, password)
+            fits = await asyncio.to_thread(self._password.fits, password)
+        if fits:
+            self._door.well(address)
+        return fits
 
     async def session(self, request: Request) -> Response:
         """The token of the session that the cookie names; none: how one may log in."""

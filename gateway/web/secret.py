@@ -20,7 +20,9 @@ MAX_MEMORY = 64 << 20
 
 
 def _scrypt(password: str, salt: bytes) -> bytes:
-    return hashlib.scrypt(password.encode(), salt=salt, n=N, r=R, p=P, maxmem=MAX_MEMORY, dklen=32)
+    return hashlib.scrypt(
+        password.encode("utf-8", "surrogatepass"), salt=salt, n=N, r=R, p=P, maxmem=MAX_MEMORY, dklen=32
+    )
 
 
 def digest(token: str) -> bytes:
@@ -90,5 +92,6 @@ def _write(path: Path, text: str) -> None:
     fresh = path.with_name(path.name + ".new")
     fresh.unlink(missing_ok=True)
     fresh.touch(mode=0o640)
+    fresh.chmod(0o640)  # whatever the umask is
     fresh.write_text(text + "\n")
     fresh.replace(path)

@@ -1,6 +1,7 @@
 """Serves the page: uvicorn's HTTP on a socket of ours, with an end to everything that takes too long."""
 
 import asyncio
+import logging
 import socket
 import ssl
 from collections import Counter
@@ -98,10 +99,12 @@ class Serving:
 async def start(app: ASGIApp, listening: socket.socket, tls: ssl.SSLContext | None) -> Serving:
     """Serve `app` on a bound socket until it is closed."""
     config = uvicorn.Config(
-        app, http=Connection, ws="none", lifespan="off", log_config=None, access_log=False, proxy_headers=False,
-        server_header=False, date_header=False, h11_max_incomplete_event_size=HEAD_MAX, timeout_keep_alive=KEEP_S,
+        app, http=Connection, ws="none", lifespan="off", log_config=None, log_level="error",
+        access_log=False, proxy_headers=False, server_header=False, date_header=False,
+        h11_max_incomplete_event_size=HEAD_MAX, timeout_keep_alive=KEEP_S,
     )  # fmt: skip
     config.load()
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # who knocks without TLS fills no journal
     state = ServerState()
     more: dict[str, Any] = {} if tls is None else {"ssl": tls, "ssl_handshake_timeout": HANDSHAKE_S}
     loop = asyncio.get_running_loop()

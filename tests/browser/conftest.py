@@ -144,7 +144,10 @@ def elsewhere() -> Iterator[Elsewhere]:
 
 @pytest.fixture(scope="module")
 def stage(chromium: Any, elsewhere: Elsewhere, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """The demo's devices, agent, broker and collector, running; `elsewhere.do(stage.cut())` and so on."""
+    """The demo's devices, agent, broker and collector, running; `elsewhere.do(stage.cut())` and so on.
+
+    A module that uses it says `stage: Stage`, by which tests/conftest.py knows that it opens ptys.
+    """
     made = Stage(tmp_path_factory.mktemp("stage"))
     try:
         elsewhere.do(made.open())

@@ -1,13 +1,10 @@
 """The browser of the tests sees what a page must not do."""
 
-import pytest
-
 from tests.browser.conftest import Opener
 
 BAD = "data:text/html,<html><title>x</title><body><img src='http://127.0.0.2:9/x.png'><input><script>throw 7</script>"
 
 
-@pytest.mark.xdist_group("browser")
 def test_faults_of_a_page_are_seen(open_page: Opener) -> None:
     screen = open_page(BAD)
     assert any(fault.startswith("label:") for fault in screen.accessibility())

@@ -19,7 +19,7 @@ from gateway.web.door import Door
 from gateway.web.guard import Guard
 from tests.browser.conftest import DESKTOP, Elsewhere, Opener, Screen
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.slow
 
 POINT, OTHER = "meter/voltage-l1", "meter/voltage-l2"
 WORKS = "#verdict[data-level=ok]"
@@ -134,6 +134,8 @@ def test_a_code_lets_in_once_and_a_desk_sees_it_in_french(
     assert desk.page.title() == "gw-demo · Lamppost"
     desk.shot("web-desktop")
     assert desk.accessibility() == []
+    desk.page.emulate_media(color_scheme="dark")
+    assert desk.accessibility() == []
     late = open_page(url)
     late.page.wait_for_selector("#login-said >> text=This login was used")
     assert late.accessibility() == []
@@ -209,6 +211,17 @@ def look(screen: Screen) -> None:
     assert page.locator("main img, main script").count() == 0
     for selector in (".finding strong", ".finding code", "#gateway", "[data-point] .value", "[data-step] .seen"):
         assert "<script>hit=1</script>" in screen.text(selector), selector
+
+
+def test_silent_devices_and_a_dead_agent_are_told_apart(phone: Screen, stage: Stage, elsewhere: Elsewhere) -> None:
+    page = phone.page
+    elsewhere.do(stage.children.stop("devices"))
+    page.wait_for_selector("#verdict[data-level=bad] >> text=/\\d of 9 devices do not answer/")
+    page.wait_for_selector('[data-device="meter"] .state[data-level=bad] >> text=no answer')
+    elsewhere.do(stage.kill_agent())
+    page.wait_for_selector("#verdict >> text=The agent does not answer")
+    assert "systemctl start lamppost" in phone.text("#verdict")
+    assert page.locator("body.stale").count() == 1
 
 
 def verb(told: Any) -> Verb:

@@ -27,6 +27,12 @@ PASSWORD = "a lamp at the corner"  # noqa: S105 - of this test
 ANYBODYS = {"/", "/app.css", "/app.js", "/words.js", "/icon.svg", "/healthz", "/metrics", "/api/session", "/api/login"}
 
 
+@pytest.fixture(autouse=True)
+def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """scrypt that takes no time: what it costs is tried elsewhere."""
+    monkeypatch.setattr(secret, "N", 16)
+
+
 class Site:
     """A page on a port of its own, its agent, and what the agent was asked."""
 
@@ -208,12 +214,13 @@ async def test_guessing_is_slowed_down_and_the_password_lets_in(run_dir: Path, t
     async with a_site(run_dir, tmp_path) as site:
         assert (await site.ask("/api/session"))[2] == {"token": None, "password": True}
         assert (await site.ask("/api/login", {"password": PASSWORD}))[0] == 200
-        for _ in range(TRIES - 1):
-            assert (await site.ask("/api/login", {"code": "guess"}))[0] == 401
-        assert (await site.ask("/api/login", {"password": PASSWORD + "!"}))[0] == 401
+        for _ in range(TRIES):
+            assert (await site.ask("/api/login", {"password": PASSWORD + "!"}))[0] == 401
         status, headers, _ = await site.ask("/api/login", {"password": PASSWORD})
         assert status == 429
         assert 0 < int(headers["retry-after"]) <= 31
+        assert (await site.ask("/api/login", {"code": "guess"}))[0] == 401
+        assert (await site.ask("/api/login", {"code": site.door.code()}))[0] == 200
 
 
 async def test_metrics_are_for_who_has_the_token(run_dir: Path, tmp_path: Path) -> None:
@@ -263,6 +270,44 @@ async def test_a_request_that_drips_is_cut_off(
         assert loop.time() - began < 3
         await gone(writer)
         assert (await site.ask("/healthz"))[0] == 200
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"GET / HTTP/1.1\r\nhost: {host}\r\nhost: {host}\r\n",
+        b"GET http://evil.example/ HTTP/1.1\r\nhost: evil.example\r\n",
+        b"GET /..%2f..%2fetc/passwd HTTP/1.1\r\nhost: {host}\r\n",
+        b"GET //app.js HTTP/1.1\r\nhost: {host}\r\n",
+        b"GET /%00%ff HTTP/1.1\r\nhost: {host}\r\n",
+        b'GET /api/now HTTP/1.1\r\nhost: {host}\r\ncookie: lamppost=\xff\xfe; ;;="\\\r\n',
+        b"GET /api/now HTTP/1.1\r\nhost: {host}\r\ncookie: " + b"lamppost=a; " * 900 + b"\r\n",
+        b"GET /metrics HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer \xff\xff\r\n",
+        b"POST /api/login HTTP/1.1\r\nhost: {host}\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n",
+        b"POST /api/login HTTP/1.1\r\nhost: {host}\r\ncontent-length: -1\r\n",
+        b"POST /api/login HTTP/1.1\r\nhost: {host}\r\ncontent-length: 999999999999999999999\r\n",
+        b"CONNECT {host} HTTP/1.1\r\nhost: {host}\r\n",
+        b"GET / HTTP/1.1\r\nhost: {host}\r\nconnection: upgrade\r\nupgrade: websocket\r\n",
+        b"PRI * HTTP/2.0\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    ],
+)
+async def test_what_no_browser_sends_is_refused_or_harmless(run_dir: Path, tmp_path: Path, raw: bytes) -> None:
+    async with a_site(run_dir, tmp_path) as site:
+        sent = raw.replace(b"{host}", site.host.encode()) + b"connection: close\r\n\r\n"
+        status, _, body = await site.say(sent)
+        upgrade = b"upgrade" in raw
+        assert status in ({200} if upgrade else {400, 401, 403, 404, 405, 413, 421})
+        assert upgrade or len(body) < 200
+        assert (await site.ask("/healthz"))[0] == 200
+
+
+@pytest.mark.parametrize("said", ["\ud800", "\x00", "x" * 5000, 7, None, ["x"], {"a": 1}])
+async def test_a_login_with_anything_is_wrong(run_dir: Path, tmp_path: Path, said: Any) -> None:
+    await asyncio.to_thread(secret.set_password, tmp_path, PASSWORD)
+    async with a_site(run_dir, tmp_path) as site:
+        for name in ("password", "code"):
+            assert (await site.ask("/api/login", {name: said}))[0] == 401
 
 
 async def test_an_endless_head_is_refused(run_dir: Path, tmp_path: Path) -> None:
