@@ -61,11 +61,12 @@ class Screen:
             SCREENS.mkdir(parents=True, exist_ok=True)
             shutil.copy(ARTEFACTS / f"{name}.png", SCREENS / f"{name}.png")
 
-    def accessibility(self) -> list[str]:
-        """The faults that axe-core finds by WCAG 2.2 AA in what is shown now."""
+    def accessibility(self, rule: str = "") -> list[str]:
+        """The faults that axe-core finds by WCAG 2.2 AA, or by one rule of it, in what is shown now."""
         from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 
-        found = Axe().run(self.page, options={"runOnly": {"type": "tag", "values": list(WCAG)}}).response
+        only = {"type": "rule", "values": [rule]} if rule else {"type": "tag", "values": list(WCAG)}
+        found = Axe().run(self.page, options={"runOnly": only}).response
         assert found["passes"], "axe looked at nothing"
         return [
             f"{fault['id']}: {node['target']}: {node['failureSummary']}"
