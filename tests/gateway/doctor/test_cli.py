@@ -56,7 +56,9 @@ def config(tmp_path: Path) -> Path:
 
 def section(verb: str) -> str:
     """What the page says of a verb."""
-    return re.split(r"^## ", PAGE, flags=re.MULTILINE)[1:][["check", "doctor", "status"].index(verb)]
+    found = re.search(rf"^## {verb}\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
+    assert found, verb
+    return found[1]
 
 
 def keys(value: Any) -> set[str]:
