@@ -49,6 +49,7 @@ class Stage:
         self.link = Link()
         self._broker = 0
         self._killed = 0
+        self._pages = 0
         self._environment: dict[str, str] = {}
 
     async def open(self) -> None:
@@ -111,7 +112,8 @@ class Stage:
 
     async def start_web(self) -> str:
         """Start the technician's page on a port of this machine; its address, with a login for one use."""
-        return str((await self._first_line("web", self.scene.web(self.run_dir)))["url"])
+        self._pages += 1
+        return str((await self._first_line(f"web{self._pages}", self.scene.web(self.run_dir)))["url"])
 
     async def kill_agent(self) -> None:
         """kill -9."""
