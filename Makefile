@@ -94,7 +94,7 @@ LIB := $(DESTDIR)/usr/local/lib
 BIN := $(DESTDIR)/usr/local/bin
 SHARE := $(DESTDIR)/usr/local/share
 ETC := $(DESTDIR)/etc
-UNITS := lamppost.service lamppost-collector.service
+UNITS := lamppost.service lamppost-collector.service lamppost-web.service
 COMMANDS := lamppost lamppost-collector
 GENERATOR := $(LIB)/systemd/system-generators/lamppost-addresses
 
@@ -104,7 +104,7 @@ install:
 	@umask 022; copy=$$(mktemp -d); trap 'rm -rf "$$copy"' EXIT; \
 	tar -c --exclude='*.so' --exclude=__pycache__ pyproject.toml setup.py README.md LICENSE $(PACKAGES) | tar -x -C "$$copy"; \
 	"$(PYTHON)" -m venv "$(INTO)"; \
-	"$(INTO)/bin/python" -m pip install --quiet "$$copy"
+	"$(INTO)/bin/python" -m pip install --quiet "$$copy[web]"
 	@if [ -n "$(DESTDIR)" ]; then grep -rlIF -- "$(INTO)" "$(INTO)/bin" "$(INTO)/pyvenv.cfg" | xargs -rd '\n' sed -i "s|$(INTO)|$(PREFIX)|g"; fi
 	@install -d "$(BIN)" "$(LIB)/systemd/system" "$(LIB)/systemd/system-generators" "$(ETC)/lamppost"
 	@umask 022; "$(INTO)/bin/python" tools/man.py "$(SHARE)/man/man1"; for name in $(COMMANDS); do \

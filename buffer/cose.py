@@ -35,6 +35,7 @@ class Kind(StrEnum):
     ENROLMENT = "enrolment"
     VOUCHER = "voucher"
     RESEND = "resend"
+    COMMISSIONING = "commissioning"
 
 
 ROLE = {
@@ -48,6 +49,7 @@ ROLE = {
     Kind.ENROLMENT: "batch",
     Kind.VOUCHER: "batch",
     Kind.RESEND: "acknowledge",
+    Kind.COMMISSIONING: "batch",
 }
 """The role a key must have to sign a kind."""
 

@@ -32,6 +32,7 @@ from gateway.errors import GatewayError
 from gateway.installation import Installation, Keys
 from gateway.keeper import Keeper
 from gateway.lamp import shine
+from gateway.lately import Lately
 from gateway.led import Led
 from gateway.mender import Mender
 from gateway.northbound.outlet import outlet
@@ -78,12 +79,14 @@ class Agent:
         self.sockets: list[ControlServer] = []
         self.spool: Spool | None = None
         self._reloading: asyncio.Future[None] | None = None
+        self.lately = Lately()
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT; everything taken by then is committed. Raises what cannot be lived with."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stopping.set)
+        self.lately.start()
         await self._open()
         loop.add_signal_handler(signal.SIGHUP, self._hangup)
         tasks = [asyncio.ensure_future(work) for work in self._work()]
@@ -96,6 +99,7 @@ class Agent:
         finally:
             notify("STOPPING=1")
             await self._close(tasks)
+            self.lately.stop()
             stop.cancel()
         for task in tasks:
             if task.done() and not task.cancelled() and (error := task.exception()) is not None:

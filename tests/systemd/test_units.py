@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import ROOT
 
 SYSTEMD = ROOT / "systemd"
-UNITS = ("lamppost.service", "lamppost-collector.service")
+UNITS = ("lamppost.service", "lamppost-collector.service", "lamppost-web.service")
 
 Program = Callable[[str, str], str]
 
@@ -43,7 +43,9 @@ def test_systemd_takes_the_unit(unit: str, tmp_path: Path, program: Program) -> 
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize(("unit", "threshold"), [("lamppost.service", 12), ("lamppost-collector.service", 10)])
+@pytest.mark.parametrize(
+    ("unit", "threshold"), [("lamppost.service", 12), ("lamppost-collector.service", 10), ("lamppost-web.service", 10)]
+)
 def test_exposure_is_low(unit: str, threshold: int, program: Program) -> None:
     analyze = program("systemd-analyze", "systemd")
     done = subprocess.run(
@@ -109,6 +111,16 @@ def test_users_and_groups(tmp_path: Path, program: Program) -> None:
     assert {"lamppost", "lamppost-collector", "lamppost-view", "lamppost-operate"} <= set(groups)
     assert groups["dialout"] == (20, ["lamppost"])
     assert groups["bluetooth"][1] == ["lamppost"]
+    assert groups["lamppost-view"][1] == ["lamppost-web"]
+    assert groups["lamppost-operate"][1] == [""]
+
+
+def test_the_page_sees_the_status_socket_and_nothing_behind_it() -> None:
+    service = _unit("lamppost-web.service")["Service"]
+    assert (service["User"], service["Group"]) == ("lamppost-web", "lamppost-web")
+    hidden = {path.lstrip("-") for path in service["InaccessiblePaths"].split()}
+    assert hidden == {"/etc/lamppost", "/var/lib/lamppost", "/run/lamppost/operate"}
+    assert service["IPAddressAllow"] == "localhost"
 
 
 def test_folders(tmp_path: Path, program: Program) -> None:
@@ -119,7 +131,14 @@ def test_folders(tmp_path: Path, program: Program) -> None:
     subprocess.run([tool, f"--root={root}", "--create", str(configuration)], check=True, capture_output=True)
     groups = _groups(root)
     found = {}
-    for folder in ("run/lamppost", "run/lamppost/view", "run/lamppost/operate", "etc/lamppost", "etc/lamppost/keys"):
+    for folder in (
+        "run/lamppost",
+        "run/lamppost/view",
+        "run/lamppost/operate",
+        "etc/lamppost",
+        "etc/lamppost/keys",
+        "var/lib/lamppost-web",
+    ):
         status = (root / folder).stat()
         found[folder] = (oct(status.st_mode & 0o7777), status.st_uid != 0, status.st_gid)
     assert found == {
@@ -128,4 +147,5 @@ def test_folders(tmp_path: Path, program: Program) -> None:
         "run/lamppost/operate": ("0o2750", True, groups["lamppost-operate"][0]),
         "etc/lamppost": ("0o750", False, groups["lamppost"][0]),
         "etc/lamppost/keys": ("0o700", True, groups["lamppost"][0]),
+        "var/lib/lamppost-web": ("0o2750", False, groups["lamppost-web"][0]),
     }
