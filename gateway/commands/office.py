@@ -99,6 +99,7 @@ class Office:
         """Write to these from now on."""
         self._rules.rearrange(buses)
         self.locks.rearrange([bus.driver for bus in buses])
+        self.schedules.rearrange()
 
     def alone(self, buses: Iterable[str]) -> AbstractAsyncContextManager[None]:
         """Nothing is written to `buses` within."""

@@ -106,6 +106,11 @@ class Schedules:
         await self._catch_up()
         self._follow()
 
+    def rearrange(self) -> None:
+        """The points, their rules and their places may be others from now on."""
+        if self._shelf.kept.current is not None:
+            self._follow()
+
     async def run(self) -> None:
         """Look once a second until cancelled."""
         try:

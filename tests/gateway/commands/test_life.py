@@ -5,7 +5,7 @@ import json
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
@@ -24,10 +24,11 @@ from buffer.keyring import Keyring, RingKey
 from buffer.keys import SigningKey
 from buffer.store import Store
 from buffer.thread import StoreThread
-from drivers.base import BusSetup, Read
+from drivers.base import BusSetup, Driver, Read
 from drivers.errors import ExceptionAnswer, NoAnswer
 from ext import Value
 from gateway import series, system
+from gateway.buses import Buses
 from gateway.clock import AgentClock
 from gateway.commands import ring
 from gateway.commands.office import Office
@@ -86,7 +87,7 @@ class Lamp(Asked):
             raise NoAnswer("nothing")
 
     async def write(self, point: str, value: Value) -> None:
-        assert point == POINT
+        assert point.endswith("/level")
         assert isinstance(value, int)
         if self.mode == "refuses":
             raise ExceptionAnswer(2, "illegal address")
@@ -156,15 +157,34 @@ class Life:
         points = {p.point.id: p.point for d in installation.drivers for v in d.setup.devices for p in v.points}
         points |= system.points()
         self.clock = clock = AgentClock(boot, world, held=self.store.boot_clock, floor_ms=self.store.floor_ms)
-        recorder = Recorder(clock.now, series.compile_series(points, numbers), points)
+        self.recorder = recorder = Recorder(clock.now, series.compile_series(points, numbers), points)
         self.keeper = Keeper(thread, recorder, clock, commit_ms=1000, batch_ms=5000, history_ms=86_400_000)
         recorder.on_critical, recorder.on_large = self.keeper.critical, self.keeper.large
         buses = [bus_task(driver, recorder, clock.now) for driver in installation.drivers]
+        self.buses = Buses(buses)
         self.office = Office(thread, self.keeper, recorder, clock, buses, path)
         authority = AUTHORITY.public("", "", "authority")
         world.loop.run_until_complete(self.office.open(GATEWAY, SITE, authority, where))
-        work = [buses[0].run(), self.keeper.run(), self.office.run()]
+        work = [self.buses.run(), self.keeper.run(), self.office.run()]
         self.tasks = [world.loop.create_task(one) for one in work]
+
+    def rearrange(self, world: World, text: str) -> None:
+        """Exchange all buses for those of `text`, as a new configuration does."""
+        installation, (self.lamp,) = make(world.folder, text, Lamp)
+        world.loop.run_until_complete(self._exchange(installation.drivers))
+
+    async def _exchange(self, drivers: Sequence[Driver]) -> None:
+        wanted = series.definitions(drivers) | system.definitions()
+        numbers = dict(zip(wanted, self.store.number(list(wanted.values())), strict=True))
+        points = {p.point.id: p.point for d in drivers for v in d.setup.devices for p in v.points} | system.points()
+        async with self.office.alone([self.buses.tasks[0].bus.id]):
+            await self.buses.stop(self.buses.tasks)
+            self.recorder.finish()
+            self.keeper.rename(list(wanted.values()))
+            self.recorder.rearrange(series.compile_series(points, numbers), points)
+            buses = [bus_task(driver, self.recorder, self.clock.now) for driver in drivers]
+            self.office.rearrange(buses)
+            self.buses.rearrange(buses)
 
     def end(self, loop: VirtualLoop) -> None:
         """As by a kill: nothing is tidied up."""

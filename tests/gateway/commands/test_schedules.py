@@ -72,6 +72,12 @@ class Street:
             if task.done():
                 task.result()
 
+    def rearrange(self, text: str) -> None:
+        """Another configuration for the life that runs."""
+        self.life.rearrange(self.world, text)
+        self.life.lamp.value, self.life.lamp.mode = self.value, self.mode
+        self.life.lamp.arrived = self.writes.append
+
     def now_ms(self) -> int:
         return TRUTH + self.world.loop.boot_ms()
 
@@ -79,7 +85,7 @@ class Street:
         """Send a schedule of (time, value); its number."""
         self.edition = edition or self.edition + 1
         made = tuple(
-            Entry((more.get("point", POINT),), at, Decimal(value) if type(value) is int else value)  # type: ignore[arg-type]
+            Entry(more.get("points") or (more.get("point", POINT),), at, Decimal(value) if type(value) is int else value)  # type: ignore[arg-type]
             for at, value in entries
         )
         number, now = more.get("number") or new_number(), self.now_ms()
@@ -406,6 +412,26 @@ def test_what_the_configuration_no_longer_allows_is_left_out() -> None:
     street.run(240)
     assert street.writes == [10, 10]
     assert street.status()["left_out"] == ["lamp/level: 60 is above 50"]
+    street.close()
+
+
+def test_a_configuration_without_one_of_its_points_stops_no_other() -> None:
+    """Out of changed files or from afar, while the agent runs: lamp2 is gone, then there again with another rule."""
+    rules = f"{{ {RULES} }}"
+    both = bus() + device("lamp", f"level writable = {rules}") + device("lamp2", f"level writable = {rules}")
+    street = Street(both)
+    first = street.send(("13:00", 10), ("14:32", 20), ("14:34", 30), points=(POINT, "lamp2/level"))
+    assert street.of(first) == [("verified", "")]
+    assert street.writes == [10, 10]
+    street.rearrange(TEXT)
+    street.run(120)
+    assert street.status()["left_out"] == ["there is no point lamp2/level"] * 3
+    assert street.writes == [10, 10, 20]
+    street.rearrange(both.replace("max = 100", "max = 90"))
+    street.run(120)
+    assert street.writes == [10, 10, 20, 20, 30, 30]
+    assert street.status()["left_out"] == []
+    assert all(one["status"] == "verified" for one in street.told())
     street.close()
 
 
