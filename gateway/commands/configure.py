@@ -223,7 +223,7 @@ class Configurations:
             raise NotAllowed("busy", str(error)) from error
         for driver in wanted.drivers:
             for device in driver.setup.devices if driver.setup.bus.id in found.begun else ():
-                self._locks.check_place(device.device.id, place(driver, device))
+                self._locks.check_new(device.device.id, place(driver, device))
         for name in _devices(self._reloader.running, found.stopped):
             self._locks.check(name)
         return wanted
