@@ -100,7 +100,7 @@ class Configurations:
     async def run(self) -> None:
         """Tell what runs, and take what comes, until cancelled."""
         if self._desk.ring is not None or self._state.last is not None:
-            await self._keep(self._state)
+            await self._note(self._state)
             self._tell("running", self._state.last[2] if self._state.last else "", None)
         while True:
             found = await self._inbox.get()
@@ -128,7 +128,7 @@ class Configurations:
             if (copy := kept.folder()) is not None:
                 await asyncio.to_thread(kept.keep, self._main, copy)
             lost = choice.state != self._state
-            await self._keep(choice.state)
+            await self._note(choice.state)
             if lost or self._desk.ring is not None:
                 self._tell("running", choice.state.last[2] if lost and choice.state.last else "", trial)
             return found
@@ -193,7 +193,10 @@ class Configurations:
             return True
 
     async def _authorise(self, found: _Found) -> None:
-        made, key = found.configuration, found.key
+        made, ring = found.configuration, self._desk.ring
+        if ring is None or ring.keyring is None:
+            raise NotAllowed("key", "there is no keyring")
+        key = ring.keyring.find(found.key.public.kid, found.key.role, 0)  # the next one may have come meanwhile
         known = self._clock.trusted().state is not ClockState.UNSET
         now_ms = max(self._clock.trusted_ms(), self._clock.floor_ms) if known else None
         meant(made, key, self._here, Moment(now_ms, self._desk.answered))
@@ -257,11 +260,7 @@ class Configurations:
                 return f"{broker}{here} of {points} points answer, {there} of {all_before} did before"
 
     async def _end(self, state: State, push: Push) -> None:
-        try:
-            await self._keep(state)
-        except OSError as error:  # the next life takes it back: it finds a trial that was cut short
-            log.error("what came of configuration %d is not on the disk: %s", push.number, error)
-            self._state = state
+        await self._note(state)
         self._tell(state.last[1] if state.last else "", state.last[2] if state.last else "", push)
 
     async def _refuse(self, push: Push, error: NotAllowed) -> None:
@@ -273,7 +272,16 @@ class Configurations:
         self._told.append(now)
         self._tell("refused", f"{error.reason}: {error}", push, taken=error.reason in ("problems", "drift", "lock"))
 
+    async def _note(self, state: State) -> None:
+        """Keep what is so already; where the disk does not take it the next life finds what was before."""
+        try:
+            await self._keep(state)
+        except OSError as error:
+            log.error("the state of configurations is not on the disk: %s", error)
+            self._state = state
+
     async def _keep(self, state: State) -> None:
+        """On the disk when this returns; raises `OSError`."""
         if state != self._state or state.trial is not None or self._file.exists():
             await asyncio.to_thread(pushed.keep, self._file, state)
         self._state = state

@@ -15,6 +15,7 @@ import pytest
 
 from buffer.calendar import Calendar
 from buffer.command import Command, Wanted, Write, new_number
+from buffer.keyring import Keyring
 from buffer.schedule import Entry, Schedule
 from gateway.commands import ring, shelf
 from gateway.commands.schedules import NOWHERE, Site
@@ -84,8 +85,9 @@ class Street:
     def send(self, *entries: tuple[str, Wanted | int], edition: int = 0, **more: Any) -> int:
         """Send a schedule of (time, value); its number."""
         self.edition = edition or self.edition + 1
+        points = more.get("points", (POINT,))
         made = tuple(
-            Entry(more.get("points") or (more.get("point", POINT),), at, Decimal(value) if type(value) is int else value)  # type: ignore[arg-type]
+            Entry(points, at, Decimal(value) if type(value) is int else value)  # type: ignore[arg-type]
             for at, value in entries
         )
         number, now = more.get("number") or new_number(), self.now_ms()
@@ -176,7 +178,7 @@ def test_the_next_one_takes_the_place_of_the_whole_and_a_lower_one_is_never_take
 @pytest.mark.parametrize(
     ("entries", "more", "reason"),
     [
-        ([("13:00", 10)], {"point": "lamp/other"}, "not-writable: there is no point lamp/other"),
+        ([("13:00", 10)], {"points": ("lamp/other",)}, "not-writable: there is no point lamp/other"),
         ([("13:00", 10), ("23:00", 101)], {}, "limits: lamp/level: 101 is above 100"),
         ([("13:00", "dim")], {}, "limits: lamp/level: 'dim' is a text"),
         ([("sunset", 10)], {}, "location: lamp/level: nobody knows where it is"),
@@ -433,6 +435,23 @@ def test_a_configuration_without_one_of_its_points_stops_no_other() -> None:
     assert street.status()["left_out"] == []
     assert all(one["status"] == "verified" for one in street.told())
     street.close()
+
+
+def test_who_is_removed_does_nothing_that_waits_still(street: Street) -> None:
+    """What lies behind the next keyring in the queue is judged by that."""
+    now, stream = street.now_ms(), street.life.store.stream
+    numbers = new_number(), new_number()
+    write, entry = Write(POINT, Decimal(40)), Entry((POINT,), "13:00", Decimal(30))
+    made = Command(GATEWAY, stream, numbers[0], now, now + 60_000, (write,), "anna", "w")
+    schedule = Schedule(GATEWAY, stream, numbers[1], now, now + 60_000, 1, (entry,), "anna", "dim")
+    for message in (Keyring(2, now, ()).sign(AUTHORITY), made.sign(OPERATOR), schedule.sign(OPERATOR)):
+        street.life.office.desk.received(Message("command", message, retained=False))
+    street.run(5)
+    assert street.writes == []
+    assert street.life.office.status()["keyring"] == 2
+    for number in numbers:
+        ((status, why),) = street.of(number)
+        assert (status, why.partition(":")[0]) == ("refused", "key")
 
 
 def test_names_of_values() -> None:
