@@ -33,6 +33,7 @@ from gateway.installation import Installation, Keys
 from gateway.keeper import Keeper
 from gateway.lamp import shine
 from gateway.lately import Lately
+from gateway.latest import Latest
 from gateway.led import Led
 from gateway.mender import Mender
 from gateway.northbound.outlet import outlet
@@ -78,7 +79,7 @@ class Agent:
         self.stopping = asyncio.Event()
         self.sockets: list[ControlServer] = []
         self.spool: Spool | None = None
-        self._reloading: asyncio.Future[None] | None = None
+        self._reloads = Latest(self._reload)
         self.lately = Lately()
 
     async def run(self) -> None:
@@ -88,7 +89,7 @@ class Agent:
             loop.add_signal_handler(number, self.stopping.set)
         self.lately.start()
         await self._open()
-        loop.add_signal_handler(signal.SIGHUP, self._hangup)
+        loop.add_signal_handler(signal.SIGHUP, self._reloads.wish)
         tasks = [asyncio.ensure_future(work) for work in self._work()]
         stop: asyncio.Future[object] = asyncio.ensure_future(self.stopping.wait())
         try:
@@ -250,12 +251,8 @@ class Agent:
         if not self.configurations.received(message):
             self.office.desk.received(message)
 
-    def _hangup(self) -> None:
-        """SIGHUP: read the files again; what is wrong with them is in the log, and what runs runs on."""
-        if self._reloading is None or self._reloading.done():
-            self._reloading = asyncio.ensure_future(self._reload())
-
     async def _reload(self) -> None:
+        """SIGHUP: read the files again; what is wrong with them is in the log, and what runs runs on."""
         try:
             await self.configurations.reload()
         except (ConfigError, GatewayError, StoreError, OSError) as error:
