@@ -201,7 +201,7 @@ class Schedules:
         kept = self._shelf.kept
         if kept.before is None:
             self._tell(failed, Status.FAILED, f"{reason}; it stays, for there is none before it")
-            await self._note(kept.proved())
+            self._shelf.kept = kept.proved()  # not on the disk: a life that does not find it told must try it again
             return
         await self._note(kept.rolled_back())
         back = kept.before.schedule.edition
