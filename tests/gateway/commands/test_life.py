@@ -3,7 +3,6 @@
 import asyncio
 import json
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -49,6 +48,7 @@ from tests.gateway.support import (
     bus,
     decoded,
     device,
+    in_memory,
     make,
     samples,
 )
@@ -116,7 +116,7 @@ class Inline:
 @cache
 def template() -> Path:
     """A store that was just made."""
-    path = Path(tempfile.mkdtemp()) / "buffer.db"
+    path = in_memory() / "buffer.db"
     Store.open(path, GATEWAY, KEY, bytes(16), size_limit=STORE_BYTES).close()
     return path
 
@@ -200,7 +200,7 @@ class Commands(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = World(Path(tempfile.mkdtemp()))
+        self.world = World(in_memory())
         shutil.copy(template(), self.world.folder)
         ring.beside(self.world.folder / "buffer.db").write_bytes(RING)
         self.sent: dict[int, Command] = {}

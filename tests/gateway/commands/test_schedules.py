@@ -3,11 +3,9 @@
 import asyncio
 import json
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -22,7 +20,7 @@ from gateway.commands.schedules import NOWHERE, Site
 from gateway.commands.timetable import Timetable
 from gateway.uplink.transport import Message
 from tests.gateway.commands.test_life import AUTHORITY, OPERATOR, POINT, RING, Life, World, template
-from tests.gateway.support import GATEWAY, TRUTH, bus, decoded, device, samples
+from tests.gateway.support import GATEWAY, TRUTH, bus, decoded, device, in_memory, samples
 
 T = TypeVar("T")
 RULES = "min = 0, max = 100, unset_value = 90, revert_after = '300s', safe_value = 77"
@@ -46,7 +44,7 @@ class Street:
     """One lamp, its agent, and an operator. It is 14:30:00 UTC on 2026-09-21."""
 
     def __init__(self, text: str = TEXT, where: Site = NOWHERE) -> None:
-        self.world = World(Path(tempfile.mkdtemp()))
+        self.world = World(in_memory())
         shutil.copy(template(), self.world.folder)
         ring.beside(self.world.folder / "buffer.db").write_bytes(RING)
         self.world.loop.set_default_executor(AtOnce())
@@ -248,6 +246,23 @@ def test_the_first_one_stays_for_there_is_none_before_it(street: Street) -> None
     ((status, why),) = street.of(number)
     assert (status, "there is none before it" in why) == ("failed", True)
     assert street.status()["edition"] == 1
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_kill_while_a_trial_ends_never_makes_a_failed_one_good(street: Street, first: bool) -> None:
+    if not first:
+        street.send(("12:00", 0))
+    street.life.lamp.mode = "stuck"
+    street.life.lamp.value = 1
+    number = street.send(("13:00", 10))
+    while street.life.office.schedules._shelf.kept.trial:
+        street.run(0.0005)
+    street.kill()
+    street.life.lamp.mode = "stuck"
+    street.run(20)
+    ((status, _),) = street.of(number)
+    assert status in ({"failed"} if first else {"failed", "unknown"})
+    assert not street.status()["trial"]
 
 
 def test_a_device_that_does_not_answer_is_no_fault_of_the_schedule(street: Street) -> None:
