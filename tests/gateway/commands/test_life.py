@@ -92,10 +92,13 @@ class Lamp(Asked):
         if self.mode == "refuses":
             raise ExceptionAnswer(2, "illegal address")
         self.arrived(value)
-        if self.mode != "stuck":
+        if self.mode == "ramps":
+            self.value = (self.value + value) // 2
+            asyncio.get_running_loop().call_later(0.8, setattr, self, "value", value)
+        elif self.mode != "stuck":
             self.value = value
         await self.wait()
-        if self.mode == "swallows":
+        if self.mode in {"swallows", "ramps"}:
             raise NoAnswer("nothing")
 
 
@@ -386,4 +389,14 @@ def test_a_command_that_waits_for_the_bus(life_ms: int, lock: bool, status: str,
     assert told["status"] == (status or "verified")
     assert reason in told["reason"]
     assert bool(machine.arrived) == (status == "")
+    machine.teardown()
+
+
+def test_a_lamp_that_dims_slowly_and_does_not_answer_has_its_time() -> None:
+    machine = Commands()
+    machine.life.lamp.value = 91
+    machine.run(1.0)
+    machine.send(60_000, dry_run=False, ours=5, retained=0, seconds=4.0, mode="ramps")
+    assert [one["status"] for one in machine.told_of().values()] == ["verified"]
+    assert machine.arrived == Counter({1: 1})
     machine.teardown()
