@@ -12,7 +12,7 @@ from buffer.calendar import Calendar, Switch
 from buffer.command import value_json
 from buffer.errors import BatchFormatError, NotAllowed, SignatureError
 from buffer.keyring import Keyring
-from buffer.orders import newest
+from buffer.orders import MAX_LASTING, newest
 from buffer.schedule import Entry, Schedule
 from gateway.clock import AgentClock
 from gateway.commands.book import Book
@@ -149,7 +149,7 @@ class Schedules:
     async def _take(self, signed: Signed, accepted_ms: int) -> None:
         schedule = signed.schedule
         await self._book.accept(
-            replace(_task(signed, accepted_ms), expires_ms=schedule.expires_ms), signed.message, (), ()
+            replace(_task(signed, accepted_ms), expires_ms=schedule.expires_ms), signed.message, (), (), MAX_LASTING
         )
         before = self._shelf.kept
         try:
