@@ -61,7 +61,9 @@ def accept(
 ) -> None:  # fmt: skip
     """Take the number for ever, and note the writes that follow; `floor_ms` is the newest verified time.
 
-    There is no room where `most` wait already. Raises `NotAllowed` (`expired`, `replay`, `full`, `rate`); the caller's transaction must fail with it.
+    There is no room where `most` wait already.
+
+    Raises `NotAllowed` (`expired`, `replay`, `full`, `rate`); the caller's transaction must fail with it.
     """
     if 0 < order.expires_ms <= floor_ms:
         raise NotAllowed("expired", "the newest signed time is later than its expiry")
