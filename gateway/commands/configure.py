@@ -21,7 +21,7 @@ from gateway.clock import AgentClock
 from gateway.commands import pushed
 from gateway.commands.book import Book
 from gateway.commands.desk import Desk
-from gateway.commands.judge import Here, Moment, meant
+from gateway.commands.judge import Here, Moment, leaves_room, meant
 from gateway.commands.locks import Locks, place
 from gateway.commands.pushed import Push, State
 from gateway.errors import GatewayError
@@ -199,12 +199,15 @@ class Configurations:
         key = ring.keyring.find(found.key.public.kid, found.key.role, 0)  # the next one may have come meanwhile
         known = self._clock.trusted().state is not ClockState.UNSET
         now_ms = max(self._clock.trusted_ms(), self._clock.floor_ms) if known else None
-        meant(made, key, self._here, Moment(now_ms, self._desk.answered))
+        moment = Moment(now_ms, self._desk.answered)
+        meant(made, key, self._here, moment)
         if not _whole(key, self._here):
             raise NotAllowed("scope", f"{key.name} may not configure all of {self._here.gateway}")
         highest = max(self._state.highest, await self._book.ask(partial(floors.floor, name=floors.CONFIGURATION)))
         if made.number <= highest:
             raise NotAllowed("replay", f"number {made.number} came, {highest} was here")
+        if not leaves_room(made.number, moment):
+            raise NotAllowed("early", f"number {made.number} is later than tomorrow, as ms since the epoch")
         running = self._reloader.running.fingerprint
         if made.base.hex() != running:
             raise NotAllowed("drift", f"it was made from {made.base.hex()[:12]}, and {running[:12]} runs")

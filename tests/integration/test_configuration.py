@@ -241,6 +241,8 @@ async def _refused(found: Site, local: str) -> None:
     ):  # fmt: skip
         await found.push(found.text(register=3), number=1000, **other)
     await found.rig.until(lambda: found.state()["refused"].get("expired"), "the last of them has come")
+    far = await found.push(found.text(register=3), number=now_ms() + 100_000_000)
+    assert (await found.ends(far, "refused"))["reason"].startswith("early: number")  # and leaves room for others
     found.numbers = len(cases)
     assert (await asyncio.to_thread(found.state))["source"] == "own"
 

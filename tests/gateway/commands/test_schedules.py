@@ -10,10 +10,12 @@ from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from buffer.calendar import Calendar
 from buffer.command import Command, Wanted, Write, new_number
-from buffer.keyring import Keyring
+from buffer.keyring import Keyring, RingKey, parse_scope
+from buffer.keys import SigningKey
 from buffer.schedule import Entry, Schedule
 from gateway.commands import ring, shelf
 from gateway.commands.schedules import NOWHERE, Site
@@ -467,6 +469,31 @@ def test_who_is_removed_does_nothing_that_waits_still(street: Street) -> None:
     for number in numbers:
         ((status, why),) = street.of(number)
         assert (status, why.partition(":")[0]) == ("refused", "key")
+
+
+def test_who_may_not_write_a_point_takes_it_out_of_no_schedule() -> None:
+    """A schedule takes the place of the whole one before: who is there for one lamp leaves no street dark."""
+    street = Street(bus() + "".join(device(name, f"level writable = {{ {RULES} }}") for name in ("lamp", "lamp2")))
+    street.send(("13:00", 10), points=(POINT, "lamp2/level"))
+    helper = SigningKey(Ed25519PrivateKey.generate())
+    keys = [
+        RingKey(name, "command", key.public("", "", "command").raw, (parse_scope(scope),))
+        for name, key, scope in (("anna", OPERATOR, "*"), ("bob", helper, "*/*/lamp"))
+    ]
+    street.give(Keyring(2, street.now_ms(), tuple(keys)).sign(AUTHORITY))
+    number = street.send(("13:00", 20), key=helper)
+    assert street.of(number) == [("refused", "scope: bob may not end what schedule 1 says of lamp2/level")]
+    assert street.of(street.send(("13:00", 20))) == [("verified", "")]
+    assert street.of(street.send(("13:00", 30), key=helper)) == [("verified", "")]
+    street.close()
+
+
+def test_an_edition_leaves_room_for_others(street: Street) -> None:
+    """Else one schedule of somebody who is removed then would be the last one of the gateway for ever."""
+    far = street.send(("13:00", 10), edition=street.now_ms() + 100_000_000)
+    ((status, why),) = street.of(far)
+    assert (status, why.partition(":")[0]) == ("refused", "edition")
+    assert street.of(street.send(("13:00", 20), edition=street.now_ms())) == [("verified", "")]
 
 
 def test_names_of_values() -> None:
