@@ -117,3 +117,9 @@ class RulesFault(CollectorError, ValueError):
     """The file of alarm rules, or the secret that it names, is not what it should be."""
 
     exit_code = 78  # EX_CONFIG
+
+
+class SetupFault(CollectorError, ValueError):
+    """The page cannot be served as asked: address, certificate, or a secret that is none."""
+
+    exit_code = 78  # EX_CONFIG

@@ -32,6 +32,7 @@ VERBS = {
     "alarms": "What is wrong: raised, acknowledged, cleared, and told elsewhere.",
     "resend": "Ask a gateway's history for batches once more.",
     "audit": "Who changed what, when, on whose authority; with proof.",
+    "web": "The platform's page: gateways, charts, alarms, commands, open data.",
     "completion": "Print what completes verbs in bash or zsh.",
 }
 EX_USAGE = 64  # sysexits.h
