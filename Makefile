@@ -94,7 +94,7 @@ LIB := $(DESTDIR)/usr/local/lib
 BIN := $(DESTDIR)/usr/local/bin
 SHARE := $(DESTDIR)/usr/local/share
 ETC := $(DESTDIR)/etc
-UNITS := lamppost.service lamppost-collector.service lamppost-web.service
+UNITS := lamppost.service lamppost-collector.service lamppost-web.service lamppost-collector-web.service
 COMMANDS := lamppost lamppost-collector
 GENERATOR := $(LIB)/systemd/system-generators/lamppost-addresses
 

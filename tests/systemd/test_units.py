@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import ROOT
 
 SYSTEMD = ROOT / "systemd"
-UNITS = ("lamppost.service", "lamppost-collector.service", "lamppost-web.service")
+UNITS = ("lamppost.service", "lamppost-collector.service", "lamppost-web.service", "lamppost-collector-web.service")
 
 Program = Callable[[str, str], str]
 
@@ -44,7 +44,13 @@ def test_systemd_takes_the_unit(unit: str, tmp_path: Path, program: Program) -> 
 
 
 @pytest.mark.parametrize(
-    ("unit", "threshold"), [("lamppost.service", 12), ("lamppost-collector.service", 10), ("lamppost-web.service", 10)]
+    ("unit", "threshold"),
+    [
+        ("lamppost.service", 12),
+        ("lamppost-collector.service", 10),
+        ("lamppost-web.service", 10),
+        ("lamppost-collector-web.service", 10),
+    ],
 )
 def test_exposure_is_low(unit: str, threshold: int, program: Program) -> None:
     analyze = program("systemd-analyze", "systemd")
@@ -123,6 +129,12 @@ def test_the_page_sees_the_status_socket_and_nothing_behind_it() -> None:
     assert service["IPAddressAllow"] == "localhost"
 
 
+def test_the_platforms_page_sees_no_key() -> None:
+    service = _unit("lamppost-collector-web.service")["Service"]
+    hidden = {path.lstrip("-") for path in service["InaccessiblePaths"].split()}
+    assert {"/var/lib/lamppost-collector/acknowledge.key", "/etc/lamppost/keys"} == hidden
+
+
 def test_folders(tmp_path: Path, program: Program) -> None:
     root = _as_root(tmp_path)
     _sysusers(root, program)
@@ -138,6 +150,7 @@ def test_folders(tmp_path: Path, program: Program) -> None:
         "etc/lamppost",
         "etc/lamppost/keys",
         "var/lib/lamppost-web",
+        "var/lib/lamppost-collector-web",
     ):
         status = (root / folder).stat()
         found[folder] = (oct(status.st_mode & 0o7777), status.st_uid != 0, status.st_gid)
@@ -148,4 +161,5 @@ def test_folders(tmp_path: Path, program: Program) -> None:
         "etc/lamppost": ("0o750", False, groups["lamppost"][0]),
         "etc/lamppost/keys": ("0o700", True, groups["lamppost"][0]),
         "var/lib/lamppost-web": ("0o2750", False, groups["lamppost-web"][0]),
+        "var/lib/lamppost-collector-web": ("0o2750", False, groups["lamppost-collector"][0]),
     }
