@@ -40,6 +40,11 @@ def service(facts: Facts) -> Iterator[Finding]:
 
 def configuration(facts: Facts) -> Iterator[Finding]:
     """What `lamppost check` would say, and whether what runs is what is written."""
+    if facts.forbidden:
+        if facts.service is not Service.DENIED:
+            text = f"This user may not read {facts.config}, and no agent says what it finds."
+            yield failure("configuration", "not-allowed", text, "sudo lamppost doctor")
+        return
     problems = list(facts.problems)
     if problems:
         first, more = problems[0], f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
