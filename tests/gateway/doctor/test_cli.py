@@ -169,10 +169,9 @@ def test_who_may_not_read_the_files_of_a_stopped_agent_is_told_to_use_sudo(confi
     assert found[1]["remedy"] == "sudo lamppost doctor"
 
 
+@pytest.mark.skipif(Path("/etc/lamppost/lamppost.toml").exists(), reason="this machine has a configuration of its own")
 async def test_the_files_of_the_running_agent_are_meant_where_none_are_named(tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
-    if Path("/etc/lamppost/lamppost.toml").exists():
-        pytest.skip("this machine has a configuration of its own")
     async with Lone(tmp_path, run_dir) as lone:
         await lone.start('brokers = ["mqtt://127.0.0.1:1"]')
         done = await asyncio.to_thread(run, "doctor", "--run-dir", run_dir, "--json")
