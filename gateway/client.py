@@ -34,7 +34,7 @@ class Client:
             raise NotAllowed(f"{path}: this user may not", _join_remedy(path)) from error
         except OSError as error:
             self._socket.close()
-            raise NotRunning(f"no daemon answers on {path}", "systemctl start lamppost") from error
+            raise NotRunning(f"no daemon answers on {path}", "sudo systemctl start lamppost") from error
         self._file = self._socket.makefile("rb")
 
     def __enter__(self) -> Self:
@@ -67,7 +67,7 @@ class Client:
         except ConnectionError:  # it has as many conversations as it takes, or is going
             line = b""
         if not line:
-            raise NotRunning("the daemon ended the conversation", "journalctl -u lamppost -e")
+            raise NotRunning("the daemon ended the conversation", "sudo journalctl -u lamppost -e")
         answer: dict[str, Any] = json.loads(line)
         if answer.get("ok") is False:
             refusal = answer["error"]
@@ -77,4 +77,4 @@ class Client:
 
 def _join_remedy(path: Path) -> str:
     group = "lamppost-operate" if path.name == "control.sock" else "lamppost-view"
-    return f"sudo usermod -aG {group} $USER, then log in again"
+    return f"sudo usermod -aG {group} $USER  # then log in again"

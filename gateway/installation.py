@@ -140,7 +140,7 @@ def keys(config: Config) -> Keys:
     try:
         authority = PublicKey.from_json(uplink.authority.read_text())
     except (OSError, ValueError, BufferFault) as error:
-        raise SetupFailed(f"uplink.authority: {error}", "lamppost-collector key show, on the platform") from error
+        raise SetupFailed(f"uplink.authority: {error}", "lamppost-collector key show  # on the platform") from error
     if authority.role not in ("acknowledge", "authority"):
         raise SetupFailed(
             f'uplink.authority: {uplink.authority} is a key for {authority.role!r}, not "authority" or "acknowledge"'

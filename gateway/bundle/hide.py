@@ -35,7 +35,8 @@ KNOWN_MIN = 4
 """Characters of a secret that is looked for in other texts: shorter ones stand in half of all words."""
 
 _PEM = re.compile(r"-----BEGIN [^-]{1,64}-----.*?(-----END [^-]{1,64}-----|\Z)", re.DOTALL)
-_USERINFO = re.compile(r"(?<=://)[^\s/@]{1,500}@")
+_USERINFO = re.compile(r"(?<=://)[^\s\"']{1,500}@")
+"""To the last @, whatever stands before it: people do not write the @ and / of a password as %40 and %2F."""
 _QUERY = re.compile(r"(?<=://)([^\s?]{1,500})\?[^\s\"']{1,2000}")
 _NAMED = re.compile(
     r"(?i)((?:\b[\w.-]*(?:password|passwd|passphrase|secret|token|api[_-]?key|credential|psk|pin|authorization|cookie|session)"

@@ -10,10 +10,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway import VERSION
 from gateway.bundle.hide import hidden, scrub, scrubbed, shown
+
+if TYPE_CHECKING:
+    from config.source import Source
 
 LOG_LINES = 5000
 LOG_S = 20
@@ -34,17 +37,40 @@ class Sources:
 
     def read(self) -> None:
         """Read the files of the configuration, unchecked, and note every text in them that is hidden."""
-        from config.source import conf_d_files, is_folder, read
+        from config.source import conf_d_files, is_folder, parse, read
 
         problems: list[Any] = []
         beside = self.config.parent / "conf.d"
         for file in [self.config, *(conf_d_files(beside, problems) if is_folder(beside) else ())]:
-            source = read(file, problems)
-            if source is not None:
-                self.tables[file.name] = source.table
-                self.known |= hidden(source.table)
-                self.known |= set(_contents(source.table, file.parent))
+            self._take(file.name, read(file, problems))
+        for name, text in self._pushed():
+            self._take(f"from afar: {name}", parse(self.config.parent / name, text.encode(), problems))
         self.problems = [f"{Path(one.file).name}: {one.message}" for one in problems]
+
+    def _take(self, name: str, source: "Source | None") -> None:
+        if source is not None:
+            self.tables[name] = source.table
+            self.known |= hidden(source.table)
+            self.known |= set(_contents(source.table, self.config.parent))
+
+    def _pushed(self) -> Iterator[tuple[str, str]]:
+        """The texts of the configurations that came from afar, the one on trial too."""
+        from gateway.commands import pushed
+
+        state = pushed.load(pushed.beside(self.store()))
+        for push in (state.kept, state.trial):
+            yield from () if push is None else push.texts
+
+    def store(self) -> Path:
+        """Where the buffer is, by the files as they are."""
+        from config.models import Buffer
+
+        path = Buffer().path
+        for table in self.tables.values():
+            named = table.get("buffer", {})
+            if isinstance(named, dict) and isinstance(named.get("path"), str):
+                path = self.config.parent / named["path"]
+        return path
 
 
 Part = Callable[[Sources], str]
@@ -105,13 +131,7 @@ def doctor(sources: Sources) -> str:
 
 def buffer(sources: Sources) -> str:
     """The files beside the store: names, sizes, ages."""
-    from config.models import Buffer
-
-    path = Buffer().path
-    for table in sources.tables.values():
-        named = table.get("buffer", {})
-        if isinstance(named, dict) and isinstance(named.get("path"), str):
-            path = sources.config.parent / named["path"]
+    path = sources.store()
     rows = []
     for file in sorted(path.parent.iterdir()):
         if file.name.startswith(path.name) or file.suffix == ".json":

@@ -1,5 +1,6 @@
 """The command `lamppost`: a file a verb, none of them imported before it is called."""
 
+import os
 import sys
 from importlib import import_module
 
@@ -70,6 +71,7 @@ def lamppost() -> None:
 
 def main() -> None:
     """Run the command line; each error's class says the exit code (sysexits.h)."""
+    _settle_streams()
     try:
         sys.exit(lamppost(standalone_mode=False))  # None, or what a verb left with
     except click.exceptions.Abort:
@@ -86,6 +88,16 @@ def main() -> None:
             raise
         _tell(error)
         sys.exit(EX_IOERR if code is None else code)
+
+
+def _settle_streams() -> None:
+    """A stream that is closed is nowhere; what a terminal of another encoding cannot show is a question mark."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123 - until the end
+        elif name != "stdin" and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
 
 
 def _tell(error: Exception) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from gateway.cli.output import config_option, json_option, plain, print_json, run_dir_option
 
@@ -25,7 +26,8 @@ def command(ctx: click.Context, config: Path, run_dir: Path, as_json: bool, show
     from gateway.doctor.doctor import examined
     from gateway.doctor.finding import EXIT, Level, told, worst
 
-    findings = told(examined(config, run_dir, user))
+    named = ctx.get_parameter_source("config") is not ParameterSource.DEFAULT
+    findings = told(examined(config, run_dir, user, named=named))
     level = worst(findings)
     if as_json:
         print_json({"ok": level is Level.OK, "worst": level.value, "findings": [one.json() for one in findings]})

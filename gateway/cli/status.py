@@ -1,5 +1,6 @@
 """`lamppost status`"""
 
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -23,6 +24,8 @@ _FROM = {
 }
 
 
+NARROW = 110
+"""Columns: with less, cells of the whole table would be cut, and of a device only what tells most is shown."""
 SPARE = 4
 """Lines of a screen that the shell's prompt and the remarks take."""
 
@@ -42,38 +45,46 @@ def command(everything: bool, run_dir: Path, as_json: bool) -> None:
         print_json(status)
         return
     whole = everything or not sys.stdout.isatty()
-    _show(status, None if whole else shutil.get_terminal_size().lines)
+    _show(status, None if whole else shutil.get_terminal_size())
 
 
-def _show(status: dict[str, Any], height: int | None = None) -> None:
-    """`height` None: all of it."""
-    head = [*_head(status)]
+def _show(status: dict[str, Any], screen: os.terminal_size | None = None) -> None:
+    """`screen` None: all of it."""
+    narrow = screen is not None and screen.columns < NARROW
+    head = [plain(line) for line in _head(status)]
     for line in head:
-        click.echo(plain(line))
+        click.echo(line)
     devices = [(bus, device) for bus in status["buses"] for device in bus["devices"]]
     points = status["points"]
-    if height is not None:
-        devices, points = _fitting(devices, points, max(height - len(head) - SPARE, 4))
+    if screen is not None:
+        taken = sum(-(-len(line) // screen.columns) for line in head)
+        devices, points = _fitting(devices, points, max(screen.lines - taken - SPARE, 4))
     click.echo()
+    _devices(devices, narrow=narrow, one_line=screen is not None)
+    click.echo()
+    values = [("" if p["value"] is None else p["value"], p["unit"], p["quality"], ago(p["age_s"])) for p in points]
+    rows = [(point["id"], *row) for point, row in zip(points, values, strict=True)]
+    print_table("", ("point", "value>", "unit", "quality", "age s>"), rows, one_line=screen is not None)
+    left = (sum(len(bus["devices"]) for bus in status["buses"]) - len(devices), len(status["points"]) - len(points))
+    if any(left):
+        click.echo(f"... {left[0]} devices and {left[1]} points more, none of them worse: lamppost status --all")
+
+
+def _devices(rows: list[Any], *, narrow: bool, one_line: bool) -> None:
+    if narrow:
+        told = [(d["id"], d["state"], ago(d["heard_s"]), d["last_error"] or bus["error"]) for bus, d in rows]
+        print_table("", ("device", "state", "heard s>", "last error"), told, one_line=one_line)
+        return
     print_table(
         "",
         ("bus", "", "device", "state", "for s>", "heard s>", "every s>", "answers>", "failures>", "last error"),
         [
             (bus["id"], "up" if bus["up"] else f"down: {bus['error']}", d["id"], d["state"], d["since_s"],
              ago(d["heard_s"]), period(d["period"]), d["answers"], d["failures"], d["last_error"])
-            for bus, d in devices
+            for bus, d in rows
         ],
-        one_line=height is not None,
+        one_line=one_line,
     )  # fmt: skip
-    click.echo()
-    print_table(
-        "",
-        ("point", "value>", "unit", "quality", "age s>"),
-        [(p["id"], "" if p["value"] is None else p["value"], p["unit"], p["quality"], ago(p["age_s"])) for p in points],
-    )
-    left = (sum(len(bus["devices"]) for bus in status["buses"]) - len(devices), len(status["points"]) - len(points))
-    if any(left):
-        click.echo(f"... {left[0]} devices and {left[1]} points more, none of them worse: lamppost status --all")
 
 
 def _head(status: dict[str, Any]) -> Iterator[str]:

@@ -155,12 +155,21 @@ def _tell(url: str, fingerprint: str, seconds: float, *, as_json: bool) -> None:
         return
     import segno
 
-    if sys.stdout.isatty():
+    if sys.stdout.isatty() and _shows_blocks(sys.stdout.encoding):
         segno.make(url, error="l").terminal(compact=True, border=2)
     click.echo(plain(url))
     if fingerprint:
         click.echo(f"certificate, SHA-256:\n  {fingerprint[:47]}\n  {fingerprint[48:]}")
     click.echo(f"one login, open for {round(seconds / 60)} min; Enter: another login, Ctrl-C: close", err=True)
+
+
+def _shows_blocks(encoding: str) -> bool:
+    """Whether a terminal of this encoding can draw a QR code."""
+    try:
+        "\u2580\u2584\u2588".encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
 
 
 def _needs() -> None:

@@ -139,7 +139,7 @@ def _dead_line(bus: Mapping[str, Any], more: Mapping[str, Any], garbled: Sequenc
             "devices",
             "wrong-baud",
             text,
-            f"sudoedit /etc/lamppost/lamppost.toml: baud = {rates[0]} for bus {name}",
+            f"sudoedit /etc/lamppost/lamppost.toml  # baud = {rates[0]} for bus {name}",
             name,
         )
     if garbled or uart.get("frame", 0) or uart.get("parity", 0):
@@ -189,7 +189,7 @@ def _silent(bus: Mapping[str, Any], more: Mapping[str, Any], device: Seen) -> Fi
             "devices",
             "wrong-unit",
             text,
-            f"sudoedit /etc/lamppost/lamppost.toml: address = {other} for {device.name}",
+            f"sudoedit /etc/lamppost/lamppost.toml  # address = {other} for {device.name}",
             device.name,
         )
     alone = "" if len(bus["devices"]) == 1 else "; the others on the bus do"
@@ -198,7 +198,7 @@ def _silent(bus: Mapping[str, Any], more: Mapping[str, Any], device: Seen) -> Fi
         "devices",
         "device-silent",
         text,
-        f"lamppost read {device.name}, while its power and wires are checked",
+        f"lamppost read {device.name}  # while its power and wires are checked",
         device.name,
     )
 

@@ -41,11 +41,20 @@ LOOK_S = 5.0
 USER = "lamppost"
 
 
-def examined(config: Path, run_dir: Path, user: str = USER, watch_s: float = WATCH_S) -> list[Finding]:
+def examined(
+    config: Path, run_dir: Path, user: str = USER, watch_s: float = WATCH_S, *, named: bool = True
+) -> list[Finding]:
     """All that there is to say, with the lines watched for `watch_s`.
 
-    Without a daemon, ports and network are tried as `user`, where this one may.
+    Without a daemon, ports and network are tried as `user`, where this one may. Where this user may not read the
+    files, or did not name them and they are elsewhere, the daemon itself is asked for its findings.
     """
+    if _forbidden(config) or not (named or config.exists()):
+        try:
+            with Client(status_socket(run_dir), answer_s=ANSWER_S) as client:
+                return [Finding.of(one) for one in client.call("doctor")["findings"]]
+        except GatewayError:
+            pass  # what is wrong with asking is the first that is found below
     return judge(gather(config, run_dir, user, watch_s))
 
 
@@ -56,9 +65,10 @@ def judge(facts: Facts) -> list[Finding]:
 
 def gather(config: Path, run_dir: Path, user: str, watch_s: float) -> Facts:
     """The facts; whatever part of it is broken, the others are looked at. Blocks for `PROBE_S` and more."""
-    found, problems, missing = _read(config)
+    forbidden = _forbidden(config)
+    found, problems, missing = (None, (), ("", "")) if forbidden else _read(config)
     service, seen, why = _ask(run_dir, watch_s)
-    facts = Facts(config, service, why, problems, missing, found)
+    facts = Facts(config, service, why, problems, missing, found, forbidden=forbidden)
     if seen:
         return replace(facts, seen=seen, holders=_holders(_ports_down(seen), seen["pid"]))
     if found is None:
@@ -74,6 +84,17 @@ def facts_inside(config: Path, seen: dict[str, Any]) -> Facts:
     found, problems, missing = _read(config)
     holding = _holders(_ports_down(seen), seen["pid"])
     return Facts(config, Service.RUNS, "", problems, missing, found, seen=seen, holders=holding)
+
+
+def _forbidden(config: Path) -> bool:
+    """Whether there may be a configuration, and this user may not read it."""
+    try:
+        config.open("rb").close()
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _read(config: Path) -> tuple[Installation | None, tuple[Problem, ...], tuple[str, str]]:

@@ -38,6 +38,8 @@ class Facts:
     """For each bus, who else has its port open."""
     store: str = ""
     """What is wrong with the buffer's file, looked at while no daemon has it."""
+    forbidden: bool = False
+    """This user may not read the configuration."""
 
     @property
     def status(self) -> Mapping[str, Any] | None:

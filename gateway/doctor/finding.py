@@ -1,6 +1,6 @@
 """What the doctor says: one sentence and one remedy for each thing that is wrong."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -28,6 +28,12 @@ class Finding:
     fault: str = ""
     about: str = ""
     remedy: str = ""
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> "Finding":
+        """What `json` made."""
+        texts = (told[name] or "" for name in ("message", "fault", "about", "remedy"))
+        return cls(told["check"], Level(told["level"]), *texts)
 
     def json(self) -> dict[str, Any]:
         """As docs/cli-json.md has it."""

@@ -15,30 +15,33 @@ SETTLES_S = 15
 """A link that broke a moment ago is being made again."""
 
 _SENTENCES = {
-    "dns": ("The name of the broker is not found", "resolvectl query {host}"),
+    "dns": ("The name of the broker is not found", "getent ahosts {host}; cat /etc/resolv.conf"),
     "proxy": (
         "The proxy does not carry us to the broker (uplink.proxy)",
-        "lamppost check, then ask who runs the proxy",
+        "sudo lamppost check  # then ask who runs the proxy",
     ),
     "no-route": ("There is no way to the broker", "ip route get $(getent hosts {host} | cut -d' ' -f1)"),
     "broker-down": ("Nothing answers at the broker's port", "nc -vz {host} {port}"),
     "wrong-ca": (
         "The broker's certificate is from nobody that this gateway trusts (uplink.tls.ca)",
-        "openssl s_client -connect {host}:{port} -showcerts </dev/null",
+        "openssl s_client -connect {at}:{port} -showcerts </dev/null",
     ),
     "wrong-name": (
         "The broker's certificate is for another name",
-        "openssl s_client -connect {host}:{port} </dev/null | openssl x509 -noout -ext subjectAltName",
+        "openssl s_client -connect {at}:{port} </dev/null | openssl x509 -noout -ext subjectAltName",
     ),
     "broker-certificate-expired": (
         "The broker's certificate has ended",
-        "openssl s_client -connect {host}:{port} </dev/null | openssl x509 -noout -dates",
+        "openssl s_client -connect {at}:{port} </dev/null | openssl x509 -noout -dates",
     ),
     "not-yet-valid": ("The broker's certificate is not valid yet", "timedatectl status"),
-    "certificate-refused": ("The broker refuses this gateway's certificate", "lamppost check, then ask the platform"),
-    "certificate-missing": ("A file of [uplink] cannot be used", "lamppost check"),
-    "tls": ("No TLS with the broker", "openssl s_client -connect {host}:{port} </dev/null"),
-    "login-refused": ("The broker does not let this gateway in", "lamppost check, then ask the platform"),
+    "certificate-refused": (
+        "The broker refuses this gateway's certificate",
+        "sudo lamppost check  # then ask the platform",
+    ),
+    "certificate-missing": ("A file of [uplink] cannot be used", "sudo lamppost check"),
+    "tls": ("No TLS with the broker", "openssl s_client -connect {at}:{port} </dev/null"),
+    "login-refused": ("The broker does not let this gateway in", "sudo lamppost check  # then ask the platform"),
     "mqtt": ("The broker does not speak MQTT with us", "nc -vz {host} {port}"),
 }
 
@@ -67,10 +70,10 @@ def _down(facts: Facts, uplink: Mapping[str, Any]) -> Iterator[Finding]:
     if brokers and all(one["fault"] for one in brokers):
         yield from _brokers(brokers)
     elif uplink["since_s"] < SETTLES_S:
-        yield warning("link", "link-settles", "The link is being made.", "lamppost doctor, in a quarter of a minute")
+        yield warning("link", "link-settles", "The link is being made.", "lamppost doctor  # in a quarter of a minute")
     else:
         text = f"The broker takes connections, but not ours: {uplink['error'] or 'no answer'}."
-        yield failure("link", "link-down", text, "journalctl -u lamppost -e")
+        yield failure("link", "link-down", text, "sudo journalctl -u lamppost -e")
 
 
 def _brokers(brokers: Any) -> Iterator[Finding]:  # noqa: ANN401 - JSON
@@ -84,7 +87,8 @@ def _brokers(brokers: Any) -> Iterator[Finding]:  # noqa: ANN401 - JSON
 def _fault(one: Mapping[str, Any]) -> Finding:
     sentence, remedy = _SENTENCES[one["fault"]]
     broker = Broker.parse(one["url"])
-    command = remedy.format(host=f"[{broker.host}]" if ":" in broker.host else broker.host, port=broker.port)
+    at = f"[{broker.host}]" if ":" in broker.host else broker.host  # as openssl wants it; getent and nc do not
+    command = remedy.format(host=broker.host, at=at, port=broker.port)
     return failure("link", one["fault"], f"{sentence}: {one['url']}: {one['error']}.", command, one["url"])
 
 
@@ -98,11 +102,11 @@ def _delivery(state: Mapping[str, Any], uplink: Mapping[str, Any], more: Mapping
         yield from _backlog(state)
     elif uplink["bad_acks"] and last is None:
         text = f"{uplink['bad_acks']} acknowledgements are not signed by the key that this gateway trusts."
-        yield failure("delivery", "wrong-key", text, "lamppost-collector key show, on the platform")
+        yield failure("delivery", "wrong-key", text, "lamppost-collector key show  # on the platform")
     else:
         text = f"The broker takes the batches, and the platform has not acknowledged them for {waits:.0f} s"
         hint = "; over MQTT 3.1.1 the broker may refuse them without a word"
-        yield failure("delivery", "no-ack", f"{text}{hint}.", "lamppost-collector gateways, on the platform")
+        yield failure("delivery", "no-ack", f"{text}{hint}.", "lamppost-collector gateways  # on the platform")
 
 
 def _backlog(state: Mapping[str, Any]) -> Iterator[Finding]:

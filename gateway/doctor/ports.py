@@ -18,7 +18,7 @@ _BY_TEXT = {
     **{os.strerror(getattr(errno, name)).lower(): fault for name, fault in _ERRORS.items()},
 }
 """By what a driver says, which is the kernel's words for most."""
-_PULL = "ls -l /dev/serial/by-id; dmesg | tail"
+_PULL = "ls -l /dev/serial/by-id; sudo dmesg | tail"
 
 
 def ports(facts: Facts) -> Iterator[Finding]:
@@ -57,10 +57,9 @@ def _closed(facts: Facts, bus: dict[str, Any]) -> Finding:
         fault = next((fault for text, fault in _BY_TEXT.items() if text in error), "")
         return _port(facts, name, path, fault or ("port-missing" if " is gone" in error else "bus-down"), error)
     if error.startswith("no connection to"):
-        return failure(
-            "ports", "host-unreachable", f"Bus {name}: {error}.", f"lamppost check; ping the host of {name}", name
-        )
-    return failure("ports", "bus-down", f"Bus {name} is down: {error}.", "journalctl -u lamppost -e", name)
+        host = error.removeprefix("no connection to ").partition(": ")[0].rpartition(":")[0].strip("[]")
+        return failure("ports", "host-unreachable", f"Bus {name}: {error}.", f"ping -c 3 {host}", name)
+    return failure("ports", "bus-down", f"Bus {name} is down: {error}.", "sudo journalctl -u lamppost -e", name)
 
 
 def _adapter(bus: str, error: str) -> Finding:
@@ -74,10 +73,13 @@ def _adapter(bus: str, error: str) -> Finding:
 def _port(facts: Facts, bus: str, path: str, fault: str, error: str) -> Finding:
     if fault == "port-taken":
         who = ", ".join(facts.holders.get(bus, ())) or "another program"
-        remedy = f"sudo fuser -v {path}, then stop it"
+        remedy = f"sudo fuser -v {path}  # then stop it"
         return failure("ports", fault, f"Bus {bus}: {who} has {path} open.", remedy, bus)
     if fault == "port-denied":
-        group = _group(path)
+        group, opens = _group(path)
+        if not opens:
+            text = f"Bus {bus}: {facts.seen_by} may not open {path}, which is for no group but root's."
+            return failure("ports", fault, text, f"sudo chgrp dialout {path} && sudo chmod 660 {path}", bus)
         text = f"Bus {bus}: {facts.seen_by} may not open {path}, which is for the group {group}."
         return failure(
             "ports", fault, text, f"sudo usermod -aG {group} lamppost && sudo systemctl restart lamppost", bus
@@ -89,11 +91,16 @@ def _port(facts: Facts, bus: str, path: str, fault: str, error: str) -> Finding:
         return failure(
             "ports", fault, f"Bus {bus}: there is no port {path}: it is unplugged, or has another name.", _PULL, bus
         )
-    return failure("ports", "bus-down", f"Bus {bus} is down: {error}.", "journalctl -u lamppost -e", bus)
+    return failure("ports", "bus-down", f"Bus {bus} is down: {error}.", "sudo journalctl -u lamppost -e", bus)
 
 
-def _group(path: str) -> str:
+def _group(path: str) -> tuple[str, bool]:
+    """The group of a port, and whether being in it opens the port; root's is for nobody else."""
     try:
-        return grp.getgrgid(Path(path).stat().st_gid).gr_name
-    except (OSError, KeyError):
-        return "dialout"
+        found = Path(path).stat()
+        opens = found.st_gid != 0 and found.st_mode & 0o060 == 0o060
+        return grp.getgrgid(found.st_gid).gr_name, opens
+    except OSError:
+        return "dialout", True
+    except KeyError:
+        return str(found.st_gid), opens

@@ -11,9 +11,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway.doctor.net import Target, attempt
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
 
 ALL_S = 9.0
 """A name server that never answers holds a thread longer; what is known by then is told."""
@@ -73,18 +76,33 @@ def brokers(targets: Sequence[Target]) -> list[dict[str, Any]]:
 
 
 def certificate(path: str) -> dict[str, Any]:
-    """{"path", "from_utc_ms", "until_utc_ms", "error"} of that certificate of a PEM file that ends last."""
+    """{"path", "from_utc_ms", "until_utc_ms", "error"} of a PEM file.
+
+    Of a chain its first, which is ours (a leaf stands before who signed it: RFC 5246, 7.4.2); of authorities that which
+    ends last.
+    """
     from cryptography.x509 import load_pem_x509_certificates
 
     try:
         all_of_it = load_pem_x509_certificates(Path(path).read_bytes())
-        found = max(all_of_it, key=lambda one: one.not_valid_after_utc)
+        of_authorities = all(_is_authority(one) for one in all_of_it)
+        found = max(all_of_it, key=lambda one: one.not_valid_after_utc) if of_authorities else all_of_it[0]
     except (OSError, ValueError) as error:
         why = os.strerror(error.errno).lower() if isinstance(error, OSError) and error.errno else "no PEM certificate"
         return {"path": path, "from_utc_ms": None, "until_utc_ms": None, "error": why}
     dates = (found.not_valid_before_utc, found.not_valid_after_utc)
     begins, ends = (int(date.timestamp() * 1000) for date in dates)
     return {"path": path, "from_utc_ms": begins, "until_utc_ms": ends, "error": ""}
+
+
+def _is_authority(one: "Certificate") -> bool:
+    """Whether it may sign others (RFC 5280, 4.2.1.9)."""
+    from cryptography.x509 import BasicConstraints, ExtensionNotFound
+
+    try:
+        return one.extensions.get_extension_for_class(BasicConstraints).value.ca
+    except (ExtensionNotFound, ValueError):
+        return False
 
 
 def disk(path: str) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def service(facts: Facts) -> Iterator[Finding]:
     elif facts.service is Service.STUCK:
         yield failure("service", "service-stuck", f"The agent runs and does not answer: {facts.why}.", REBOOTED)
     elif facts.service is Service.DENIED:
-        remedy = "sudo usermod -aG lamppost-view $USER, then log in again"
+        remedy = "sudo usermod -aG lamppost-view $USER  # then log in again"
         yield failure("service", "not-allowed", f"This user may not ask the agent: {facts.why}.", remedy)
     else:
         yield failure("service", "service-stopped", "The agent does not run.", "sudo systemctl start lamppost")
@@ -40,12 +40,17 @@ def service(facts: Facts) -> Iterator[Finding]:
 
 def configuration(facts: Facts) -> Iterator[Finding]:
     """What `lamppost check` would say, and whether what runs is what is written."""
+    if facts.forbidden:
+        if facts.service is not Service.DENIED:
+            text = f"This user may not read {facts.config}, and no agent says what it finds."
+            yield failure("configuration", "not-allowed", text, "sudo lamppost doctor")
+        return
     problems = list(facts.problems)
     if problems:
         first, more = problems[0], f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         where = ": ".join(filter(None, (str(first.file), first.path)))
         text = f"The configuration is wrong: {where}: {first.message}{more}.{_kept(facts)}"
-        yield failure("configuration", "config", text, f"lamppost check -c {facts.config}", where)
+        yield failure("configuration", "config", text, f"sudo lamppost check -c {facts.config}", where)
     message, remedy = facts.missing
     if message:
         text = f"A file of the configuration is missing or wrong: {message}.{_kept(facts)}"
@@ -96,7 +101,11 @@ def loads(facts: Facts) -> Iterator[Finding]:
         if share is not None and share > 1:
             text = f"Bus {bus} is asked for more than it can carry: {share:.1f} s of every second."
             yield failure(
-                "buses", "bus-overload", text, "lamppost check, then longer periods (every) or a faster line", bus
+                "buses",
+                "bus-overload",
+                text,
+                "sudo lamppost check  # then longer periods (every) or a faster line",
+                bus,
             )
 
 
@@ -129,7 +138,7 @@ def disk(facts: Facts) -> Iterator[Finding]:
         )
     elif error:
         fault = "disk-stalls" if found["state"] == "stalls" else "disk-refuses"
-        yield failure("disk", fault, f"The disk takes nothing: {error}.", "dmesg | tail")
+        yield failure("disk", fault, f"The disk takes nothing: {error}.", "sudo dmesg | tail")
     else:
         yield well("disk", f"{_mb(found['free'])} are free, the buffer takes {_mb(buffer['bytes'])}.")
     yield from _buffer(buffer)
@@ -162,7 +171,7 @@ def _buffer(buffer: dict[str, Any]) -> Iterator[Finding]:
     for one in buffer["salvage"]:
         saved = f"{one['samples']} samples saved, {one['lost']} known lost, {one['waiting']} batches wait"
         text = f"The buffer was damaged and set aside as {one['file']}: {saved}."
-        remedy = f"lamppost status, until none wait; then sudo rm {Path(buffer['path']).with_name(one['file'])}"
+        remedy = f"lamppost status  # when none wait: sudo rm {Path(buffer['path']).with_name(one['file'])}"
         yield failure("buffer", "buffer-damaged", text, remedy, one["file"])
     made = buffer["made_room"]
     if made["thinned"] or made["evicted"]:

@@ -220,7 +220,7 @@ def test_silent_devices_and_a_dead_agent_are_told_apart(phone: Screen, stage: St
     page.wait_for_selector('[data-device="meter"] .state[data-level=bad] >> text=no answer')
     elsewhere.do(stage.kill_agent())
     page.wait_for_selector("#verdict >> text=The agent does not answer")
-    assert "systemctl start lamppost" in phone.text("#verdict")
+    assert "sudo systemctl start lamppost" in phone.text("#verdict")
     assert page.locator("body.stale").count() == 1
 
 

@@ -25,6 +25,8 @@ from drivers.base import Options
 from gateway.bundle.hide import SHOWN, hidden, scrub, scrubbed, shown
 from gateway.bundle.pack import MANIFEST
 from gateway.bundle.parts import PARTS
+from gateway.commands import pushed
+from gateway.commands.pushed import Push
 from gateway.driver_options import _variants
 from tests.gateway.test_cli import run, well
 
@@ -144,6 +146,12 @@ asset_id = "canary-asset"
 labels = { note = "canary-label" }
 points.level = { table = "holding", register = 12, type = "uint16" }
 """
+AFAR = """\
+[devices.lamp2]
+bus = "panel"
+address = 8
+asset_id = "canary-afar"
+"""
 
 
 def unpacked(archive: Path) -> dict[str, str]:
@@ -166,9 +174,14 @@ def test_no_secret_comes_out_whatever_the_box_is_like(
     if text is not None:
         config.write_text(text)
     (tmp_path / "password").write_text(PASSWORD + "\n")
+    if id_ == "good":
+        push = Push(7, "", "", (("afar.toml", AFAR),), "anna", "", "k")
+        pushed.keep(pushed.beside(tmp_path / "buffer.db"), pushed.State(7, push))
     journal = tmp_path / "bin" / "journalctl"
     journal.parent.mkdir()
     said = LOG.replace("{password}", PASSWORD).replace("{field}", "canary-asset, canary-user, canary-label")
+    said += "2026-11-23T10:00:09 gw lamppost[1]: mqtt://anna:canary@p/ss@example.org failed\n"
+    said += "2026-11-23T10:00:09 gw lamppost[1]: from afar: canary-afar was said\n" * (id_ == "good")
     (tmp_path / "log").write_text(said)
     journal.write_text(f"#!/bin/sh\nexec cat {tmp_path / 'log'}\n")
     journal.chmod(0o755)
@@ -183,9 +196,11 @@ def test_no_secret_comes_out_whatever_the_box_is_like(
     assert "status.json" in {one["name"] for one in manifest["missing"]}  # no agent runs
     assert "running: 2 buses, 12 points" in files["log.txt"]
     assert "\x1b" not in everything
+    assert "p/ss@" not in everything
     if id_ == "good":
         assert PASSWORD not in everything
         assert '"host": "127.0.0.1"' in files["config.json"]
+        assert "from afar: afar.toml" in files["config.json"]
     if id_ in ("good", "broken"):
         assert '"id": "gw-1"' in files["config.json"]
         assert "4711" not in files["config.json"]

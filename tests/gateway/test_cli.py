@@ -240,7 +240,7 @@ def test_two_agents_do_not_share_a_buffer(config: Path) -> None:
 def test_without_a_daemon_a_live_verb_says_how_to_start_it(tmp_path: Path, words: tuple[str, ...]) -> None:
     text = failed(run(*words, "--run-dir", tmp_path), EX_UNAVAILABLE)
     assert str(tmp_path) in text
-    assert "try: systemctl start lamppost" in text
+    assert "try: sudo systemctl start lamppost" in text
 
 
 def test_the_help_names_every_verb() -> None:

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -134,3 +136,44 @@ async def test_the_agent_itself_finds_what_the_command_finds(tmp_path: Path) -> 
     faults = [one["fault"] for one in found["findings"] if one["level"] != "ok"]
     assert set(faults) == {"broker-down", "stale-config"}
     assert faults == [one["fault"] for one in json.loads(done.stdout)["findings"] if one["level"] != "ok"]
+
+
+def unprivileged(*words: object) -> "subprocess.CompletedProcess[str]":
+    """As a user without root's right to read everything."""
+    before = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    if before and shutil.which("setpriv") is None:
+        pytest.skip("taking rights away from root needs setpriv (Debian package util-linux)")
+    return subprocess.run(
+        [*before, sys.executable, "-m", "gateway", *map(str, words)], capture_output=True, text=True, timeout=60,
+        check=False, cwd=ROOT,
+    )  # fmt: skip
+
+
+async def test_who_may_not_read_the_files_hears_what_the_agent_finds(tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    async with Lone(tmp_path, run_dir) as lone:
+        await lone.start('brokers = ["mqtt://127.0.0.1:1"]')
+        await asyncio.to_thread(lone.config.chmod, 0)  # as /etc/lamppost is to a member of lamppost-view
+        words = ("doctor", "-c", lone.config, "--run-dir", run_dir, "--json")
+        done = await asyncio.to_thread(unprivileged, *words)
+        await asyncio.to_thread(lone.config.chmod, 0o600)
+    found = json.loads(done.stdout)["findings"]
+    assert [one["fault"] for one in found if one["level"] != "ok"] == ["broker-down"], done.stdout
+
+
+def test_who_may_not_read_the_files_of_a_stopped_agent_is_told_to_use_sudo(config: Path) -> None:
+    config.chmod(0)
+    done = unprivileged("doctor", "-c", config, "--run-dir", config.parent / "run", "--json")
+    found = [one for one in json.loads(done.stdout)["findings"] if one["level"] != "ok"]
+    assert [one["fault"] for one in found] == ["service-stopped", "not-allowed"]
+    assert found[1]["remedy"] == "sudo lamppost doctor"
+
+
+@pytest.mark.skipif(Path("/etc/lamppost/lamppost.toml").exists(), reason="this machine has a configuration of its own")
+async def test_the_files_of_the_running_agent_are_meant_where_none_are_named(tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    async with Lone(tmp_path, run_dir) as lone:
+        await lone.start('brokers = ["mqtt://127.0.0.1:1"]')
+        done = await asyncio.to_thread(run, "doctor", "--run-dir", run_dir, "--json")
+    faults = [one["fault"] for one in json.loads(done.stdout)["findings"] if one["level"] != "ok"]
+    assert faults == ["broker-down"]

@@ -2,6 +2,7 @@
 
 import copy
 import struct
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import combinations
@@ -184,6 +185,47 @@ def test_a_fault_is_the_one_failure_and_has_a_sentence_and_a_remedy(fault: str) 
     assert found.remedy
     assert found.message.endswith(".")
     assert "\n" not in found.message + found.remedy
+
+
+ACTIONS = ("measure ", "swap A", "check that ", "disconnect ", "tell the ", "ask the ", "order = ")
+"""Remedies for hands and telephones."""
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_remedy_that_is_a_command_can_be_typed_as_it_stands(fault: str) -> None:
+    for one in judge(FAULTS[fault][1](healthy())):
+        if not one.remedy or one.remedy.startswith(ACTIONS):
+            continue
+        words = one.remedy.partition("  # ")[0]
+        assert subprocess.run(["bash", "-n", "-c", words], check=False).returncode == 0, one.remedy
+        assert "," not in words, one.remedy
+        assert words.startswith("sudo ") or not words.startswith(("lamppost check", "dmesg", "journalctl")), one.remedy
+
+
+def test_a_broker_with_an_ipv6_address_is_named_as_each_command_wants_it() -> None:
+    (refused,) = (one for one in judge(named_by(down(healthy(), "broker-down"))) if one.level is Level.FAILURE)
+    assert refused.remedy == "nc -vz fd00::1 8883"
+    (wrong,) = (one for one in judge(named_by(down(healthy(), "wrong-ca"))) if one.level is Level.FAILURE)
+    assert "-connect [fd00::1]:8883 " in wrong.remedy
+
+
+def named_by(facts: Facts) -> Facts:
+    facts.seen["brokers"][0]["url"] = "mqtts://[fd00::1]:8883"
+    return facts
+
+
+def test_a_host_that_is_not_reached_is_the_one_to_ping() -> None:
+    facts = put(closed(healthy(), 0, "no connection to [fd00::9]:502: no answer"), None, "buses", "cable", "port")
+    (found,) = (one for one in judge(facts) if one.level is Level.FAILURE)
+    assert (found.fault, found.remedy) == ("host-unreachable", "ping -c 3 fd00::9")
+
+
+def test_a_port_that_is_for_root_alone_is_not_mended_by_a_group(tmp_path: Path) -> None:
+    port = tmp_path / "port"
+    port.touch(mode=0o600)
+    facts = put(closed(healthy(), 0, f"cannot open {port}: permission denied"), str(port), "buses", "cable", "port")
+    (found,) = (one for one in judge(facts) if one.level is Level.FAILURE)
+    assert (found.fault, found.remedy) == ("port-denied", f"sudo chgrp dialout {port} && sudo chmod 660 {port}")
 
 
 def pairs() -> Iterator[tuple[str, str]]:

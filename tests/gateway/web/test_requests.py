@@ -240,7 +240,7 @@ async def test_health_is_what_the_agent_says(run_dir: Path, tmp_path: Path) -> N
         await site.control.stop()
         site.page._asked._at = float("-inf")
         status, _, told = await site.ask("/healthz")
-        assert (status, told["remedy"]) == (503, "systemctl start lamppost")
+        assert (status, told["remedy"]) == (503, "sudo systemctl start lamppost")
 
 
 @pytest.mark.parametrize(
