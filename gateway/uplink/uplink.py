@@ -3,10 +3,9 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from buffer.ack import Ack
 from buffer.cose import Kind
@@ -14,7 +13,6 @@ from buffer.errors import BufferFault, StoreCorrupt, StoreError, UnknownBatch
 from buffer.header import ClockState, Priority
 from buffer.resend import MAX_RESEND_BYTES, Resend
 from buffer.store import Held
-from buffer.usage import Usage
 from gateway import VERSION
 from gateway.backoff import Backoff
 from gateway.clock import AgentClock
@@ -23,6 +21,7 @@ from gateway.events import wait_for_event
 from gateway.northbound.outlet import Outlet
 from gateway.uplink.client import Wire
 from gateway.uplink.meter import Meter
+from gateway.uplink.outbox import Outbox
 from gateway.uplink.refill import PAGE, Refill
 from gateway.uplink.session import Rank, Session
 from gateway.uplink.sizes import SUSPECT_AFTER, Sizes
@@ -39,49 +38,6 @@ SETTLED_S = 10.0
 """A link that lasts so long is a good one: the next try after it comes at once."""
 ACK_MAX_BYTES = 64 * 1024
 """An acknowledgement is under a hundred bytes; ranges of a torn backlog make it longer, never this long."""
-
-
-class Outbox(Protocol):
-    """What the uplink sees of the store."""
-
-    def held(self) -> AsyncIterator[Sequence[Held]]:
-        """By page, every batch that is sealed and not acknowledged."""
-
-    async def message(self, number: int, in_flight: Collection[int]) -> tuple[bytes, int]:
-        """The bytes of a batch, the same every time, and how many samples it has, 0 where that is not known.
-
-        What is `in_flight` makes room last. Raises `UnknownBatch`, `StoreCorrupt` for one damaged on disk.
-        """
-
-    async def usage(self) -> Usage:
-        """What the link has carried in this day and month, as far as it was kept."""
-
-    async def keep(self, usage: Usage) -> None:
-        """Have the store remember what the link has carried."""
-
-    async def split(self, number: int, max_bytes: int) -> Sequence[int]:
-        """Put batches of at most `max_bytes` in the place of one; none when it cannot be done."""
-
-    async def local(self, stream: bytes, number: int) -> int | None:
-        """What a number of `stream` is called here: a damaged store's batches have negative numbers. None: not here."""
-
-    async def acknowledge(self, ack: Ack) -> Sequence[int] | None:
-        """Free what `ack` proves stored; the numbers freed. None: it is not about this store, nothing in it counts."""
-
-    async def acknowledge_numbers(self, numbers: Sequence[int]) -> None:
-        """Free `numbers` on the broker's word."""
-
-    async def find(self, wanted: Sequence[bytes]) -> Sequence[int]:
-        """The numbers of the batches with these hashes, as far as they are kept."""
-
-    async def history(self, first: int, last: int, limit: int) -> Sequence[int]:
-        """Delivered batches from `first` to `last` whose bytes are kept, by number, at most `limit`."""
-
-    async def stream(self) -> bytes:
-        """The store's stream."""
-
-    async def refuse(self, number: int, reason: str) -> None:
-        """Set a batch aside that the platform does not take."""
 
 
 @dataclass(slots=True)
