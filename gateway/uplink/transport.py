@@ -163,7 +163,7 @@ class Connector:
             OSError,
             ValueError,
             LookupError,
-        ) as error:  # LookupError: paho, by a WebSocket's head
+        ) as error:  # LookupError: by a WebSocket's head
             self._failed(error)
             raise LinkError(f"{broker.url}: {error}") from error
         self._choice.up(self._clock.now())
