@@ -308,7 +308,7 @@ async def test_a_connection_that_says_nothing_more_is_ended(monkeypatch: pytest.
     running = asyncio.create_task(server.serve())
     trusting = ssl.create_default_context(cafile=str(tmp_path / "ca" / "ca.pem"))
     async with asyncio.timeout(20):
-        while not server.started:
+        while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(0.01)
         reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trusting, server_hostname="localhost")
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET")  # answered, and then half of another
