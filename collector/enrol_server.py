@@ -118,8 +118,8 @@ class _Brief(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         super().connection_made(transport)
         self._end = self.loop.call_later(CONNECTION_S, transport.abort)
-        here = None if self.client is None else self.client[0]
-        if sum(one.client is not None and one.client[0] == here for one in self.connections) > MAX_EACH:
+        others = [one.client for one in self.connections if isinstance(one, _Brief)]
+        if sum(one is not None and self.client is not None and one[0] == self.client[0] for one in others) > MAX_EACH:
             transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
