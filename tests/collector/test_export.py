@@ -88,6 +88,16 @@ def test_a_new_store_that_says_private_closes_what_the_old_one_said(filled: Benc
     assert read(filled) == []
 
 
+def test_a_clock_that_was_ahead_keeps_nothing_open_that_a_new_store_closes(filled: Bench, gateway: Gateway) -> None:
+    gateway.clock_ms += 3650 * DAY_MS
+    filled.take(gateway.send([(PUBLIC, 3000, 1.5, 0)]))
+    second = Gateway(key=gateway.key, stream=bytes([2]) * 16)
+    filled.now_ms += 1000
+    filled.take(second.describe(lines(public=False)), second.send([(PUBLIC, 9000, 1.5, 0)]))
+    assert read(filled) == []
+    assert filled.rows("SELECT count(*) FROM public_places") == [(0,)]
+
+
 def test_selection(filled: Bench) -> None:
     assert len(read(filled)) == 4
     assert names(read(filled, Selection(("gw-0017/meter1/*",), everything=True))) == {
