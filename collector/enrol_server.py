@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from buffer.enrolment import MAX_REQUEST
 from collector.enrolment import Enrolment, revoked_certificates
@@ -21,6 +22,8 @@ from collector.errors import CollectorError, EnrolmentRefused
 
 logger = logging.getLogger(__name__)
 
+MAX_EACH = 8  # of these from one address: boxes behind it that enrol at the same moment
+CONNECTION_S = 30.0  # for all that a connection is for: a request and its answer take seconds over the worst link
 MAX_CLIENTS = 64  # connections at once; each costs a thread's turn of some milliseconds
 BODY_S = 10.0  # a request is a kilobyte
 PER_MINUTE = 20  # requests of one address; a site behind one address enrols a box every three seconds
@@ -71,15 +74,17 @@ def application(enrolment: Enrolment, limits: Limits) -> Starlette:
     async def ca(_: Request) -> Response:
         return PlainTextResponse(enrolment.ca.pem)
 
-    async def crl(_: Request) -> Response:
+    async def crl(request: Request) -> Response:
+        if not limits.admit(_address(request)):
+            return _too_many()
         async with turn:
             listed = await asyncio.to_thread(revoked_certificates, enrolment.database, _now_ms())
         return PlainTextResponse(await asyncio.to_thread(enrolment.ca.revocations, listed))
 
     async def enroll(request: Request) -> Response:
-        who = request.client.host if request.client is not None else ""
+        who = _address(request)
         if not limits.admit(who):
-            return PlainTextResponse("too many requests\n", 429, {"Retry-After": "60"})
+            return _too_many()
         message = await _body(request)
         if message is None:
             return PlainTextResponse("a request has at most 8 KiB, and comes at once\n", 413)
@@ -97,6 +102,29 @@ def application(enrolment: Enrolment, limits: Limits) -> Starlette:
         return Response(answer.to_json(), media_type="application/json")
 
     return Starlette(routes=[Route("/ca.pem", ca), Route("/crl.pem", crl), Route("/enroll", enroll, methods=["POST"])])
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client is not None else ""
+
+
+def _too_many() -> Response:
+    return PlainTextResponse("too many requests\n", 429, {"Retry-After": "60"})
+
+
+class _Brief(H11Protocol):
+    """A connection that ends in time, whatever comes over it: uvicorn itself waits for ever for a first request."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
+        super().connection_made(transport)
+        self._end = self.loop.call_later(CONNECTION_S, transport.abort)
+        others = [one.client for one in self.connections if isinstance(one, _Brief)]
+        if sum(one is not None and self.client is not None and one[0] == self.client[0] for one in others) > MAX_EACH:
+            transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end.cancel()
+        super().connection_lost(exc)
 
 
 async def _body(request: Request) -> bytes | None:
@@ -121,7 +149,7 @@ def server(enrolment: Enrolment, host: str, port: int, cert: Path, key: Path) ->
     config = uvicorn.Config(
         application(enrolment, Limits()), host=host, port=port, ssl_certfile=str(cert), ssl_keyfile=str(key),
         ssl_version=ssl.PROTOCOL_TLS_SERVER, limit_concurrency=MAX_CLIENTS, timeout_keep_alive=5,
-        h11_max_incomplete_event_size=8192, http="h11", ws="none", lifespan="off", access_log=False,
+        h11_max_incomplete_event_size=8192, http=_Brief, ws="none", lifespan="off", access_log=False,
         log_config=None, server_header=False, date_header=True, proxy_headers=False,
     )  # fmt: skip
     return uvicorn.Server(config)

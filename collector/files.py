@@ -24,6 +24,15 @@ def read_bounded(path: Path, limit: int) -> bytes:
     return data
 
 
+def sync(path: Path) -> None:
+    """Have a file, or the names in a folder, on the disk; raises OSError."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Put `data` in the place of a file, synced; `-` is standard output; raises FileFault with the old one intact."""
     if path == STANDARD:

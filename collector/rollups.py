@@ -12,6 +12,8 @@ from typing import TypeAlias
 from collector.database import Database, Sql
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
+MOST = 1e140  # what is beyond is no measured value; PostgreSQL's avg squares differences, and refuses what overflows
+LEAST_SUM = 1e-290  # a sum that is nearer to 0 is 0: PostgreSQL refuses a quotient that underflows
 AT_ONCE = 200  # hours of streams in one transaction: its gateways' batches wait for it
 
 _DUE = "SELECT gateway, stream, start_ms FROM rollups_due ORDER BY gateway, stream, start_ms"
@@ -49,18 +51,19 @@ def make(db: Sql, due: Iterable[_Due], since_ms: int = 0) -> None:
             db.execute(
                 "INSERT INTO rollups SELECT x.series, ?, ?, count(*), min(x.value), avg(x.value), max(x.value)"
                 " FROM series s JOIN samples x ON x.series = s.id AND x.ts_ms >= ? AND x.ts_ms < ?"
-                " WHERE s.gateway = ? AND s.stream = ? AND x.value IS NOT NULL GROUP BY x.series",
-                (HOUR_MS, start, start, start + HOUR_MS, gateway, stream),
+                " WHERE s.gateway = ? AND s.stream = ? AND x.value BETWEEN ? AND ? GROUP BY x.series",
+                (HOUR_MS, start, start, start + HOUR_MS, gateway, stream, -MOST, MOST),
             )
     for gateway, stream, day in sorted(
         {(g, s, start // DAY_MS * DAY_MS) for g, s, start in hours if start >= since_ms}
     ):
         _forget(db, gateway, stream, DAY_MS, day)
         db.execute(
-            "INSERT INTO rollups SELECT r.series, ?, ?, sum(r.count), min(r.min), sum(r.mean * r.count) / sum(r.count),"
+            "INSERT INTO rollups SELECT r.series, ?, ?, sum(r.count), min(r.min),"
+            " CASE WHEN abs(sum(r.mean * r.count)) < ? THEN 0 ELSE sum(r.mean * r.count) / sum(r.count) END,"
             " max(r.max) FROM series s JOIN rollups r ON r.series = s.id AND r.period_ms = ?"
             " AND r.start_ms >= ? AND r.start_ms < ? WHERE s.gateway = ? AND s.stream = ? GROUP BY r.series",
-            (DAY_MS, day, HOUR_MS, day, day + DAY_MS, gateway, stream),
+            (DAY_MS, day, LEAST_SUM, HOUR_MS, day, day + DAY_MS, gateway, stream),
         )
 
 

@@ -175,9 +175,11 @@ DESCRIBED = """
 -- the catalogue that the description of the series is from: an older one that comes later changes nothing
 ALTER TABLE series ADD COLUMN described INTEGER NOT NULL DEFAULT 0"""
 
+CLOSED = "-- what is public is judged anew, by the views alone"
+
 PLATFORM = f"{DESCRIBED};\n{arrivals.TABLE};\n{alarms.TABLES}"
 
-STEPS = (BASE, REPLACED, COMMANDS, ASSETS, ROLLUPS, ENROLMENT, PLATFORM)
+STEPS = (BASE, REPLACED, COMMANDS, ASSETS, ROLLUPS, ENROLMENT, PLATFORM, CLOSED)
 """What makes a database of version n one of version n + 1. Both databases take the same: plain SQL, but for
 
 `WITHOUT ROWID`, `INTEGER` for 64 bits, `BLOB`, `DOUBLE`, and `id INTEGER PRIMARY KEY` for a number that counts itself

@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 FIRST_RETRY_SECONDS = 0.2
 MAX_RETRY_SECONDS = 10.0
 REPEAT_SECONDS = 3600.0  # a keyring that waits for a gateway is missing no longer; a kilobyte an hour for each
+LOOK_SECONDS = 30.0  # what a collector that died had left to be decoded waits no longer, though nothing comes in
 STOP_SECONDS = 1.0  # for the broker's farewell
 
 T = TypeVar("T")
@@ -121,7 +122,12 @@ class Service:
             if ready and self._inbox.empty:
                 ready = await self._patiently(receiver.settle) > 0
                 continue
-            group = await self._inbox.group()
+            try:
+                async with asyncio.timeout(LOOK_SECONDS):
+                    group = await self._inbox.group()
+            except TimeoutError:
+                ready = True
+                continue
             replies = await self._patiently(partial(receiver.take, group))
             await self._connection.publish(replies)
             ready = True

@@ -140,6 +140,8 @@ class SqliteDatabase(Database):
         for step in STEPS[version:]:
             for statement in statements(step):
                 self.connection.execute(statement)
+        for name in views.PUBLIC:
+            self.connection.execute(f"DROP VIEW IF EXISTS {name}")
         for view in VIEWS:
             self.connection.execute(view)
         self.connection.execute(f"PRAGMA user_version = {VERSION}")

@@ -7,7 +7,8 @@ _PUBLIC_SERIES = """
         SELECT 1 FROM series n JOIN streams t ON t.gateway = n.gateway AND t.stream = n.stream
         WHERE n.gateway = s.gateway AND n.device = s.device AND n.point = s.point AND n.public = 0
             AND ((n.stream = s.stream AND n.number > s.number) OR (n.stream <> s.stream
-                AND coalesce(t.newest_ms, t.first_seen) > coalesce(o.newest_ms, o.first_seen))))"""
+                AND (t.first_seen > o.first_seen
+                    OR coalesce(t.newest_ms, t.first_seen) > coalesce(o.newest_ms, o.first_seen)))))"""
 
 _READINGS = """
     SELECT {time} AS time, s.gateway, s.device, s.point, x.value, x.exact, x.text, s.unit, x.quality,
@@ -18,10 +19,15 @@ _READINGS = """
 _PLACES = "SELECT DISTINCT gateway, device, asset_id, latitude, longitude FROM public_series WHERE latitude IS NOT NULL"
 
 
+PUBLIC = ("public_places", "public_readings", "public_series")
+"""Each after those that are made of it."""
+
+
 def made(time: str, create: str) -> tuple[str, ...]:
     """The statements that make them; `time` is RFC 3339, UTC, of `x.ts_ms` in the words of the database.
 
-    A series is public when it is marked so, and no newer series of the same point says otherwise.
+    A series is public when it is marked so, and no newer series of the same point says otherwise: newer by its
+    samples or by the platform's own clock, for a gateway whose clock was ahead must not keep open what is closed.
     """
     return (
         f"{create} public_series AS {_PUBLIC_SERIES}",

@@ -13,7 +13,7 @@ from collector import output
 from collector.cli.options import FILE, database_option, gateway_option, now_ms, reading
 from collector.database import Target
 from collector.errors import FileFault, UsageError
-from collector.files import STANDARD
+from collector.files import STANDARD, sync
 
 if TYPE_CHECKING:
     from collector.export.parquet import ParquetFolder
@@ -99,6 +99,7 @@ def _text(target: Path) -> Iterator[TextIO]:
             out.flush()
             os.fsync(out.fileno())
         part.replace(target)
+        sync(target.parent)
     except OSError as error:
         raise FileFault(f"{target}: {error.strerror}") from error
     finally:

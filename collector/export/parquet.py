@@ -8,6 +8,7 @@ from typing import Any
 from collector.errors import FileFault, UsageError
 from collector.export.reading import Reading
 from collector.export.texts import UNDATED, moment
+from collector.files import sync
 
 BUFFERED = 200_000  # rows in memory, some 100 MB of Python objects
 OPEN_DAYS = 64  # files that are open at once
@@ -54,13 +55,18 @@ class ParquetFolder:
             self._flush()
 
     def close(self) -> None:
-        """Give every file its name; raises FileFault."""
+        """Give every file its name, on the disk when it returns; raises FileFault."""
         self._flush()
         try:
             for day in list(self._open):
                 self._end(day)
             for path in self._made:
+                sync(path)
+            for path in self._made:
                 path.replace(path.with_name(path.name.removesuffix(".new").lstrip(".")))
+            for folder in {self._folder, *(path.parent for path in self._made)}:
+                if folder.is_dir():
+                    sync(folder)
         except OSError as error:
             raise FileFault(f"{self._folder}: {error.strerror or error}") from error
         self._made.clear()

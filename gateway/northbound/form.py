@@ -23,6 +23,8 @@ class Form(Protocol):
 
     topics: tuple[str, ...]
     """What to subscribe to."""
+    chained: bool
+    """Whether what follows a message that the broker refused cannot be understood."""
 
     def will(self) -> Publish | None:
         """What the broker says when a link that is about to begin is gone; None: our own status."""

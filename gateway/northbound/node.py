@@ -36,6 +36,8 @@ class _Point:
 class SparkplugNode:
     """Group is the site, edge node the gateway. A device is born with its first values, and again when they change."""
 
+    chained = True  # by `seq`
+
     def __init__(self, group: str, node: str, utc_ms: Callable[[], int], now: Callable[[], int]) -> None:
         """`now` is in boot ms; it also begins `bdSeq`, so that two lives of the agent hardly begin alike."""
         self._group, self._node = group, node

@@ -32,22 +32,31 @@ class Outlet:
         for topic in self._form.topics:
             await link.subscribe(topic)
         async with self._order:
-            await _publish(link, self._form.greeting())
+            await self._publish(link, self._form.greeting())
 
     async def send(self, link: Link, data: bytes) -> None:
-        """Say a batch; raises `LinkError`, and `BufferFault` or `ValueError` when it cannot be said."""
+        """Say a batch; raises `LinkError`, `PublishRefused`; `BufferFault` or `ValueError` when it cannot be said."""
         async with self._order:
-            await _publish(link, await self._translator.messages(data))
+            await self._publish(link, await self._translator.messages(data))
 
     async def received(self, link: Link, message: Message) -> None:
         """Answer a host; raises `LinkError`."""
         if not message.retained:
             async with self._order:
-                await _publish(link, self._form.received(message.topic, message.payload))
+                await self._publish(link, self._form.received(message.topic, message.payload))
 
     async def close(self, link: Link) -> None:
         """Say what goes last; raises `LinkError`."""
-        await _publish(link, self._form.farewell())
+        await self._publish(link, self._form.farewell())
+
+    async def _publish(self, link: Link, messages: list[Publish]) -> None:
+        for message in messages:
+            try:
+                await link.publish(message.topic, message.payload)
+            except PublishRefused as error:
+                if not self._form.chained:
+                    raise
+                raise LinkError(f"publish: {error}") from error  # from the start, over a new link
 
 
 def outlet(name: FormatName, *, prefix: str, site: str, gateway: str, shelf: Catalogues, clock: AgentClock) -> Outlet:
@@ -58,11 +67,3 @@ def outlet(name: FormatName, *, prefix: str, site: str, gateway: str, shelf: Cat
     else:
         form = SenmlForm(prefix, gateway, "json" if name == "senml-json" else "cbor", clock.utc_ms)
     return Outlet(Translator(form, shelf, clock))
-
-
-async def _publish(link: Link, messages: list[Publish]) -> None:
-    for message in messages:
-        try:
-            await link.publish(message.topic, message.payload)
-        except PublishRefused as error:  # what comes after it would not be understood: from the start, over a new link
-            raise LinkError(f"publish: {error}") from error

@@ -27,6 +27,7 @@ class SenmlForm:
     """Publishes on `<prefix>/senml`. It says no quality: what is bad or no number is left out, and counted."""
 
     topics: tuple[str, ...] = ()
+    chained = False
 
     def __init__(self, prefix: str, gateway: str, encoding: Literal["json", "cbor"], utc_ms: Callable[[], int]) -> None:
         self._topic = f"{prefix}/senml"

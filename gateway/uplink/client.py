@@ -14,7 +14,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from config import Broker
-from gateway.uplink.dial import Via, dial
+from gateway.uplink.dial import Deadline, Via, dial
 
 INCOMING_MAX = 256
 """Messages that may wait unread: acknowledgements are small, and unions make up for a lost one."""
@@ -24,6 +24,8 @@ MESSAGE_MAX = 1024 * 1024
 """The largest packet that is read. An MQTT 5 broker is asked to keep to it (Maximum Packet Size, MQTT 5.0,
 3.1.2.11.4); one that does not, or cannot know, loses the link before a byte of it has a place in memory."""
 DIAL_S = 5.0
+HANDSHAKE_S = 20.0
+"""For TLS, WebSocket and CONNACK together, once TCP is there: a satellite needs six round trips of 1 s."""
 _TCP_BYTES = struct.Struct("=QQII")
 _TCP_BYTES_AT = 120  # tcpi_bytes_acked, _bytes_received, _segs_out, _segs_in: linux/tcp.h, since Linux 4.2
 _SEGMENT_HEAD = 20 + 32
@@ -102,6 +104,8 @@ class BoundedClient(aiomqtt.Client):
         """What the broker's CONNACK says: Maximum Packet Size (MQTT 5.0, 3.2.2.3.6)."""
         self.heard_at = time.monotonic()
         self._answers: dict[int, asyncio.Future[str]] = {}
+        self._deadline: Deadline | None = None
+        self._dialled: socket.socket | None = None
         self._wire = Wire()
         self._receive = self._client._sock_recv  # noqa: SLF001 - see the class
         self._client._sock_recv = self._bounded  # type: ignore[method-assign, assignment]  # noqa: SLF001
@@ -136,7 +140,10 @@ class BoundedClient(aiomqtt.Client):
     def hang_up(self) -> None:
         """Close the socket, whatever is still to be sent."""
         self.wire()
+        self._met()
         self._client._sock_close()  # noqa: SLF001 - see the class
+        if self._dialled is not None:  # paho forgets one whose handshake fails
+            self._dialled.close()
 
     def _bounded(self, size: int) -> bytes:
         if size > MESSAGE_MAX:
@@ -146,11 +153,18 @@ class BoundedClient(aiomqtt.Client):
         return data
 
     def _dial(self, broker: Broker, via: Via | None) -> socket.socket:
-        return dial(broker.host, broker.port, via, DIAL_S)
+        made = self._dialled = dial(broker.host, broker.port, via, DIAL_S)
+        self._deadline = Deadline(made, HANDSHAKE_S)
+        return made
+
+    def _met(self) -> None:
+        if self._deadline is not None:
+            self._deadline.met()
 
     def _on_connect(
         self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Properties | None = None,  # noqa: ANN401 - as the library has it
     ) -> None:  # fmt: skip
+        self._met()
         self.max_packet = getattr(properties, "MaximumPacketSize", None)
         super()._on_connect(client, userdata, flags, reason_code, properties)
 

@@ -4,7 +4,9 @@ import base64
 import socket
 import struct
 import time
+from contextlib import suppress
 from dataclasses import dataclass
+from threading import Timer
 
 HEAD_MAX = 8192
 """Bytes of a proxy's answer to CONNECT: what servers of the web allow for a head."""
@@ -31,6 +33,29 @@ class Via:
     port: int
     username: str | None = None
     password: str | None = None
+
+
+class Deadline:
+    """Cuts a connection that is not up after some seconds, however little comes over it meanwhile.
+
+    A time-out of a socket begins anew with each byte: whoever sends one of a handshake now and then is never late.
+    """
+
+    def __init__(self, link: socket.socket, seconds: float) -> None:
+        self._handle = link.dup()  # TLS takes the socket itself over
+        self._timer = Timer(seconds, self._cut)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def met(self) -> None:
+        """It is up, or given up; may be said twice."""
+        self._timer.cancel()
+        self._handle.close()
+
+    def _cut(self) -> None:
+        with suppress(OSError):  # it ended by itself
+            self._handle.shutdown(socket.SHUT_RDWR)
+        self._handle.close()
 
 
 class ProxyError(ConnectionError):

@@ -154,10 +154,15 @@ class Meter:
         day, month = local.strftime("%Y-%m-%d"), local.strftime("%Y-%m")
         usage = self.usage
         if usage.month != month:
-            usage = replace(usage, month=month, month_bytes=0 if usage.month else usage.month_bytes)
+            usage = replace(usage, month=month, month_bytes=_left(usage.month_bytes, usage.month, month))
         if usage.day != day:
-            usage = replace(usage, day=day, day_bytes=0 if usage.day else usage.day_bytes)
+            usage = replace(usage, day=day, day_bytes=_left(usage.day_bytes, usage.day, day))
         self.usage = usage
+
+
+def _left(used: int, before: str, now: str) -> int:
+    """What of a page counts on the next: nothing on a later one; all where the clock went back, or was not known."""
+    return 0 if before and now > before else used
 
 
 def _timeless(limit: int, used: int, over_ms: int, length: int) -> Account:

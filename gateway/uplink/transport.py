@@ -153,8 +153,17 @@ class Connector:
             trust, password, via = await asyncio.to_thread(self._secrets, broker)
             self._trust = trust
             client = self._client(broker, will, trust, password, via)
-            await client.__aenter__()
-        except (aiomqtt.MqttError, OSError, ValueError) as error:
+            try:
+                await client.__aenter__()
+            except BaseException:
+                client.hang_up()
+                raise
+        except (
+            aiomqtt.MqttError,
+            OSError,
+            ValueError,
+            LookupError,
+        ) as error:  # LookupError: by a WebSocket's head
             self._failed(error)
             raise LinkError(f"{broker.url}: {error}") from error
         self._choice.up(self._clock.now())

@@ -116,6 +116,13 @@ def _watching(seen: Any, judge: Any) -> type[ssl.SSLSocket]:  # noqa: ANN401 - t
 
     class Watching(ssl.SSLSocket):
         def do_handshake(self, block: bool = False) -> None:
+            try:
+                self._shake(block)
+            except BaseException:  # paho knows nothing of it yet
+                self.close()
+                raise
+
+        def _shake(self, block: bool) -> None:
             super().do_handshake(block)
             shown = self.getpeercert() or {}
             ends = [shown.get(key) for key in ("notBefore", "notAfter")]

@@ -241,13 +241,17 @@ class UplinkTask:
             await self._publish(link, number, data, samples)
 
     async def _tell(self, outlet: Outlet, link: Link, number: int, data: bytes, samples: int) -> None:
-        """Say a batch in other words; it is delivered when the broker has all of them."""
+        """Say a batch in other words; it is delivered when the broker has all of them, and else tried again."""
         try:
             await outlet.send(link, data)
+        except PublishRefused as error:
+            self._refused(error)
+            return
         except (BufferFault, ValueError) as error:
             await self._outbox.refuse(number, str(error))
             self.session.release([number])
             return
+        self.state.refusal = ""
         self.state.sent += 1
         self.state.sent_bytes += len(data)
         self.state.sent_samples += samples
@@ -269,9 +273,7 @@ class UplinkTask:
         try:
             await link.publish(self._topic("batch"), data)
         except PublishRefused as error:
-            if not self.state.refusal:
-                log.error("uplink: the broker does not take batches: %s", error)
-            self.state.refusal = str(error)
+            self._refused(error)
             self._sizes.confirmed(number)
             return
         self.state.refusal = ""
@@ -282,6 +284,11 @@ class UplinkTask:
         if self._believe is None:
             await self._outbox.acknowledge_numbers([number])
             self._released([number])
+
+    def _refused(self, error: PublishRefused) -> None:
+        if not self.state.refusal:
+            log.error("uplink: the broker does not take batches: %s", error)
+        self.state.refusal = str(error)
 
     async def _too_large(self, number: int, room: int, reason: str) -> None:
         """Split a batch that the broker does not take, or set it aside: it must not hold up what is behind it."""

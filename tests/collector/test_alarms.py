@@ -22,7 +22,7 @@ from collector.alarms.webhook import Hook, Undelivered
 from collector.errors import RulesFault, UsageError
 from ext import NO_ANSWER
 from tests.authority import Authority
-from tests.collector.maker import OFFSET_MS, Bench, Gateway
+from tests.collector.maker import OFFSET_MS, SQLITE, Bench, Gateway
 from tests.collector.test_cli import call, data
 
 MINUTE = 60_000
@@ -124,6 +124,7 @@ def test_gaps_forks_and_broken_joints(bench: Bench, gateway: Gateway, clock: Clo
     ]
 
 
+@SQLITE
 def test_the_verbs(bench: Bench, clock: Clock, tmp_path: Path) -> None:
     clock.move(20 * MINUTE)
     path = bench.database.path
@@ -298,6 +299,7 @@ def test_a_secret_that_is_none(bench: Bench, hooked: Callable[..., Rules], tmp_p
             Hook(bench.database, rules.webhook, lambda: 0)
 
 
+@SQLITE
 def test_a_server_that_says_nothing_is_left(
     bench: Bench, hooked: Callable[..., Rules], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from buffer.catalogue import SeriesEntry
 from buffer.header import ClockState
 from collector import derive
+from collector.cli.export import command
 from collector.database import Database
 from collector.errors import UsageError
 from collector.export import places, state
@@ -84,6 +86,16 @@ def test_a_new_store_that_says_private_closes_what_the_old_one_said(filled: Benc
     second = Gateway(key=gateway.key, stream=bytes([2]) * 16)
     filled.take(second.describe(lines(public=False)), second.send([(PUBLIC, 9000, 1.5, 0)]))
     assert read(filled) == []
+
+
+def test_a_clock_that_was_ahead_keeps_nothing_open_that_a_new_store_closes(filled: Bench, gateway: Gateway) -> None:
+    gateway.clock_ms += 3650 * DAY_MS
+    filled.take(gateway.send([(PUBLIC, 3000, 1.5, 0)]))
+    second = Gateway(key=gateway.key, stream=bytes([2]) * 16)
+    filled.now_ms += 1000
+    filled.take(second.describe(lines(public=False)), second.send([(PUBLIC, 9000, 1.5, 0)]))
+    assert read(filled) == []
+    assert filled.rows("SELECT count(*) FROM public_places") == [(0,)]
 
 
 def test_selection(filled: Bench) -> None:
@@ -220,6 +232,29 @@ def test_parquet(filled: Bench, gateway: Gateway, tmp_path: Path) -> None:
     code, _, error = call(*arguments)
     assert (code, "not empty" in error) == (64, True)
     assert call("export", "--database", filled.database.path, "--format", "parquet")[0] == 64
+
+
+@SQLITE
+@pytest.mark.parametrize("form", ["parquet", "csv"])
+def test_the_state_comes_after_all_else_is_on_the_disk(
+    filled: Bench, tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut must not leave a state that knows of samples which no file has."""
+    pytest.importorskip("pyarrow.dataset")
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def note(handle: int) -> None:
+        fsync(handle)
+        synced.append(Path(f"/proc/self/fd/{handle}").readlink().name)
+
+    monkeypatch.setattr(os, "fsync", note)
+    out = tmp_path / ("lake" if form == "parquet" else "out.csv")
+    arguments = ("--format", form, "-o", out, "--state", tmp_path / "state", "--database", filled.database.path)
+    command.main([str(word) for word in arguments], standalone_mode=False)
+    parquet = {".part-0-1.parquet.new", "lake", "date=2026-05-17"}
+    wanted = parquet if form == "parquet" else {".out.csv.new", tmp_path.name}
+    assert (synced[-1], set(synced[:-1])) == (".state.new", wanted)
 
 
 def test_places(filled: Bench) -> None:

@@ -10,12 +10,16 @@ from pathlib import Path
 import pytest
 
 from collector import inbox
+from collector.broker import Address
 from collector.database import Database
 from collector.errors import DatabaseBroken, DatabaseBusy
 from collector.inbox import Inbox
 from collector.incoming import Message
 from collector.notify import notify, watchdog_seconds
-from tests.collector.maker import SQLITE, Bench, Gateway
+from collector.receive import Receiver
+from collector.service import Service, Settings
+from config import Broker
+from tests.collector.maker import PLATFORM, SQLITE, UTC_MS, Bench, Gateway
 
 
 async def test_inbox_groups_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,3 +141,38 @@ def test_a_locked_database_stores_nothing_and_goes_on_later(
         other.execute("ROLLBACK")
     other.close()
     assert bench.ack(*messages).cumulative == 3
+
+
+@SQLITE
+async def test_what_a_collector_that_died_left_to_be_decoded_is_decoded(
+    bench: Bench, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one marked a batch ready, and nothing else comes in."""
+    monkeypatch.setattr("collector.service.LOOK_SECONDS", 0.05)
+    catalogue, samples = gateway.describe(), gateway.send([(1, 10, 1.0, 0)])
+    idle = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def die() -> None:
+        other = Database.open(bench.database.path)
+        Receiver(other, PLATFORM, "lamppost", lambda: UTC_MS).take([samples, catalogue])
+        other.close()
+
+    class Telling(Receiver):
+        def settle(self) -> int:
+            found = super().settle()
+            if not found:
+                loop.call_soon_threadsafe(idle.set)
+            return found
+
+    receiver = await asyncio.to_thread(Telling, bench.database, PLATFORM, "lamppost", lambda: UTC_MS)
+    address = Address(Broker.parse("mqtt://127.0.0.1:1"), "lamppost")
+    service = Service(Settings(bench.database.path, Path("unused"), address))
+    work = asyncio.create_task(service._work(receiver))
+    async with asyncio.timeout(20):
+        await idle.wait()
+        await asyncio.to_thread(die)
+        while not await service._call(bench.samples):  # noqa: ASYNC110 - a database tells of nothing
+            await asyncio.sleep(0.01)
+    work.cancel()
+    await asyncio.wait([work])

@@ -105,6 +105,7 @@ def test_another_gateways_key_signs_nothing_for_this_one(open_bench: Callable[..
     assert "gw-2" in str(bench.rows("SELECT reason FROM refused")[0][0])
 
 
+@SQLITE
 def test_every_altered_byte_is_refused(bench: Bench, gateway: Gateway) -> None:
     bench.take(*gateway.hello(1))
     message = gateway.send([(1, 5, 1.5, 0)])

@@ -1,5 +1,6 @@
 """Sums of hours and days, samples that are let go, and roles that read one site; on both databases where both can."""
 
+from collections.abc import Callable
 from statistics import fmean
 
 import pytest
@@ -47,6 +48,26 @@ def test_sums_are_those_of_the_samples_however_late_they_come(bench: Bench, gate
     assert (count, low, high) == (3, 0.5, 3.5)
     assert mean == pytest.approx(5 / 3)
     assert sums(bench)[3][3] == 4
+
+
+def test_no_value_of_one_gateway_stops_the_sums_of_all(open_bench: Callable[..., Bench], gateway: Gateway) -> None:
+    """Doubles from registers in the wrong order: sums that overflow, means that are no number, quotients too small."""
+    other = Gateway("gw-0018", stream=bytes([2]) * 16)
+    bench = open_bench(gateway, other)
+    bench.take(gateway.describe())
+    huge = [1.7e308, 1.7e308, 1e200, -1e200]
+    bench.take(gateway.send([(1, START + at, value, 0) for at, value in enumerate([*huge, 2.0])]))
+    bench.take(gateway.send([(1, START + HOUR + at, -1.7e308, 0) for at in range(3)]))
+    bench.take(gateway.send([(2, START, 5e-324, 0), *((2, START + HOUR + at, 0.0, 0) for at in range(9))]))
+    bench.take(gateway.send([(3, START + at, value, 0) for at, value in enumerate([1e140, -1e140, 1e140])]))
+    bench.take(other.describe())
+    bench.take(other.send([(1, START, 1.0, 0)]))
+    rollups.renew(bench.database)
+    days = {(row[0], row[3]): row[4:] for row in sums(bench) if row[1] == DAY}
+    assert days[1, 1] in {(2.0, 2.0, 2.0), (1.0, 1.0, 1.0)}
+    assert days[2, 10][1] == 0.0
+    assert days[3, 3][1] == pytest.approx(1e140 / 3)
+    assert bench.rows("SELECT count(*) FROM rollups JOIN series ON id = series WHERE gateway = 'gw-0018'") == [(2,)]
 
 
 def test_samples_are_let_go_and_their_sums_stay(bench: Bench, gateway: Gateway) -> None:

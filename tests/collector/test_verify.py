@@ -140,6 +140,7 @@ def test_a_fork_and_a_key_that_is_gone(full: Bench, gateway: Gateway) -> None:
     assert "signature" in kinds(full)
 
 
+@SQLITE
 def test_the_verb(open_bench: Callable[..., Bench], gateway: Gateway, tmp_path: Path) -> None:
     bench = open_bench(gateway)
     messages = gateway.hello(4)

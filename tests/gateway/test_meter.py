@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -87,6 +88,16 @@ def test_a_box_that_does_not_know_the_time_may_ask_for_it_and_spends_no_more_tha
     assert made.only_critical(DAY_MS - 1, None)
     assert not made.only_critical(DAY_MS + HOUR_MS, None), "what accrues in a second day is there"
     assert made.usage.day == "2026-11-23", "no day ends meanwhile"
+
+
+@pytest.mark.parametrize("budget", [DAY, Budget(month=1_000_000)])
+def test_a_clock_that_goes_back_gives_no_budget_again(budget: Budget) -> None:
+    made = meter(budget)
+    made.add(900_000, 0, at("2026-11-01T00:10"))
+    (account,) = made.accounts(0, at("2026-10-31T23:50"))
+    assert account.used == 900_000
+    (account,) = made.accounts(0, at("2026-11-02T00:10"))
+    assert account.used == 0
 
 
 def test_quiet_hours_are_those_of_the_place() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -100,6 +100,46 @@ async def test_what_is_no_broker_is_a_broken_link_and_no_more(answer: bytes) -> 
         made = connector(url)
         for _ in range(2):
             assert url in await fails(made)
+
+
+HEADS = (
+    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nSec-WebSocket-Accept:x\r\n\r\n",
+    b"HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept\r\n\r\n",
+    b"HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: \xff\r\n\r\n",
+    b"\n" * 100,
+)
+
+
+@pytest.mark.parametrize("head", HEADS)
+async def test_the_head_of_a_websocket_may_say_anything(head: bytes) -> None:
+    async with answering(head) as (url, _):
+        assert url.removeprefix("mqtt") in await fails(connector(url.replace("mqtt", "ws") + "/mqtt"))
+
+
+@pytest.mark.parametrize("kind", ["ws", "wss", "mqtts"])
+async def test_who_dribbles_a_handshake_is_left(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte comes in time: of the head of a WebSocket without an end, or of a record of TLS (RFC 8446, 5.1)."""
+    monkeypatch.setattr("gateway.uplink.client.HANDSHAKE_S", 0.6)
+    served: asyncio.Queue[None] = asyncio.Queue()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        with suppress(OSError):
+            writer.write(b"HTTP/1.1 101 " if kind == "ws" else b"\x16\x03\x03\x40\x00")
+            while not reader.at_eof():
+                writer.write(b"x" if kind == "ws" else b"\0")
+                await writer.drain()
+                await asyncio.sleep(0.05)
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+        served.put_nowait(None)
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        url = f"{kind}://127.0.0.1:{server.sockets[0].getsockname()[1]}{'/mqtt' if kind != 'mqtts' else ''}"
+        async with asyncio.timeout(8):
+            assert url in await fails(connector(url))
+            await served.get()
 
 
 @pytest.mark.parametrize("version", ["5", "3.1.1"])

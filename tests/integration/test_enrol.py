@@ -1,5 +1,6 @@
 """From a box without keys to one that a broker with client certificates knows: by a token, and by hand."""
 
+import asyncio
 import json
 import os
 import queue
@@ -11,8 +12,10 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import paho.mqtt.client as paho
 import pytest
@@ -29,6 +32,7 @@ from tests.conftest import ROOT
 from tests.mosquitto import Mosquitto, free_port
 
 pytest.importorskip("uvicorn")
+from collector import enrol_server
 
 
 def call(module: str, *arguments: object, text: str = "", wanted: int = 0) -> tuple[str, str]:
@@ -280,6 +284,40 @@ def test_every_changed_bit_of_a_request_is_refused(tmp_path: Path) -> None:
     for at in range(len(message)):
         with pytest.raises(ValueError):
             Request.read(message[:at] + bytes([message[at] ^ 1]) + message[at + 1 :])
+
+
+def test_an_address_that_opens_connections_and_says_nothing_keeps_nobody_out(platform: Platform) -> None:
+    trusting = ssl.create_default_context(cafile=str(platform.ca / "ca.pem"))
+    port = int(platform.url.rpartition(":")[2])
+    with ExitStack() as stack:
+        for _ in range(80):
+            plain = stack.enter_context(socket.create_connection(("127.0.0.1", port), source_address=("127.0.0.2", 0)))
+            with suppress(OSError):
+                stack.enter_context(trusting.wrap_socket(plain, server_hostname="127.0.0.1")).sendall(b"GET /ca")
+        with urllib.request.urlopen(f"{platform.url}/ca.pem", context=trusting, timeout=5) as answer:  # noqa: S310 - https, ours
+            assert answer.status == 200
+
+
+async def test_a_connection_that_says_nothing_more_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(enrol_server, "CONNECTION_S", 0.3)
+    call("collector", "ca", "init", tmp_path / "ca")
+    cert, key = tmp_path / "server.pem", tmp_path / "server.key"
+    call("collector", "ca", "server", tmp_path / "ca", "localhost", "--cert", cert, "--key", key)
+    enrolment: Any = None  # nobody gets as far
+    server = enrol_server.server(enrolment, "127.0.0.1", port := free_port(), cert, key)
+    running = asyncio.create_task(server.serve())
+    trusting = ssl.create_default_context(cafile=str(tmp_path / "ca" / "ca.pem"))
+    async with asyncio.timeout(20):
+        while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+            await asyncio.sleep(0.01)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trusting, server_hostname="localhost")
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET")  # answered, and then half of another
+        with suppress(ConnectionError):
+            while await reader.read(1000):
+                pass
+        writer.close()
+        server.should_exit = True
+        await running
 
 
 def test_an_address_that_asks_too_often_is_not_heard(platform: Platform) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import queue
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -110,6 +110,21 @@ async def test_senml(tmp_path: Path, run_dir: Path, mosquitto: Mosquitto, encodi
                         ((at if at >= 1 << 28 else count), next(record[name] for name in values if name in record))
                     )
     compare(told, known)
+
+
+async def test_a_pack_that_the_broker_refuses_waits_and_breaks_no_link(
+    tmp_path: Path, run_dir: Path, make_mosquitto: Callable[..., Mosquitto]
+) -> None:
+    """PUBACK with 0x87, not authorized (MQTT 5.0, 3.4.2.1): another pack may be taken, and this one later."""
+    rules = tmp_path / "acl"
+    rules.write_text(f"topic readwrite #\ntopic deny lamppost/v1/{SITE}/{GATEWAY}/senml\n")
+    broker = make_mosquitto(f"acl_file {rules}")
+    async with Lone(tmp_path, run_dir) as lone:
+        await lone.start(f'brokers = ["{broker.url}"]\nacknowledge = "broker"\nformat = "senml-json"', batch="200ms")
+        status = await lone.until(lambda status: status["uplink"]["refusal"] and status["uplink"]["in_flight"] >= 3)
+        assert status["uplink"]["connections"] == 1
+        assert status["buffer"]["held"]["batches"] >= 3, "nothing of it is lost"
+        assert (await lone.stop())[0] == 0
 
 
 async def test_sparkplug(tmp_path: Path, run_dir: Path, mosquitto: Mosquitto) -> None:
