@@ -1,9 +1,10 @@
-# make demo | test | cuts | check | bench | fuzz | deb | boots | install | uninstall | clean
+# make demo | test | cuts | chaos | check | bench | fuzz | deb | boots | install | uninstall | clean
 #   PYTHON=python3.12   which Python (>= 3.11) makes the environments
 #   DEMO="..."          options of `lamppost demo`
 #   TESTS="..."         arguments of pytest
 #   JOBS=N              processes that share the tests (2)
 #   CUTS="..."          options of the power cuts, as root: --cuts 1000 --seed 7
+#   CHAOS="..."         options of the chaos: --seconds 600 --seed 7 --database sqlite --json
 #   BENCH="..."         options of the benchmarks
 #   FUZZ_SECONDS=60     how long `make fuzz` tries each target; FUZZ="..." further options of it
 #   ARCH=arm64, DEB_VERSION=...   for which machine `make deb` is, and by which version (tools/deb)
@@ -22,6 +23,7 @@ DEMO ?=
 TESTS ?=
 JOBS ?= 2
 CUTS ?= --cuts 1000
+CHAOS ?= --seconds 600
 BENCH ?=
 BOOTS ?=
 FUZZ ?=
@@ -36,7 +38,7 @@ PACKAGES := ext config drivers buffer gateway collector
 KERNELS := $(wildcard ext/*.pyx ext/*.pxd ext/*.h)
 READY := .venv/.lamppost-ready
 
-.PHONY: all demo test cuts check bench fuzz deb boots install uninstall clean
+.PHONY: all demo test cuts chaos check bench fuzz deb boots install uninstall clean
 
 all: $(READY)
 
@@ -50,6 +52,10 @@ test: $(READY)
 cuts: $(READY)
 	@tools/debian test
 	@.venv/bin/python -m tests.power.cuts $(CUTS)
+
+chaos: $(READY)
+	@tools/debian test
+	@.venv/bin/python -m tests.chaos $(CHAOS)
 
 check: $(READY)
 	@.venv/bin/python -m ruff check .

@@ -96,6 +96,11 @@ class Server:
                 return
 
     @property
+    def runs(self) -> bool:
+        """Whether it was started, and neither crashed nor stopped since."""
+        return self._running is not None
+
+    @property
     def pid(self) -> int:
         """Of the process that is the parent of all others."""
         assert self._running is not None
@@ -124,8 +129,15 @@ class Server:
 
     def crash(self) -> None:
         """End it at once, as a power cut would."""
+        self._end(3)  # SIGQUIT: immediate shutdown (PostgreSQL 15, 19.5)
+
+    def stop(self) -> None:
+        """End it in order, whoever is connected."""
+        self._end(2)  # SIGINT: fast shutdown (PostgreSQL 15, 19.5)
+
+    def _end(self, number: int) -> None:
         assert self._running is not None
-        self._running.send_signal(3)  # SIGQUIT: immediate shutdown (PostgreSQL 15, 19.5)
+        self._running.send_signal(number)
         self._running.wait(20)
         self._running = None
 
