@@ -76,7 +76,7 @@ def test_gateways(tmp_path: Path, gateway: Gateway) -> None:
         "null",
         "x" * 5000,
         "[" * 3000,
-        Gateway().key.public(role="acknowledge").to_json(),
+        pytest.param(Gateway().key.public(role="acknowledge").to_json(), id="another role"),
     ],
 )
 def test_what_is_no_gateways_key_is_not_added(tmp_path: Path, text: str) -> None:

@@ -46,6 +46,7 @@ async def _acknowledged(rig: Rig) -> None:
 
 async def _refuses(rig: Rig, platform: Platform, *messages: bytes) -> None:
     """All of these are refused, by what knows nothing of them but their stream."""
+    await rig.until(lambda: (rig.status()["uplink"] or {}).get("up"), "it listens")
     await platform.publish(*messages)
     refused = await rig.until(lambda: sum(_refused(rig).values()) >= len(messages) and _refused(rig), "all are refused")
     assert refused
