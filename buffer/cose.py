@@ -34,6 +34,7 @@ class Kind(StrEnum):
     SCHEDULE = "schedule"
     ENROLMENT = "enrolment"
     VOUCHER = "voucher"
+    UPDATE = "update"
 
 
 ROLE = {
@@ -46,6 +47,7 @@ ROLE = {
     Kind.SCHEDULE: "command",
     Kind.ENROLMENT: "batch",
     Kind.VOUCHER: "batch",
+    Kind.UPDATE: "update",
 }
 """The role a key must have to sign a kind."""
 

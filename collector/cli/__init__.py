@@ -26,6 +26,7 @@ VERBS = {
     "command": "Sign, relay and follow commands to gateways.",
     "config": "Sign, relay and follow configurations of gateways.",
     "schedule": "Sign, preview, relay and follow schedules of gateways.",
+    "update": "Sign new versions of the gateways' package.",
     "audit": "Who changed what, when, on whose authority; with proof.",
     "completion": "Print what completes verbs in bash or zsh.",
 }
