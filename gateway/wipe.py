@@ -13,12 +13,12 @@ BESIDE = ("configuration.cbor", "keyring.cose", "schedule.cbor", "locks.json")
 
 PROMISE = """\
 What flash cannot promise: a card or an SSD writes elsewhere than it is told, so copies of what was overwritten
-may be left in cells that no program reaches. Revoke this gateway's key at the platform (gateways revoke), tell the card to forget
-(fstrim, below), and destroy the card where that is not enough."""
+may be left in cells that no program reaches. Revoke this gateway's key at the platform (gateways revoke), tell the
+card to forget (fstrim, below), and destroy the card where that is not enough."""
 
 
 def files(store: Path, named: tuple[Path, ...], folders: tuple[Path, ...]) -> list[Path]:
-    """All that is to go: what is in the folders, secrets that are named, the store and all beside it; links as links."""
+    """All that is to go: what the folders have, secrets that are named, the store and all beside it; links as links."""
     found: dict[Path, None] = {}
     for path in _below(*folders):
         found[path] = None

@@ -88,12 +88,12 @@ def check(manifest: Manifest, installed: str, architecture: str, floor: str, bad
     version = manifest.version
     if manifest.architecture != architecture:
         raise UpdateRefused(f"{version} is for {manifest.architecture}, and this is {architecture}")
+    if not dpkg.older(installed, version):
+        raise UpdateRefused(f"{version} is not newer than {installed}, which is installed")
     if dpkg.older(version, manifest.floor):
         raise UpdateRefused(f"{version} is below its own floor, {manifest.floor}")
     if floor and dpkg.older(version, floor):
         raise UpdateRefused(f"{version} is below the floor, {floor}")
-    if not dpkg.older(installed, version):
-        raise UpdateRefused(f"{version} is not newer than {installed}, which is installed")
     if version in bad:
         raise UpdateRefused(f"{version} was tried here and did no good")
 
