@@ -58,15 +58,16 @@ def command(yes: bool, why: str, wait_s: float, config: Path, run_dir: Path, as_
 
 def _named(config: Path) -> tuple[Path, tuple[Path, ...], tuple[Path, ...]]:
     """The store, the secrets that the configuration names, whole folders; what can be read of one that is broken."""
-    from config import ConfigErrors
-    from gateway import installation
-    from gateway.installation import DEFAULT
+    from config import ConfigErrors, load
+    from gateway.installation import DEFAULT, profile_folders
     from gateway.wipe import KEYS, STATE
 
     folders = (KEYS, STATE) if config == DEFAULT else ()  # another installation has its own
     try:
-        found = installation.read(config).config
+        found = load(config, profiles=profile_folders())
     except ConfigErrors as errors:
+        if errors.partial is None and not folders:
+            raise
         if errors.partial is None:
             return STATE / "buffer.db", (), folders
         found = errors.partial

@@ -10,10 +10,10 @@ from click.testing import CliRunner
 from buffer.keys import SigningKey
 from gateway import wipe
 from gateway.cli import lamppost
-from gateway.client import Client
 from gateway.sockets import control_socket
 from tests.gateway.conftest import run_dir as _run_dir
-from tests.gateway.support import Asked, bus, decoded, device, make_agent, samples, until
+from tests.gateway.support import decoded, samples
+from tests.gateway.test_control import running, talk
 
 run_dir = _run_dir
 
@@ -53,6 +53,8 @@ def test_keys_and_data_go_and_the_configuration_stays(tmp_path: Path) -> None:
     config.write_text(
         f'[gateway]\nid = "gw-1"\nsite = "s"\nkey = "batch.key"\n[buffer]\npath = "{tmp_path}/data/b.db"\n'
         '[uplink]\nbrokers = ["mqtt://127.0.0.1:1"]\nacknowledge = "broker"\npassword_file = "keys.pem"\n'
+        'username = "gw"\n[buses.b]\ndriver = "modbus"\nhost = "127.0.0.1"\n'
+        '[devices]\nm = { bus = "b", address = 1, profile = "eastron-sdm630" }\n'
     )
     words = ["wipe", "--config", str(config), "--run-dir", str(tmp_path / "run"), "--json"]
     asked = CliRunner().invoke(lamppost, words, input="n\n", standalone_mode=False)
@@ -68,18 +70,9 @@ def test_keys_and_data_go_and_the_configuration_stays(tmp_path: Path) -> None:
 
 
 async def test_the_last_message_is_signed_with_all_others(tmp_path: Path, run_dir: Path) -> None:
-    agent, _ = make_agent(tmp_path, run_dir, bus() + device("lamp", "level"), Asked)
-    life = asyncio.create_task(agent.run())
-    await until(lambda: control_socket(run_dir).exists())
-
-    def say() -> object:
-        with Client(control_socket(run_dir)) as client:
-            return client.call("decommission", why="sold")
-
-    told = await asyncio.to_thread(say)
-    assert isinstance(told, dict)
-    assert (told["why"], set(told)) == ("sold", {"who", "why", "at_ms"})
-    batches = await asyncio.to_thread(decoded, agent.config.buffer.path)
-    assert [one for batch in batches for one in samples(batch) if "sold" in str(one)]
-    agent.stopping.set()
-    await life
+    async with running(tmp_path, run_dir) as (agent, _):
+        async with talk(control_socket(run_dir)) as client:
+            told = (await client.ask("decommission", why="sold"))["result"]
+        assert (told["why"], set(told)) == ("sold", {"who", "why", "at_ms"})
+        batches = await asyncio.to_thread(decoded, agent.config.buffer.path)
+        assert [one for batch in batches if batch.header.samples for one in samples(batch) if "sold" in str(one)]
