@@ -74,5 +74,5 @@ def _hashes(wheels: Path) -> Iterator[tuple[tuple[str, str], str]]:
 
 
 if __name__ == "__main__":
-    made = bom(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None)  # noqa: PLR2004 - as above
+    made = bom(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None)
     sys.stdout.write(json.dumps(made, indent=1) + "\n")
