@@ -94,7 +94,7 @@ LIB := $(DESTDIR)/usr/local/lib
 BIN := $(DESTDIR)/usr/local/bin
 SHARE := $(DESTDIR)/usr/local/share
 ETC := $(DESTDIR)/etc
-UNITS := lamppost.service lamppost-collector.service
+UNITS := lamppost.service lamppost-collector.service lamppost-web.service lamppost-collector-web.service
 COMMANDS := lamppost lamppost-collector
 GENERATOR := $(LIB)/systemd/system-generators/lamppost-addresses
 
@@ -104,13 +104,13 @@ install:
 	@umask 022; copy=$$(mktemp -d); trap 'rm -rf "$$copy"' EXIT; \
 	tar -c --exclude='*.so' --exclude=__pycache__ pyproject.toml setup.py README.md LICENSE $(PACKAGES) | tar -x -C "$$copy"; \
 	"$(PYTHON)" -m venv "$(INTO)"; \
-	"$(INTO)/bin/python" -m pip install --quiet "$$copy"
+	"$(INTO)/bin/python" -m pip install --quiet "$$copy[web]"
 	@if [ -n "$(DESTDIR)" ]; then grep -rlIF -- "$(INTO)" "$(INTO)/bin" "$(INTO)/pyvenv.cfg" | xargs -rd '\n' sed -i "s|$(INTO)|$(PREFIX)|g"; fi
 	@install -d "$(BIN)" "$(LIB)/systemd/system" "$(LIB)/systemd/system-generators" "$(ETC)/lamppost"
 	@umask 022; "$(INTO)/bin/python" tools/man.py "$(SHARE)/man/man1"; for name in $(COMMANDS); do \
 	  install -d "$(SHARE)/bash-completion/completions" "$(SHARE)/zsh/site-functions"; \
-	  "$(INTO)/bin/$$name" completion bash >"$(SHARE)/bash-completion/completions/$$name"; \
-	  "$(INTO)/bin/$$name" completion zsh >"$(SHARE)/zsh/site-functions/_$$name"; done
+	  "$(INTO)/bin/python" "$(INTO)/bin/$$name" completion bash >"$(SHARE)/bash-completion/completions/$$name"; \
+	  "$(INTO)/bin/python" "$(INTO)/bin/$$name" completion zsh >"$(SHARE)/zsh/site-functions/_$$name"; done
 	@for name in $(COMMANDS); do ln -sfn "$(PREFIX)/bin/$$name" "$(BIN)/$$name"; done
 	@umask 022; for unit in $(UNITS); do sed "s|/opt/lamppost|$(PREFIX)|g" "systemd/$$unit" >"$(LIB)/systemd/system/$$unit"; done
 	@umask 022; sed "s|/opt/lamppost|$(PREFIX)|g" systemd/generators/lamppost-addresses >"$(GENERATOR)"; chmod 755 "$(GENERATOR)"

@@ -35,6 +35,8 @@ class Kind(StrEnum):
     ENROLMENT = "enrolment"
     VOUCHER = "voucher"
     UPDATE = "update"
+    RESEND = "resend"
+    COMMISSIONING = "commissioning"
 
 
 ROLE = {
@@ -48,6 +50,8 @@ ROLE = {
     Kind.ENROLMENT: "batch",
     Kind.VOUCHER: "batch",
     Kind.UPDATE: "update",
+    Kind.RESEND: "acknowledge",
+    Kind.COMMISSIONING: "batch",
 }
 """The role a key must have to sign a kind."""
 

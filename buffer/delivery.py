@@ -8,7 +8,7 @@ from buffer.ack import Ack
 from buffer.block import CATALOGUE_PART, REPLACING
 from buffer.cose import Kind
 from buffer.errors import AckReason, AckRefused
-from buffer.header import KIND_CODES, KINDS, PRIORITIES, Priority
+from buffer.header import KIND_CODES, KINDS, PRIORITIES, PRIORITY_CODES, Priority
 from buffer.memory import Memory
 
 PRUNE_BATCHES = 256  # a transaction, so that the log stays small
@@ -81,6 +81,28 @@ def held(connection: sqlite3.Connection, limit: int = -1, after: int = 0) -> lis
         priority = priority_of(KINDS[code], part)
         found.append(Held(number, KINDS[code], priority, samples, size, refused or None, max(window, 0)))
     return found
+
+
+def delivered(connection: sqlite3.Connection, first: int, last: int, limit: int) -> list[int]:
+    """Acknowledged batches from `first` to `last` whose bytes are kept, by number, at most `limit`."""
+    query = (
+        "SELECT number FROM batches WHERE number BETWEEN ? AND ? AND signature != x'' AND acked_utc_ms > 0"
+        " ORDER BY number LIMIT ?"
+    )
+    return [row[0] for row in connection.execute(query, (first, last, limit))]
+
+
+def samples_of(connection: sqlite3.Connection, number: int) -> int:
+    """How many a batch has; 0 for one that is not kept."""
+    row = connection.execute("SELECT samples FROM batches WHERE number = ?", (number,)).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def critical(connection: sqlite3.Connection, numbers: Collection[int]) -> frozenset[int]:
+    """Those of `numbers` that are critical batches."""
+    part = PRIORITY_CODES[Priority.CRITICAL]
+    query = "SELECT 1 FROM batches WHERE number = ? AND part IN (?, ?)"
+    return frozenset(n for n in numbers if connection.execute(query, (n, part, part + REPLACING)).fetchone())
 
 
 def priority_of(kind: Kind, part: int) -> Priority:

@@ -12,8 +12,8 @@ from pathlib import Path
 from buffer.database import APPLICATION_ID, connect, translate, translated
 from buffer.errors import StoreError, StoreMismatch
 
-VERSION = 6  # of the tables, in the low 16 bits of PRAGMA user_version
-OLDEST = 6
+VERSION = 7  # of the tables, in the low 16 bits of PRAGMA user_version
+OLDEST = 7
 """The oldest version whose program works with these tables too, in the high 16 bits (0: the same)."""
 TIMEOUT_S = 600  # rewriting a full store on a slow card
 QUERIES = ("PRAGMA user_version", "PRAGMA application_id", "SELECT count(*) FROM sqlite_master")

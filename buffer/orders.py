@@ -12,6 +12,7 @@ from buffer.errors import NotAllowed
 
 MAX_WAITING = 1024  # commands not expired: one every four seconds for the hour that a command lives at most
 MAX_REFUSED = 512  # of them, that nothing came of: whoever signs nonsense must not keep out what makes sense
+MAX_LASTING = 512  # the same of schedules, whose numbers stay for days: the other half is for commands, and an hour
 SHOWN = 200  # newest results that stay for people to look at
 
 
@@ -56,16 +57,18 @@ class Quiet:
 
 def accept(
     connection: sqlite3.Connection, order: Order, *, floor_ms: int, uses: Collection[Use] = (),
-    reverts: Collection[tuple[str, int]] = (),
+    reverts: Collection[tuple[str, int]] = (), most: int = MAX_WAITING,
 ) -> None:  # fmt: skip
     """Take the number for ever, and note the writes that follow; `floor_ms` is the newest verified time.
+
+    There is no room where `most` wait already.
 
     Raises `NotAllowed` (`expired`, `replay`, `full`, `rate`); the caller's transaction must fail with it.
     """
     if 0 < order.expires_ms <= floor_ms:
         raise NotAllowed("expired", "the newest signed time is later than its expiry")
     _prune(connection, floor_ms)
-    _check(connection, order.number, floor_ms, MAX_WAITING)
+    _check(connection, order.number, floor_ms, most)
     _insert(connection, order)
     for use in uses:
         _use(connection, use, order.accepted_ms)

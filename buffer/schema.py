@@ -148,5 +148,18 @@ def _floors(database: Database) -> None:
     database.table("floors").create({"name": str, "number": int}, pk="name")
 
 
-STEPS: tuple[Callable[[Database], None], ...] = (_create, _add_digest, _wear, _retention, _orders, _floors)
+def _usage(database: Database) -> None:
+    """Version 7. What `buffer.usage` keeps, in one row; indexes for what is asked of a large backlog."""
+    database.execute("DROP INDEX held")
+    database.execute(
+        "CREATE INDEX held ON batches (number, kind, part, samples, size, refused, window, acked_utc_ms)"
+        " WHERE acked_utc_ms = 0"
+    )
+    database.execute("CREATE INDEX history ON batches (number) WHERE acked_utc_ms > 0 AND signature != x''")
+    columns = {"id": int, "day": str, "day_bytes": int, "month": str, "month_bytes": int}
+    database.table("usage").create(columns, pk="id")
+    database.table("usage").insert({"id": 1, "day": "", "day_bytes": 0, "month": "", "month_bytes": 0})
+
+
+STEPS: tuple[Callable[[Database], None], ...] = (_create, _add_digest, _wear, _retention, _orders, _floors, _usage)
 """The n-th brings a file of version n to version n + 1."""

@@ -3,7 +3,7 @@
 from buffer.header import ClockState, Header
 from collector.database import Sql
 
-_RANK = {ClockState.UNSET: 0, ClockState.HOLDOVER: 1, ClockState.SYNCHRONIZED: 2}
+RANK = {ClockState.UNSET: 0, ClockState.HOLDOVER: 1, ClockState.SYNCHRONIZED: 2}
 
 
 def learn(db: Sql, header: Header) -> int | None:
@@ -39,8 +39,8 @@ def adds_nothing(row: tuple[int | None, str, int, str] | None, header: Header) -
     if row is None:
         return False
     _, state, number, stream = row
-    return (-_RANK[ClockState(state)], number, stream) <= (
-        -_RANK[header.clock_state],
+    return (-RANK[ClockState(state)], number, stream) <= (
+        -RANK[header.clock_state],
         header.number,
         header.stream.hex(),
     )

@@ -85,6 +85,14 @@ class Database(ABC):
         """Write alone: of all writers, or of those that write what these gateways sent. Commit at the end, or undo."""
 
     @abstractmethod
+    def snapshot(self) -> AbstractContextManager[Sql]:
+        """Read everything as it is at one moment, whatever others write."""
+
+    @abstractmethod
+    def quiet(self) -> AbstractContextManager[Sql]:
+        """Within it, nobody has begun to write what is not committed: numbers that count themselves have no holes."""
+
+    @abstractmethod
     def savepoint(self) -> AbstractContextManager[None]:
         """Within a transaction: undo only this part when it raises; Unstorable for a value that no column takes."""
 

@@ -111,3 +111,15 @@ class EnrolmentRefused(CollectorError, PermissionError):
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)
         self.reason = reason
+
+
+class RulesFault(CollectorError, ValueError):
+    """The file of alarm rules, or the secret that it names, is not what it should be."""
+
+    exit_code = 78  # EX_CONFIG
+
+
+class SetupFault(CollectorError, ValueError):
+    """The page cannot be served as asked: address, certificate, or a secret that is none."""
+
+    exit_code = 78  # EX_CONFIG

@@ -78,8 +78,7 @@ class Followers:
             with self._database.savepoint():
                 self._database.add_batches([self._row(one) for one in taken])
                 if pieces:
-                    self._database.add_samples(pieces)
-                    self._samples.mark_due(pieces)
+                    self._samples.add(pieces)
                 self._move_streams(moved)
         except BaseException:
             self._heads.clear()

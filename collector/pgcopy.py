@@ -3,7 +3,6 @@
 import json
 
 from collector.rows import Piece, value_row
-from ext import CLOCK, GOOD
 from ext.pgcopy import pg_rows
 
 COPY_START = b"PGCOPY\n\xff\r\n\0" + bytes(8)  # PostgreSQL 15, COPY, "Binary Format": signature, flags, extension
@@ -22,5 +21,5 @@ def packed(piece: Piece, first_row: int) -> bytes:
             exact, text = json.dumps(text), text.replace(NUL, SHOWN_NUL)
         return value, None if exact is None else exact.encode(), None if text is None else text.encode()
 
-    known = (CLOCK, GOOD) if piece.clock_known_now else None
-    return pg_rows(piece.columns, piece.ids.numbers, piece.ids.ids, piece.offset, piece.number, first_row, known, hard)
+    columns, ids = piece.columns, piece.ids
+    return pg_rows(columns, ids.numbers, ids.ids, piece.offset, piece.number, first_row, piece.judged, hard)

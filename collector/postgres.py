@@ -122,6 +122,22 @@ class PostgresDatabase(Database):
             ).fetchall()
 
     @contextmanager
+    def snapshot(self) -> Iterator[Statements]:
+        """A transaction that repeats what it has read."""
+        with self.errors():
+            self.connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            try:
+                yield self.connection
+            finally:
+                self.connection.execute("ROLLBACK")
+
+    @contextmanager
+    def quiet(self) -> Iterator[Statements]:
+        """Alone for a moment: every writer holds the lock, all together."""
+        with self.transaction() as db:
+            yield db
+
+    @contextmanager
     def savepoint(self) -> Iterator[None]:
         """Within a transaction: undo only this part when it raises."""
         self.connection.execute("SAVEPOINT part")

@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias
 from collector.values import EXACT_INTEGERS
 from collector.values import Columns as ValueColumns
 from collector.values import columns as value_columns
-from ext import CLOCK, GOOD
+from ext import GOOD
 from ext.columns import BOOL as BOOLEAN
 from ext.columns import DECIMAL, FLOAT, INTEGER, NOTHING, OBJECT, UNSIGNED, Columns
 from ext.value import Value
@@ -53,8 +53,8 @@ class Ids:
 class Piece:
     """The samples of one batch that are to be entered.
 
-    `offset` makes UTC of their times; `clock_known_now` makes good what was uncertain only for lack of it; `kept` are
-    the places of those that are entered, when not all are.
+    `offset` makes UTC of their times; `judged` is a quality and what it becomes by what dates them; `kept` are the
+    places of those that are entered, when not all are.
     """
 
     gateway: str
@@ -63,17 +63,18 @@ class Piece:
     columns: Columns
     ids: Ids
     offset: int
-    clock_known_now: bool = False
+    judged: tuple[int, int] | None = None
     kept: Sequence[int] | None = None
 
     def rows(self) -> Iterator[SampleRow]:
         """One by one, in order."""
         found, ids = self.columns, self.ids.by_number
         series, times, qualities = found.series, found.boot_ms, found.quality
+        was, becomes = self.judged or (GOOD, GOOD)
         for at in range(len(found)) if self.kept is None else self.kept:
             quality = qualities[at]
-            if self.clock_known_now and quality == CLOCK:
-                quality = GOOD
+            if quality == was:
+                quality = becomes
             yield ids[series[at]], times[at] + self.offset, *value_row(found, at), quality, self.number
 
     def spans(self, period_ms: int) -> set[int]:

@@ -7,27 +7,31 @@ from dataclasses import replace
 
 from buffer.catalogue import SeriesEntry
 from buffer.header import ClockState, Header
-from collector import boots, ledger
+from collector import arrivals, boots, ledger
 from collector.chain import Stream
 from collector.database import Database
 from collector.incoming import Accepted
 from collector.parts import parts, places
 from collector.rows import Ids, Piece, value_at
-from ext import Columns, unpack
+from ext import CLOCK, GOOD, Columns, unpack
 
 logger = logging.getLogger(__name__)
 
 MAX_CACHED_STREAMS = 1000  # series ids; about 5 kB a gateway of 50 points
 HOUR_MS = 3_600_000
+JUDGED = {ClockState.UNSET: (CLOCK, GOOD), ClockState.HOLDOVER: (GOOD, CLOCK)}
+"""What was uncertain only for an unset clock is good once that is known; what a held one dates is not good."""
 
-# A database of before has series without what is said of their asset: the next catalogue fills it in.
+# What is said of the asset may change from catalogue to catalogue: the one with the highest number counts.
 _ENTER_SERIES = """
     INSERT INTO series
-        (gateway, stream, number, device, point, unit, type, asset_id, latitude, longitude, labels, public)
+        (gateway, stream, number, device, point, unit, type, asset_id, latitude, longitude, labels, public,
+        described)
     VALUES {} ON CONFLICT (gateway, stream, number) DO UPDATE SET
         asset_id = excluded.asset_id, latitude = excluded.latitude, longitude = excluded.longitude,
-        labels = excluded.labels, public = excluded.public
-    WHERE series.device = excluded.device AND series.point = excluded.point"""
+        labels = excluded.labels, public = excluded.public, described = excluded.described
+    WHERE series.device = excluded.device AND series.point = excluded.point
+        AND series.described <= excluded.described"""
 
 
 class Samples:
@@ -68,8 +72,12 @@ class Samples:
         wanted = {entry.number: (entry.device, entry.point, entry.unit, entry.type) for entry in accepted.entries}
         for part in parts(accepted.entries):
             self._db.execute(
-                _ENTER_SERIES.format(places(part, 12)),
-                [value for entry in part for value in (*key, entry.number, *wanted[entry.number], *_asset(entry))],
+                _ENTER_SERIES.format(places(part, 13)),
+                [
+                    value
+                    for entry in part
+                    for value in (*key, entry.number, *wanted[entry.number], *asset_of(entry), identity.number)
+                ],
             )
         found = self._db.execute(
             "SELECT number, device, point, unit, type FROM series WHERE gateway = ? AND stream = ?", key
@@ -139,7 +147,14 @@ class Samples:
             self._series.pop(at)  # another collector may have entered a catalogue
         if not numbers <= self._ids(at).by_number.keys():
             return None
-        return Piece(at.gateway, at.stream, accepted.identity.number, columns, self._ids(at), offset)
+        judged = JUDGED.get(accepted.batch.header.clock_state)
+        return Piece(at.gateway, at.stream, accepted.identity.number, columns, self._ids(at), offset, judged)
+
+    def add(self, pieces: Sequence[Piece]) -> None:
+        """Write the rows, and note that they came."""
+        self._database.add_samples(pieces)
+        self.mark_due(pieces)
+        arrivals.note(self._db, pieces)
 
     def mark_due(self, pieces: Sequence[Piece]) -> None:
         """Note that the sums of these hours are to be made anew; a mark that is there is locked against its removal."""
@@ -159,18 +174,13 @@ class Samples:
             self._wait(at, header, "failed")
             self.fail(at, header.number, f"series {min(unknown)} is in no catalogue")
             return
-        unset = header.clock_state is ClockState.UNSET
         kept = self._without_known(at, header, piece.columns) if header.window_ms else None
-        self._add([replace(piece, clock_known_now=unset, kept=kept)])
-        if unset:
+        self.add([replace(piece, kept=kept)])
+        if header.clock_state is ClockState.UNSET:
             self._db.execute(
                 "UPDATE clockless SET offset_ms = ? WHERE gateway = ? AND stream = ? AND number = ?",
                 (offset, *_key(at), header.number),
             )
-
-    def _add(self, pieces: Sequence[Piece]) -> None:
-        self._database.add_samples(pieces)
-        self.mark_due(pieces)
 
     def _take_back(self, accepted: Accepted) -> None:
         """Remove the rows of a batch that was dated by an estimate which is not the first any more."""
@@ -185,6 +195,7 @@ class Samples:
             "UPDATE clockless SET offset_ms = NULL WHERE gateway = ? AND stream = ? AND number = ?",
             (*_key(at), header.number),
         )
+        arrivals.forget(self._db, piece)
         times, ids = piece.columns.boot_ms, piece.ids.by_number
         first, last = min(times) + piece.offset, max(times) + piece.offset
         self._db.executemany(
@@ -213,7 +224,8 @@ class Samples:
         return self._series[at]
 
 
-def _asset(entry: SeriesEntry) -> tuple[str, float | None, float | None, str, int]:
+def asset_of(entry: SeriesEntry) -> tuple[str, float | None, float | None, str, int]:
+    """What a catalogue says of the asset, as the columns of `series` have it."""
     latitude, longitude = entry.location or (None, None)
     return entry.asset_id, latitude, longitude, json.dumps(dict(entry.labels), ensure_ascii=False), int(entry.public)
 

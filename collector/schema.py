@@ -1,5 +1,8 @@
 """The tables of the collector's database. docs/collector.md describes them; texts in hexadecimal are lower case."""
 
+from collector import arrivals
+from collector.alarms import tables as alarms
+
 BASE = """
 CREATE TABLE gateways (
     gateway TEXT NOT NULL, site TEXT NOT NULL, kid TEXT PRIMARY KEY, public_key TEXT NOT NULL,
@@ -167,10 +170,18 @@ CREATE TABLE certificates (
 ) WITHOUT ROWID;
 CREATE INDEX certificates_by_gateway ON certificates (gateway)"""
 
-STEPS = (BASE, REPLACED, COMMANDS, ASSETS, ROLLUPS, ENROLMENT)
+
+DESCRIBED = """
+-- the catalogue that the description of the series is from: an older one that comes later changes nothing
+ALTER TABLE series ADD COLUMN described INTEGER NOT NULL DEFAULT 0"""
+
+PLATFORM = f"{DESCRIBED};\n{arrivals.TABLE};\n{alarms.TABLES}"
+
+STEPS = (BASE, REPLACED, COMMANDS, ASSETS, ROLLUPS, ENROLMENT, PLATFORM)
 """What makes a database of version n one of version n + 1. Both databases take the same: plain SQL, but for
 
-`WITHOUT ROWID`, `INTEGER` for 64 bits, `BLOB`, `DOUBLE`, and `id INTEGER PRIMARY KEY` for a number that counts itself.
+`WITHOUT ROWID`, `INTEGER` for 64 bits, `BLOB`, `DOUBLE`, and `id INTEGER PRIMARY KEY` for a number that counts itself
+(`AUTOINCREMENT`: and never twice).
 """
 
 VERSION = len(STEPS)

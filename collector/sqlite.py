@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from operator import itemgetter
 from pathlib import Path
 
+from collector import views
 from collector.database import Database, Target
 from collector.errors import CollectorError, DatabaseBroken, DatabaseBusy, DatabaseMissing, Unstorable
 from collector.rows import BatchRow, Piece
@@ -70,6 +71,7 @@ VIEWS = (
             ORDER BY r.number DESC LIMIT 1) AS rssi,
         s.gateway, s.stream, x.batch, x.rowid AS sample
     FROM series s JOIN samples x ON x.series = s.id WHERE s.asset_id <> '')""",
+    *views.made("strftime('%Y-%m-%dT%H:%M:%fZ', x.ts_ms / 1000.0, 'unixepoch')", "CREATE VIEW IF NOT EXISTS"),
 )
 """What the gateways say of what they did, derived from the samples of gateway/command-result; of a field of another
 type than it should have there is null. And samples of devices that have an asset id: `counter` is what the sensor
@@ -172,6 +174,22 @@ class SqliteDatabase(Database):
                 if self.connection.in_transaction:
                     self.connection.execute("ROLLBACK")
                 raise
+
+    @contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """A read transaction; the log grows meanwhile."""
+        with self.errors():
+            self.connection.execute("BEGIN")
+            try:
+                yield self.connection
+            finally:
+                self.connection.execute("ROLLBACK")
+
+    @contextmanager
+    def quiet(self) -> Iterator[sqlite3.Connection]:
+        """There is one writer, and what it commits is in the order of its numbers."""
+        with self.errors():
+            yield self.connection
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:

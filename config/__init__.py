@@ -8,11 +8,12 @@ from config.point import Counter, Limits, Point, Report
 from config.problems import explain
 from config.profile import Shelf, load_profile
 from config.units import format_duration, format_size, parse_duration, parse_size
-from config.uplink import Broker, Tls, Uplink
+from config.uplink import Broker, Budget, Proxy, Span, Tls, Uplink
 from config.writable import Condition, Rate, Writable
 
 __all__ = [
     "Broker",
+    "Budget",
     "Buffer",
     "Bus",
     "Condition",
@@ -27,9 +28,11 @@ __all__ = [
     "Problem",
     "Profile",
     "ProfileTest",
+    "Proxy",
     "Rate",
     "Report",
     "Shelf",
+    "Span",
     "Tls",
     "Uplink",
     "Writable",

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, model_validator
 
 from config.point import Point
 from config.scalars import Every, Expected, FilePath, Id, Labels, Lamp, Place, Text, Zone
@@ -16,13 +16,20 @@ MIN_BUFFER = 10**6  # bytes; room for the largest batch (2**20) would be nearly 
 MAX_BUFFER = 10**12  # bytes; larger than any card or disk of a gateway
 MIN_ENDURANCE = 10**9  # bytes; a card that stands less is worn by its first image
 MAX_ENDURANCE = 10**16  # bytes; ten times the rating of a data centre's drive
-MIN_COMMIT = 100  # ms; a flash card takes about 10 flushes a second for years, not more
+MIN_COMMIT = 100  # ms; a flash card takes about 10 flushes a second for years, not more. "0s": each scan at once
 MAX_COMMIT = 10 * MINUTE  # what a power cut may cost at most
 MAX_ORDER = 1000  # devices along one cable; RS-485 takes 32, with good transceivers 256
 MAX_HISTORY = 366 * DAY
 
 _DURATION: dict[str, Any] = {"type": "string", "pattern": DURATION_PATTERN}
 _SIZE: dict[str, Any] = {"type": "string", "pattern": SIZE_PATTERN}
+
+
+def _commit(value: object, info: ValidationInfo) -> int:
+    found = duration_between(0, MAX_COMMIT)(value, info)
+    if 0 < found < MIN_COMMIT:
+        raise ValueError(f"must be from {MIN_COMMIT}ms to 10m, or 0s: each scan at once, which wears a card out")
+    return found
 
 
 class Gateway(Table):
@@ -57,8 +64,8 @@ class Buffer(Table):
     keep_free: Annotated[int, BeforeValidator(size_between(0, MAX_BUFFER)), WithJsonSchema(_SIZE)] = Field(
         default=100 * 10**6, description="What the file system has left when the store stops growing.", examples=["1GB"]
     )
-    commit: Annotated[int, BeforeValidator(duration_between(MIN_COMMIT, MAX_COMMIT)), WithJsonSchema(_DURATION)] = (
-        Field(default=5000, description="How often samples reach the disk: what a power cut may cost.", examples=["5s"])
+    commit: Annotated[int, BeforeValidator(_commit), WithJsonSchema(_DURATION)] = Field(
+        default=5000, description="How often samples reach the disk: what a power cut may cost.", examples=["5s"]
     )
     history: Annotated[int, BeforeValidator(duration_between(0, MAX_HISTORY)), WithJsonSchema(_DURATION)] = Field(
         default=24 * HOUR, description="How long delivered batches are kept.", examples=["24h"]

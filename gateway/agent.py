@@ -11,7 +11,9 @@ from buffer.ack import read as read_ack
 from buffer.catalogue import SeriesDefinition
 from buffer.errors import StoreCorrupt, StoreError
 from buffer.header import Clock
+from buffer.keys import PublicKey
 from buffer.opening import open_store
+from buffer.resend import Resend
 from buffer.spool import Spool
 from buffer.store import Store
 from buffer.thread import StoreThread
@@ -30,8 +32,11 @@ from gateway.errors import GatewayError
 from gateway.installation import Installation, Keys
 from gateway.keeper import Keeper
 from gateway.lamp import shine
+from gateway.lately import Lately
+from gateway.latest import Latest
 from gateway.led import Led
 from gateway.mender import Mender
+from gateway.northbound.outlet import outlet
 from gateway.notify import notify, watchdog_interval
 from gateway.outbox import StoreOutbox
 from gateway.poller import bus_task
@@ -42,6 +47,7 @@ from gateway.replaced import Replacements
 from gateway.replaced import beside as replacements_beside
 from gateway.sockets import control_socket, status_socket
 from gateway.stored import StoreView
+from gateway.uplink.meter import Meter
 from gateway.uplink.transport import Connector, Message
 from gateway.uplink.uplink import UplinkTask
 from gateway.verbs import Verbs
@@ -73,15 +79,17 @@ class Agent:
         self.stopping = asyncio.Event()
         self.sockets: list[ControlServer] = []
         self.spool: Spool | None = None
-        self._reloading: asyncio.Future[None] | None = None
+        self._reloads = Latest(self._reload)
+        self.lately = Lately()
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT; everything taken by then is committed. Raises what cannot be lived with."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stopping.set)
+        self.lately.start()
         await self._open()
-        loop.add_signal_handler(signal.SIGHUP, self._hangup)
+        loop.add_signal_handler(signal.SIGHUP, self._reloads.wish)
         tasks = [asyncio.ensure_future(work) for work in self._work()]
         stop: asyncio.Future[object] = asyncio.ensure_future(self.stopping.wait())
         try:
@@ -92,6 +100,7 @@ class Agent:
         finally:
             notify("STOPPING=1")
             await self._close(tasks)
+            self.lately.stop()
             stop.cancel()
         for task in tasks:
             if task.done() and not task.cancelled() and (error := task.exception()) is not None:
@@ -183,35 +192,47 @@ class Agent:
         uplink, gateway = self.config.uplink, self.config.gateway
         if uplink is None:
             return None
-        return UplinkTask(
-            Connector(uplink, f"lamppost-{gateway.id}"),
-            StoreOutbox(self.store, self.clock, self.spool, self.mender.damaged),
+        outbox = StoreOutbox(self.store, self.clock, self.spool, self.mender.damaged)
+        prefix = f"{uplink.root}/v1/{gateway.site}/{gateway.id}"
+        task = UplinkTask(
+            Connector(uplink, f"lamppost-{gateway.id}", self.clock),
+            outbox,
             self.clock,
-            prefix=f"{uplink.root}/v1/{gateway.site}/{gateway.id}",
+            Meter(uplink.budget, uplink.quiet, gateway.timezone),
+            prefix=prefix,
             gateway=gateway.id,
             believe=self._believe(),
         )
+        if uplink.format != "lamppost":
+            site, name = gateway.site, gateway.id
+            task.outlet = outlet(uplink.format, prefix=prefix, site=site, gateway=name, shelf=outbox, clock=self.clock)
+        return task
 
     def _believe(self) -> Callable[[bytes], Ack] | None:
-        """What verifies acknowledgements: the pinned key, or those of the keyring that it signs."""
+        """What verifies acknowledgements; None when the broker's word counts."""
+        return None if self.keys.authority is None else lambda message: read_ack(message, self._acknowledger(message))
+
+    def _acknowledger(self, message: bytes) -> PublicKey:
+        """Who may acknowledge: the pinned key, or the one of the keyring that it signs."""
         key = self.keys.authority
-        if key is None or self.office.ring is not None:
-            return None if key is None else self.office.believe
-        return lambda message: read_ack(message, key)
+        return self.office.acknowledger(message) if key is None or self.office.ring is not None else key
 
     def _wire(self) -> None:
         """Connect the parts that do not know each other."""
         self.recorder.on_heard, self.recorder.on_failed = self.running.heard, self.running.failed
         self.recorder.on_time = self.clock.receiver_time
         self.recorder.on_critical, self.recorder.on_large = self.keeper.critical, self.keeper.large
+        self.recorder.on_packed = self.keeper.packed
         if self.uplink is not None:
-            self.keeper.on_sealed = self.uplink.sealed
+            self.keeper.on_sealed, self.keeper.stretch = self.uplink.sealed, self.uplink.interval
             self.uplink.on_connected = self._connected
             self.keeper.on_catalogue = self.uplink.named
             self.uplink.on_acknowledged = self._acknowledged
             self.uplink.facts = lambda: {"configuration": self.config.fingerprint}
             if self.office.ring is not None:
                 self.uplink.on_command = self._received
+            if self.keys.authority is not None:
+                self.uplink.believe_request = lambda message: Resend.read(message, self._acknowledger(message))
             self.mender.on_salvaged = self.uplink.salvaged
 
     def _connected(self) -> None:
@@ -230,12 +251,8 @@ class Agent:
         if not self.configurations.received(message):
             self.office.desk.received(message)
 
-    def _hangup(self) -> None:
-        """SIGHUP: read the files again; what is wrong with them is in the log, and what runs runs on."""
-        if self._reloading is None or self._reloading.done():
-            self._reloading = asyncio.ensure_future(self._reload())
-
     async def _reload(self) -> None:
+        """SIGHUP: read the files again; what is wrong with them is in the log, and what runs runs on."""
         try:
             await self.configurations.reload()
         except (ConfigError, GatewayError, StoreError, OSError) as error:
@@ -295,6 +312,8 @@ class Agent:
             async with asyncio.timeout_at(deadline):
                 await self.keeper.flush()
                 await self.store.call(self.view.keep)
+                if self.uplink is not None:
+                    await self.uplink.keep()
         except (StoreError, TimeoutError) as error:
             log.critical("buffer: the last samples are not committed: %s", error)
         await self._close_store()

@@ -22,6 +22,9 @@ STEP_MS = 100
 """A change of the estimate below this is jitter of the link, not a step of the clock."""
 ROUND_TRIP_MAX_MS = 10_000
 """A platform's time that took longer than this says too little about now."""
+SURE_MS = 350
+"""Half of a round trip: twice it (a kept estimate that agrees may err the other way), jitter and an hour's drift are
+within a second of the truth. A slower answer is a rough one: held over, so that what it dates is uncertain."""
 HOLDOVER_AFTER_MS = 3_600_000
 """A quartz drifts by up to 50 ppm, 180 ms in an hour: after that an estimate is held over, not synchronized."""
 FLOOR_TOLERANCE_MS = 60_000
@@ -102,11 +105,16 @@ FRESH = frozenset((Origin.PLATFORM, Origin.GNSS))
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """An estimate of (wall clock - boot time), made at `made_at` (boot ms)."""
+    """An estimate of (wall clock - boot time), made at `made_at` (boot ms), right within `error_ms`."""
 
     clock_ms: int
     made_at: int
     origin: Origin
+    error_ms: int = 0
+
+    def sure(self, now: int) -> bool:
+        """Whether it was, and still is, near enough to the truth to date by."""
+        return self.error_ms <= SURE_MS and now - self.made_at <= HOLDOVER_AFTER_MS
 
 
 class AgentClock:
@@ -155,6 +163,11 @@ class AgentClock:
         """The wall clock by `trusted`, ms since the epoch; the system's own when that is unset."""
         return self._utc_ms(self.trusted())
 
+    def known_ms(self) -> int | None:
+        """The wall clock by `trusted`, ms since the epoch; None when that is unset."""
+        clock = self.trusted()
+        return None if clock.state is ClockState.UNSET else self.now() + clock.clock_ms
+
     def signed_time(self, utc_ms: int, sent_at: int) -> None:
         """Learn from a verified time that answers what was sent at `sent_at` (boot ms); an old one teaches nothing."""
         if utc_ms < self.floor_ms:
@@ -164,9 +177,11 @@ class AgentClock:
         error = (now - sent_at) // 2
         if not 0 <= error <= ROUND_TRIP_MAX_MS // 2:
             return
+        if error > SURE_MS and any(one is not None and one.sure(now) for one in (self._platform, self._system)):
+            return
         kept = self._platform or self._system or self._held
         offset = _settled(utc_ms - (now - error), error, kept, "the platform's signed time")
-        self._platform, self._gnss = Estimate(offset, now, Origin.PLATFORM), None
+        self._platform, self._gnss = Estimate(offset, now, Origin.PLATFORM, error), None
 
     def receiver_time(self, utc_ms: int, accuracy_ms: int) -> None:
         """Learn from a GNSS receiver that says it is `utc_ms`, and may be late by `accuracy_ms`.
@@ -192,7 +207,7 @@ class AgentClock:
         if self._system_is_right(now) and self._system is not None:
             return Clock(self.boot, self._system.clock_ms, ClockState.SYNCHRONIZED), Origin.SYSTEM
         for one in estimates:
-            if one is not None and one.origin in FRESH and now - one.made_at <= HOLDOVER_AFTER_MS:
+            if one is not None and one.origin in FRESH and one.sure(now):
                 return Clock(self.boot, one.clock_ms, ClockState.SYNCHRONIZED), one.origin
         newest = _newest(*estimates)
         if newest is None:

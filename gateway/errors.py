@@ -49,8 +49,18 @@ class FileDamaged(GatewayError, ValueError):
     exit_code = 65  # EX_DATAERR
 
 
+class WireError(GatewayError, ValueError):
+    """A message of another platform's form cannot be read."""
+
+
 class LinkError(GatewayError, ConnectionError):
     """The link to a broker could not be made, or broke."""
+
+    exit_code = 69
+
+
+class PublishRefused(GatewayError, PermissionError):
+    """The broker does not take a message, and says so; the link is as it was."""
 
     exit_code = 69
 

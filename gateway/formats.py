@@ -11,12 +11,11 @@ from decimal import Decimal
 from typing import TextIO
 
 from ext import Value
+from ext.cells import cell
 from ext.quality import BAD, describe, quality_class
 from gateway.history import Sample
 
 COLUMNS = ("time", "point", "value", "unit", "quality", "clock", "boot", "boot_ms")
-FORMULA = "=+-@'\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}\N{FULLWIDTH HYPHEN-MINUS}\N{FULLWIDTH COMMERCIAL AT}"
-"""A spreadsheet takes a cell that begins so for a formula (OWASP, CSV Injection); the apostrophe is the cure itself."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -66,7 +65,7 @@ class NdjsonWriter(Writer):
 
 
 class SenmlWriter(Writer):
-    """A SenML pack (RFC 8428, JSON). It has no word for a quality, nor for "no value" and NaN: see `_unsayable`."""
+    """A SenML pack (RFC 8428, JSON). It has no word for a quality, nor for "no value" and NaN: see `unsayable`."""
 
     def __init__(self, out: TextIO, gateway: str) -> None:
         super().__init__(out, gateway)
@@ -74,7 +73,7 @@ class SenmlWriter(Writer):
         out.write("[")
 
     def write(self, sample: Sample) -> None:
-        reason, utc_ms = _unsayable(sample), sample.utc_ms
+        reason, utc_ms = unsayable(sample), sample.utc_ms
         if reason or utc_ms is None:
             self.left_out[reason or "without a time"] += 1
             return
@@ -95,12 +94,6 @@ class SenmlWriter(Writer):
 WRITERS: dict[str, type[Writer]] = {"csv": CsvWriter, "ndjson": NdjsonWriter, "senml": SenmlWriter}
 
 
-def cell(text: str) -> str:
-    r"""A text for a spreadsheet: the unprintable as `\n` or `\u001b`, an apostrophe before what would be a formula."""
-    shown = "".join(c if c.isprintable() and c != "\\" else _escaped(c) for c in text)
-    return f"'{shown}" if shown.startswith(tuple(FORMULA)) else shown
-
-
 def plain_value(value: Value) -> str:
     """A value that is no text: exact, and nothing for none."""
     if value is None:
@@ -110,12 +103,6 @@ def plain_value(value: Value) -> str:
     if isinstance(value, float):
         return repr(value)
     return value.hex() if isinstance(value, bytes) else str(value)
-
-
-def _escaped(character: str) -> str:
-    known = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
-    code = ord(character)
-    return known.get(character, f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}")
 
 
 def _time(sample: Sample) -> str:
@@ -139,7 +126,7 @@ def _json_value(value: Value) -> str:
     return json.dumps(value.hex() if isinstance(value, bytes) else value)
 
 
-def _unsayable(sample: Sample) -> str:
+def unsayable(sample: Sample) -> str:
     """Why SenML cannot say this sample: a record has a value and a time, and counts as good."""
     value = sample.value
     if value is None:

@@ -90,15 +90,19 @@ class History:
         for part in snapshot.unsealed:
             if part.clock.state is not ClockState.UNSET:
                 self._boots.setdefault(part.clock.boot, part.clock)
-        for stored in self._reader.batches(last=snapshot.last_number):
-            self._progress(stored.number, snapshot.last_number)
-            if stored.samples:
-                yield from self._batch(stored)
+        yield from self.sealed(1, snapshot.last_number)
         for part in snapshot.unsealed:
             try:
                 yield from self._decoded(part.blocks, part.clock, snapshot.catalogue, snapshot.last_number)
             except (BufferFault, ValueError) as error:
                 self.told.damaged.append(f"what is not sealed yet ({part.priority}): {error}")
+
+    def sealed(self, first: int, last: int) -> Iterator[Sample]:
+        """The samples that are meant in the batches of these numbers. Raises `StoreError`."""
+        for stored in self._reader.batches(first, last):
+            self._progress(stored.number, last)
+            if stored.samples:
+                yield from self._batch(stored)
 
     def _batch(self, stored: StoredBatch) -> Iterator[Sample]:
         try:

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from buffer.block import Block, same_clock
 from buffer.catalogue import SeriesDefinition
+from buffer.delivery import critical
 from buffer.errors import StoreCorrupt, StoreError
 from buffer.header import Clock, ClockState, Priority
 from buffer.store import Change, Store
@@ -17,7 +18,7 @@ from gateway.disk import Disk
 from gateway.events import wait_for_event
 from gateway.losses import Losses
 from gateway.recorder import LARGE_BYTES, PRIORITIES, Recorder
-from gateway.waiting import Action, Waiting
+from gateway.waiting import Action, Step, Waiting
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,8 @@ T = TypeVar("T")
 
 RETRY_S = 1.0
 HOUR_MS = 3_600_000
+IDLE_MS = 1000
+"""Where each scan is committed at once: how often it is looked whether something else is due."""
 PRUNE_MIN_MS, PRUNE_MAX_MS = 60_000, 3_600_000
 """Delivered history goes in bulk, a 24th of it at a time: whole pages are freed by one write."""
 MEMORY_BYTES = 8 * 1024 * 1024
@@ -75,6 +78,7 @@ class Keeper:
         self._work_waits = asyncio.Event()
         self._working: asyncio.Task[None] | None = None
         self._critical = False
+        self._packed = False
         self._remembered: Clock | None = None
         self._undated = False
         self._given_up = 0
@@ -85,7 +89,10 @@ class Keeper:
         self.counts = Counts()
         self.progress_at = clock.now()
         self.hourly: Action = lambda _: None
-        self.on_sealed: Callable[[list[int]], None] = lambda _: None
+        self.stretch: Callable[[int], int] = lambda batch_ms: batch_ms
+        """How long the next batch is, in ms, where so much is configured."""
+        self.on_sealed: Callable[[list[int], frozenset[int]], None] = lambda _numbers, _critical: None
+        """Told of the batches that were sealed, and which of them are critical."""
         self.on_catalogue: Callable[[int], None] = lambda _: None
         """Told of the number of a catalogue that was sealed while the agent runs."""
 
@@ -132,6 +139,12 @@ class Keeper:
         self._critical = True
         self._wake.set()
 
+    def packed(self) -> None:
+        """Samples were packed: where nothing is to be waited for, they are committed now."""
+        if not self._commit_ms:
+            self._packed = True
+            self._wake.set()
+
     def large(self, priority: str) -> None:
         """The open batch of `priority` has grown large: it ends now, and the packer is free at once."""
         self._collect(seal=(priority,))
@@ -156,21 +169,25 @@ class Keeper:
 
     async def _pace(self) -> None:
         now = self._clock.now()
-        commit_at, seal_at, prune_at = now + self._commit_ms, now + self.batch_ms, now + self._prune_ms
+        every_ms = self._commit_ms or IDLE_MS
+        commit_at, seal_at, prune_at = now + every_ms, now + self.stretch(self.batch_ms), now + self._prune_ms
         hour_at = now + HOUR_MS
         while True:
-            await self._sleep(min(commit_at, seal_at) - self._clock.now())
+            with_each = not self.stretch(self.batch_ms)
+            await self._sleep((commit_at if with_each else min(commit_at, seal_at)) - self._clock.now())
             self.disk.watch()
             if self._steps and not self._clock_stepped():
                 continue  # the disk is behind: what is packed together takes the least memory
             now = self._clock.now()
-            critical, self._critical = self._critical, False
-            sealing = now >= seal_at
-            if sealing or critical or now >= commit_at or self._clock_stepped():
-                self._collect(seal=PRIORITIES if sealing else ("critical",) if critical else ())
-                commit_at = now + self._commit_ms
+            alarmed, self._critical = self._critical, False
+            packed, self._packed = self._packed, False
+            committing = alarmed or packed or now >= commit_at or self._clock_stepped()
+            sealing = committing if with_each else now >= seal_at
+            if sealing or committing:
+                self._collect(seal=PRIORITIES if sealing else ("critical",) if alarmed else ())
+                commit_at = now + every_ms
             if sealing:
-                seal_at = now + self.batch_ms
+                seal_at = now + self.stretch(self.batch_ms)
             if now >= prune_at:
                 prune_at = now + self._prune_ms
                 self._chore("prune", self._prune)
@@ -192,7 +209,7 @@ class Keeper:
         if self._steps:
             self._wake.clear()
             await wait_for_event(self._wake, 1.0)
-        elif not self._critical:
+        elif not (self._critical or self._packed):
             self._wake.clear()
             await wait_for_event(self._wake, max(ms, 0) / 1000)
 
@@ -319,7 +336,7 @@ class Keeper:
     async def _do(self) -> None:
         step = self._steps.begin()
         try:
-            sealed = await self._call(step.do)
+            sealed, urgent = await self._call(lambda store: _sealed(step, store))
         except BaseException:  # whatever it was, the step is not done
             self._steps.refused()
             raise
@@ -330,7 +347,7 @@ class Keeper:
             self.counts.last_commit_at = self._clock.now()
         if sealed:
             self.counts.sealed += len(sealed)
-            self.on_sealed(sealed)
+            self.on_sealed(sealed, urgent)
 
     async def _call(self, action: Callable[[Store], T]) -> T:
         self.disk.asked()
@@ -342,3 +359,8 @@ class Keeper:
         self.disk.took()
         self.progress_at = self._clock.now()
         return result
+
+
+def _sealed(step: Step, store: Store) -> tuple[list[int], frozenset[int]]:
+    sealed = step.do(store)
+    return sealed, store.ask(lambda db: critical(db, sealed)) if sealed else frozenset()

@@ -1,14 +1,17 @@
 """The store as the uplink sees it: every call goes to the store's own thread."""
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import TypeVar
 
+from buffer import delivery
 from buffer.ack import Ack
+from buffer.delivery import samples_of
 from buffer.errors import AckRefused, StoreCorrupt, StoreError
 from buffer.spool import Spool
 from buffer.store import Held, Store
 from buffer.thread import StoreThread
+from buffer.usage import Usage
 from gateway.clock import AgentClock
 
 log = logging.getLogger(__name__)
@@ -35,32 +38,44 @@ class StoreOutbox:
         self._on_damage = on_damage
         self._told = ""
 
-    async def held(self) -> Sequence[Held]:
-        """Every batch that is not acknowledged; refused ones are tried again in each life: platforms are mended."""
-        spool = self._spool
-        found: list[Held] = []
-        while page := await self._page(found[-1].number if found else 0):
-            found += page
-        return found if spool is None else found + await self._call(lambda _: spool.held())
+    async def held(self) -> AsyncIterator[Sequence[Held]]:
+        """By page, every batch that is not acknowledged; refused ones are tried again in each life: platforms mend."""
+        spool, after = self._spool, 0
+        while page := await self._page(after):
+            after = page[-1].number
+            yield page
+        if spool is not None:
+            yield await self._call(lambda _: spool.held())
 
     async def _page(self, after: int) -> Sequence[Held]:
         return await self._call(lambda store: store.held(PAGE_BATCHES, after))
 
-    async def message(self, number: int, in_flight: Collection[int]) -> bytes:
-        """The bytes of a batch; one that is damaged goes into the ledger. What is `in_flight` makes room last."""
+    async def message(self, number: int, in_flight: Collection[int]) -> tuple[bytes, int]:
+        """The bytes of a batch and its samples (0: not known); one that is damaged goes into the ledger.
+
+        What is `in_flight` makes room last.
+        """
         if self._spool is not None and number < 0:
             spool = self._spool
-            return await self._thread.call(lambda _: spool.message(number))
+            return await self._thread.call(lambda _: spool.message(number)), 0
 
-        def read(store: Store) -> bytes:
+        def read(store: Store) -> tuple[bytes, int]:
             store.in_flight = in_flight
-            return store.message(number)
+            return store.message(number), store.ask(lambda db: samples_of(db, number))
 
         try:
             return await self._thread.call(read)
         except StoreCorrupt:
             await self._call(lambda store: store.write_off(number))
             raise
+
+    async def usage(self) -> Usage:
+        """What the link has carried in this day and month, as far as it was kept."""
+        return await self._call(lambda store: store.ask(Usage.kept))
+
+    async def keep(self, usage: Usage) -> None:
+        """Have the store remember what the link has carried."""
+        await self._call(lambda store: store.change(usage.keep))
 
     async def local(self, stream: bytes, number: int) -> int | None:
         """What a number of `stream` is called here; None when no batch here is of that stream."""
@@ -115,6 +130,31 @@ class StoreOutbox:
             return [number for number in numbers if number is not None]
 
         return await self._call(found)
+
+    async def catalogue(self, digest: bytes) -> bytes | None:
+        """The message of the catalogue with this hash, when it is kept."""
+        spool = self._spool
+
+        def found(store: Store) -> bytes | None:
+            if (number := store.find(digest)) is not None:
+                return store.message(number)
+            number = None if spool is None else spool.find(digest)
+            return None if number is None or spool is None else spool.message(number)
+
+        return await self._call(found)
+
+    async def history(self, first: int, last: int, limit: int) -> Sequence[int]:
+        """Delivered batches from `first` to `last` whose bytes are kept, by number, at most `limit`."""
+
+        def kept(store: Store) -> list[int]:
+            store.flush()  # of the newest, the disk does not know yet that they are delivered
+            return store.ask(lambda connection: delivery.delivered(connection, first, last, limit))
+
+        return await self._call(kept)
+
+    async def stream(self) -> bytes:
+        """The store's stream."""
+        return await self._call(lambda store: store.stream)
 
     async def refuse(self, number: int, reason: str) -> None:
         """Set a batch aside; told of once."""

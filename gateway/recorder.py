@@ -57,6 +57,7 @@ class Recorder:
         self._plans: dict[int, tuple[Read, Plans, int]] = {}
         self._know(series, points)
         self._listeners: set[Listener] = set()
+        self.on_packed: Callable[[], None] = lambda: None
         self.on_critical: Callable[[], None] = lambda: None
         self.on_large: Callable[[str], None] = lambda _priority: None
         self.on_heard: Callable[[str], None] = lambda _: None
@@ -257,6 +258,8 @@ class Recorder:
 
     def _count(self, priority: str, count: int) -> None:
         self.samples += count
+        if count:
+            self.on_packed()
         if count and priority == "critical":
             self.on_critical()
 

@@ -18,6 +18,8 @@ from gateway.clock import AgentClock
 from gateway.poller import PollingTask
 from gateway.schedule import Slot
 from gateway.stored import Stored
+from gateway.uplink.trust import SOON_MS
+from gateway.uplink.uplink import UplinkTask
 
 if TYPE_CHECKING:
     from gateway.agent import Agent
@@ -237,4 +239,37 @@ def _uplink(agent: "Agent") -> dict[str, Any] | None:
         "acknowledged": state.acknowledged,
         "last_ack_s": None if state.last_ack_at is None else (now - state.last_ack_at) / 1000,
         "bad_acks": state.bad_acks,
+        "refusal": state.refusal,
+        "wire": _wire(uplink),
+        "meter": _meter(agent, uplink),
+        "dates_by": uplink.connector.dates_by,
+        "certificates": [
+            {"what": one.what, "until_utc_ms": one.until_ms, "soon": one.until_ms - agent.clock.utc_ms() < SOON_MS}
+            for one in uplink.connector.certificates
+        ],
+    }
+
+
+def _wire(uplink: UplinkTask) -> dict[str, Any]:
+    wire, samples = uplink.state.wire, uplink.state.sent_samples
+    return {
+        "sent": wire.sent,
+        "received": wire.received,
+        "samples": samples,
+        "bytes_per_sample": round((wire.sent + wire.received) / samples, 3) if samples else None,
+    }
+
+
+def _meter(agent: "Agent", uplink: UplinkTask) -> dict[str, Any] | None:
+    meter = uplink.meter
+    if not meter.metered:
+        return None
+    budget = agent.config.uplink and agent.config.uplink.budget
+    return {
+        "day": meter.usage.day_bytes,
+        "month": meter.usage.month_bytes,
+        "day_limit": budget and budget.day,
+        "month_limit": budget and budget.month,
+        "only_critical": uplink.only_critical,
+        "batch_s": uplink.interval(agent.keeper.batch_ms) / 1000,
     }

@@ -8,6 +8,7 @@ LOCK = "gateway/lock"
 CONFIGURATION = "gateway/configuration"
 REPLACEMENT = "gateway/replacement"
 DECOMMISSIONED = "gateway/decommissioned"
+COMMISSIONING = "gateway/commissioning"
 DEVICE = "gateway"
 """No device has this id: the configuration refuses it."""
 TYPE = "json"
@@ -15,7 +16,7 @@ TYPE = "json"
 
 def points() -> dict[str, Point]:
     """The points by their full ids."""
-    names = (RESULT, LOCK, CONFIGURATION, REPLACEMENT, DECOMMISSIONED)
+    names = (RESULT, LOCK, CONFIGURATION, REPLACEMENT, DECOMMISSIONED, COMMISSIONING)
     return {
         name: Point.model_validate({"id": name, "name": name.partition("/")[2], "priority": "critical"})
         for name in names

@@ -15,6 +15,7 @@ from buffer.store import Store
 from config import ConfigErrors
 from ext import Value
 from ext.quality import describe
+from gateway.commissioning import Walk
 from gateway.control import Args, Verb, whoever
 from gateway.doctor.inside import Inside
 from gateway.effective import files, rows
@@ -27,6 +28,7 @@ from gateway.replaced import MAX_AGO_MS
 from gateway.status import status, value_json
 from gateway.stored import ANSWER_S
 from gateway.system import DECOMMISSIONED
+from gateway.trends import Trends
 
 if TYPE_CHECKING:
     from gateway.agent import Agent
@@ -47,16 +49,24 @@ class Verbs:
 
     def __init__(self, agent: "Agent") -> None:
         self._agent = agent
+        inside, walk = Inside(agent), Walk(agent)
         self.view: dict[str, Verb] = {
             "status": self.status,
             "tail": self.tail,
             "queue": self.queue,
-            "examine": Inside(agent).examine,
+            "examine": inside.examine,
+            "doctor": inside.doctor,
             "frames": self.frames,
             "commands": self.commands,
             "configuration": self.configuration,
             "schedule": self.schedule,
             "replacements": self.replacements,
+            "events": self.events,
+            "trends": Trends(agent).trends,
+            "walk": walk.walk,
+            "tick": walk.tick,
+            "sign": walk.sign,
+            "record": walk.record,
         }
         self.operate: dict[str, Verb] = {
             "flush": self.flush,
@@ -90,6 +100,10 @@ class Verbs:
             why = self._agent.keeper.disk.error or "the disk does not answer"
             raise GatewayError(why, "lamppost status") from error
         return [held_json(batch) for batch in held]
+
+    async def events(self, args: Args) -> list[dict[str, Any]]:
+        """What was logged lately, the newest first."""
+        return await self._agent.lately.events(args)
 
     async def flush(self, _: Args) -> dict[str, Any]:
         """Commit and seal everything now."""

@@ -21,7 +21,7 @@ class Authority:
 
     def __post_init__(self) -> None:
         self.file = self.folder / f"{self.name}.pem"
-        made = self._certificate(self.name, self.key, timedelta(days=1), authority=True)
+        made = self._certificate(self.name, self.key, timedelta(days=365), authority=True)
         self.file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
 
     def issue(self, name: str, ends: timedelta = timedelta(days=1)) -> tuple[Path, Path]:

@@ -27,7 +27,13 @@ VERBS = {
     "config": "Sign, relay and follow configurations of gateways.",
     "schedule": "Sign, preview, relay and follow schedules of gateways.",
     "update": "Sign new versions of the gateways' package.",
+    "verify": "Prove that nothing stored is missing or altered.",
+    "export": "Samples as files for others: open data, unless --all.",
+    "places": "Where the assets with open data stand, as GeoJSON.",
+    "alarms": "What is wrong: raised, acknowledged, cleared, and told elsewhere.",
+    "resend": "Ask a gateway's history for batches once more.",
     "audit": "Who changed what, when, on whose authority; with proof.",
+    "web": "The platform's page: gateways, charts, alarms, commands, open data.",
     "completion": "Print what completes verbs in bash or zsh.",
 }
 EX_USAGE = 64  # sysexits.h

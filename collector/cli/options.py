@@ -62,10 +62,20 @@ def broker_options(verb: Verb) -> Callable[..., Any]:
     @functools.wraps(verb)
     def wrapped(**given: Any) -> Any:  # noqa: ANN401 - what click gives, and what the verb returns
         names = ("broker", "root", "mqtt_version", "username", "password_file", "ca", "cert", "cert_key")
-        return verb(address=_address(**{name: given.pop(name) for name in names}), **given)
+        said = {name: given.pop(name) for name in names}
+        return verb(address=None if said["broker"] is None else _address(**said), **given)
 
     for option in reversed(_BROKER):
         wrapped = option(wrapped)
+    return wrapped
+
+
+def broker_options_if(verb: Verb) -> Callable[..., Any]:
+    """The same for a verb that needs no broker: without --broker, `address` is None."""
+    wrapped = broker_options(verb)
+    for parameter in wrapped.__click_params__:  # type: ignore[attr-defined]  # click keeps them there until it is a command
+        if parameter.name == "broker":
+            parameter.required = False
     return wrapped
 
 

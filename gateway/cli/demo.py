@@ -19,12 +19,15 @@ if TYPE_CHECKING:
 @click.option("--seconds", type=click.FloatRange(5, 86_400), default=60, show_default=True, help="How long it samples.")
 @click.option("--outage", type=click.FloatRange(0, 3600), default=0, help="Cut the link for so many seconds.")
 @click.option("--kill", is_flag=True, help="kill -9 the agent in mid-flight.")
+@click.option("--web", is_flag=True, help="Show the technician's page as well, and print its address.")
 @click.option(
     "--folder", type=click.Path(path_type=Path, file_okay=False), help="Where, instead of a temporary folder."
 )
 @click.option("--account", "again", is_flag=True, help="Only make the account of a FOLDER again.")
 @json_option
-def command(seconds: float, outage: float, kill: bool, folder: Path | None, again: bool, as_json: bool) -> None:
+def command(
+    seconds: float, outage: float, *, kill: bool, web: bool, folder: Path | None, again: bool, as_json: bool
+) -> None:
     """Simulated devices, the agent, a broker and a collector; then an account of every sample.
 
     Exit code 0 only when nothing was lost, doubled or left unproven.
@@ -41,7 +44,7 @@ def command(seconds: float, outage: float, kill: bool, folder: Path | None, agai
         raise click.UsageError("the outage must end before the demo does: --outage < 3/4 of --seconds")
     from gateway.demo.demo import Plan
 
-    plan = Plan(seconds, outage, kill)
+    plan = Plan(seconds, outage, kill, web)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):

@@ -80,6 +80,7 @@ def _head(status: dict[str, Any]) -> Iterator[str]:
     clock = f"{status['clock']} ({_FROM[status['clock_from']]})"
     yield f"{status['gateway']} ({status['site']}), lamppost {status['version']}, clock {clock}"
     yield f"uplink  {link(status['uplink'])}"
+    yield from _wire(status["uplink"])
     yield from _buffer(status["buffer"])
     yield from _commands(status["commands"])
     yield from _configuration(status["configuration"])
@@ -107,6 +108,28 @@ def _fitting(devices: list[Any], points: list[Any], room: int) -> tuple[list[Any
         return devices, points
     devices = sorted(devices, key=lambda one: badness(one[1]["state"]))[: max(rows - len(points), rows // 2, 1)]
     return devices, sorted(points, key=lambda point: point_badness(point["quality"]))[: max(rows - len(devices), 1)]
+
+
+def _wire(uplink: dict[str, Any] | None) -> Iterator[str]:
+    """What the link costs, and what is known of the certificates, where there is something to say."""
+    if uplink is None:
+        return
+    if uplink["refusal"]:
+        yield f"        the broker REFUSES batches: {uplink['refusal']}"
+    if uplink["wire"]["bytes_per_sample"] is not None:
+        yield f"        {uplink['wire']['bytes_per_sample']:.2f} bytes a sample on the wire"
+    if (meter := uplink["meter"]) is not None:
+        limits = [
+            f"{size(meter[name])} of {size(meter[f'{name}_limit'])} this {name}"
+            for name in ("day", "month") if meter[f"{name}_limit"]
+        ]  # fmt: skip
+        held = "; ONLY CRITICAL batches go" if meter["only_critical"] else ""
+        yield f"        {', '.join(limits) or 'quiet hours'}; a batch every {meter['batch_s']:g} s{held}"
+    if uplink["dates_by"] == "floor":
+        yield "        the clock is not set: the broker's certificate was judged without its dates"
+    for one in uplink["certificates"]:
+        if one["soon"]:
+            yield f"        the certificate of the {one['what']} ENDS within two weeks (lamppost doctor)"
 
 
 def _buffer(buffer: dict[str, Any]) -> Iterator[str]:

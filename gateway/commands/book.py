@@ -36,14 +36,17 @@ class Book:
         self.done: dict[str, int] = {}
         """Results of this life by their status."""
 
-    async def accept(self, task: Task, message: bytes, uses: Sequence[Use], reverts: Sequence[tuple[str, int]]) -> None:
+    async def accept(
+        self, task: Task, message: bytes, uses: Sequence[Use], reverts: Sequence[tuple[str, int]],
+        most: int = orders.MAX_WAITING,
+    ) -> None:  # fmt: skip
         """Before anything is written; raises `NotAllowed` or `StoreError`, then it is not accepted."""
         self._check(task.number)
         order = Order(task.number, task.expires_ms, task.accepted_ms, message, result_of(task, ENDED, task.accepted_ms))
 
         def accept(store: Store) -> None:
             floor = max(store.floor_ms, self._clock.floor_ms)
-            store.change(partial(orders.accept, order=order, floor_ms=floor, uses=uses, reverts=reverts))
+            store.change(partial(orders.accept, order=order, floor_ms=floor, uses=uses, reverts=reverts, most=most))
 
         await self._store.call(accept)
 

@@ -21,7 +21,7 @@ from gateway.clock import AgentClock
 from gateway.commands import pushed
 from gateway.commands.book import Book
 from gateway.commands.desk import Desk
-from gateway.commands.judge import Here, Moment, meant
+from gateway.commands.judge import Here, Moment, leaves_room, meant
 from gateway.commands.locks import Locks, place
 from gateway.commands.pushed import Push, State
 from gateway.errors import GatewayError
@@ -100,7 +100,7 @@ class Configurations:
     async def run(self) -> None:
         """Tell what runs, and take what comes, until cancelled."""
         if self._desk.ring is not None or self._state.last is not None:
-            await self._keep(self._state)
+            await self._note(self._state)
             self._tell("running", self._state.last[2] if self._state.last else "", None)
         while True:
             found = await self._inbox.get()
@@ -128,7 +128,7 @@ class Configurations:
             if (copy := kept.folder()) is not None:
                 await asyncio.to_thread(kept.keep, self._main, copy)
             lost = choice.state != self._state
-            await self._keep(choice.state)
+            await self._note(choice.state)
             if lost or self._desk.ring is not None:
                 self._tell("running", choice.state.last[2] if lost and choice.state.last else "", trial)
             return found
@@ -193,15 +193,21 @@ class Configurations:
             return True
 
     async def _authorise(self, found: _Found) -> None:
-        made, key = found.configuration, found.key
+        made, ring = found.configuration, self._desk.ring
+        if ring is None or ring.keyring is None:
+            raise NotAllowed("key", "there is no keyring")
+        key = ring.keyring.find(found.key.public.kid, found.key.role, 0)  # the next one may have come meanwhile
         known = self._clock.trusted().state is not ClockState.UNSET
         now_ms = max(self._clock.trusted_ms(), self._clock.floor_ms) if known else None
-        meant(made, key, self._here, Moment(now_ms, self._desk.answered))
+        moment = Moment(now_ms, self._desk.answered)
+        meant(made, key, self._here, moment)
         if not _whole(key, self._here):
             raise NotAllowed("scope", f"{key.name} may not configure all of {self._here.gateway}")
         highest = max(self._state.highest, await self._book.ask(partial(floors.floor, name=floors.CONFIGURATION)))
         if made.number <= highest:
             raise NotAllowed("replay", f"number {made.number} came, {highest} was here")
+        if not leaves_room(made.number, moment):
+            raise NotAllowed("early", f"number {made.number} is later than tomorrow, as ms since the epoch")
         running = self._reloader.running.fingerprint
         if made.base.hex() != running:
             raise NotAllowed("drift", f"it was made from {made.base.hex()[:12]}, and {running[:12]} runs")
@@ -223,7 +229,7 @@ class Configurations:
             raise NotAllowed("busy", str(error)) from error
         for driver in wanted.drivers:
             for device in driver.setup.devices if driver.setup.bus.id in found.begun else ():
-                self._locks.check_place(device.device.id, place(driver, device))
+                self._locks.check_new(device.device.id, place(driver, device))
         for name in _devices(self._reloader.running, found.stopped):
             self._locks.check(name)
         return wanted
@@ -257,11 +263,7 @@ class Configurations:
                 return f"{broker}{here} of {points} points answer, {there} of {all_before} did before"
 
     async def _end(self, state: State, push: Push) -> None:
-        try:
-            await self._keep(state)
-        except OSError as error:  # the next life takes it back: it finds a trial that was cut short
-            log.error("what came of configuration %d is not on the disk: %s", push.number, error)
-            self._state = state
+        await self._note(state)
         self._tell(state.last[1] if state.last else "", state.last[2] if state.last else "", push)
 
     async def _refuse(self, push: Push, error: NotAllowed) -> None:
@@ -273,7 +275,16 @@ class Configurations:
         self._told.append(now)
         self._tell("refused", f"{error.reason}: {error}", push, taken=error.reason in ("problems", "drift", "lock"))
 
+    async def _note(self, state: State) -> None:
+        """Keep what is so already; where the disk does not take it the next life finds what was before."""
+        try:
+            await self._keep(state)
+        except OSError as error:
+            log.error("the state of configurations is not on the disk: %s", error)
+            self._state = state
+
     async def _keep(self, state: State) -> None:
+        """On the disk when this returns; raises `OSError`."""
         if state != self._state or state.trial is not None or self._file.exists():
             await asyncio.to_thread(pushed.keep, self._file, state)
         self._state = state

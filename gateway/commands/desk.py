@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from sqlite3 import Connection
 
@@ -11,13 +11,13 @@ from buffer import floors, orders
 from buffer.command import Command, Wanted, Write, new_number
 from buffer.errors import NotAllowed, StoreError
 from buffer.header import ClockState
-from buffer.keyring import Keyring
+from buffer.keyring import Keyring, RingKey
 from buffer.orders import Order
 from gateway.clock import AgentClock
 from gateway.commands.book import Book
 from gateway.commands.execute import Executor
 from gateway.commands.hands import Hands
-from gateway.commands.judge import Here, Moment, Verified, authorise, verify
+from gateway.commands.judge import Here, Moment, Verified, authorise, command_key, verify
 from gateway.commands.locks import Locks
 from gateway.commands.ring import Ring
 from gateway.commands.rules import Rules, at_safe, unsafe, uses
@@ -162,6 +162,7 @@ class Desk:
     async def _obey(self, verified: Verified) -> None:
         """Accept a command and begin it; raises `NotAllowed`."""
         command = verified.command
+        verified = replace(verified, key=self._still(verified.key))
         moment = self._moment()
         authorise(verified, self._here, moment)
         planned = self._rules.plan(command.writes)
@@ -178,10 +179,16 @@ class Desk:
 
     async def _follow(self, signed: Signed) -> None:
         """Take a schedule; raises `NotAllowed`."""
-        moment = self._moment()
+        signed, moment = replace(signed, key=self._still(signed.key)), self._moment()
         self._schedules.admit(signed, moment)
         await self._schedules.take(signed, moment.now_ms or 0)
         self._silence.heard()
+
+    def _still(self, key: RingKey) -> RingKey:
+        """The key as the newest keyring has it: that may have come meanwhile. Raises `NotAllowed`."""
+        if self.ring is None or self.ring.keyring is None:
+            raise NotAllowed("key", "there is no keyring")
+        return command_key(self.ring.keyring, key.public.kid)
 
     def _moment(self) -> Moment:
         known = self._clock.trusted().state is not ClockState.UNSET

@@ -175,11 +175,11 @@ class _Attempt:
             return answered
         if self._planned.rule.kind == "pulse":
             return self._done(Status.WRITTEN) if answered is None else self._lost(answered)
-        done = await self._compare(answered)
+        done = await self._compare(answered, old)
         repeat = answered is not None and done.status is Status.FAILED and old is not None
         if repeat and same(done.read_back, old, Decimal(0)):
             answered = await self._write()
-            done = answered if isinstance(answered, Done) else await self._compare(answered)
+            done = answered if isinstance(answered, Done) else await self._compare(answered, old)
         return done
 
     async def _write(self) -> Done | DriverError | None:
@@ -204,8 +204,11 @@ class _Attempt:
         self._executor.allowed(self._task, self._planned)
         self._begun = True
 
-    async def _compare(self, lost: DriverError | None) -> Done:
-        """Read back until it is as written, or it has had its time; `lost` is why the write was not answered."""
+    async def _compare(self, lost: DriverError | None, old: Value) -> Done:
+        """Read back until it is as written, or it has had its time; `lost` is why the write was not answered.
+
+        One that was not answered and left the `old` value is known at the first look: it was lost.
+        """
         value: Value = None
         for pause in SETTLE_S:
             await asyncio.sleep(pause)
@@ -217,7 +220,7 @@ class _Attempt:
                 return self._unread(lost, f"it is {describe(quality)}")
             if same(value, self._planned.value, self._planned.rule.tolerance):
                 return self._done(Status.VERIFIED, read_back=value)
-            if lost is not None:
+            if lost is not None and same(value, old, Decimal(0)):
                 break
         return replace(self._done(Status.FAILED, f"it reads {readable(value)} afterwards", value), answered=True)
 

@@ -12,6 +12,8 @@ MAX_MESSAGE = MAX_COMMAND_BYTES + 256
 """A command with its envelope; keyrings are bounded by themselves."""
 EARLY_MS = 60_000
 """An operator's clock may run ahead of ours by so much."""
+AHEAD_MS = 86_400_000
+"""Numbers that only go up stay below the time in ms, but for this: nobody can use them up for those who come later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,11 @@ def admit(command: Addressed, key: RingKey, here: Here, moment: Moment) -> None:
     for point in command.points:
         if not key.covers(here.site, here.gateway, *point.split("/")):
             raise NotAllowed("scope", f"{key.name} may not command {point}")
+
+
+def leaves_room(number: int, moment: Moment) -> bool:
+    """Whether others can still go on counting: from 1, by the date or by the time in ms."""
+    return number <= (moment.now_ms or 0) + AHEAD_MS
 
 
 def meant(signed: Signed, key: RingKey, here: Here, moment: Moment) -> None:

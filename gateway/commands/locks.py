@@ -10,6 +10,7 @@ import json
 import logging
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from os.path import realpath
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,13 @@ class Place:
 
     def same(self, other: "Place") -> bool:
         """Whether it is one device, by any name that its bus had."""
-        bus = self.bus == other.bus or (self.endpoint != "" and self.endpoint == other.endpoint)
-        return bus and self.address == other.address
+        bus = self.bus == other.bus or _meet(self.endpoint, other.endpoint)
+        return bus and self.address.casefold() == other.address.casefold()
+
+    def perhaps(self, other: "Place") -> bool:
+        """Whether it may be one device all the same: two names of hosts or ports may be of one."""
+        driver = self.endpoint.split()[:1] == other.endpoint.split()[:1]
+        return driver and self.address.casefold() == other.address.casefold()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +90,12 @@ def place(driver: Driver, device: DeviceSetup) -> Place:
     return Place(bus.id, f"{bus.driver} {endpoint}" if endpoint else "", str(device.device.options.get("address", "")))
 
 
+def _meet(one: str, other: str) -> bool:
+    """Whether two endpoints are one: a port that is left out may be any, and a link goes where it goes."""
+    words = [[realpath(word) if word.startswith("/") else word.casefold() for word in e.split()] for e in (one, other)]
+    return one != "" != other and all(a == b for a, b in zip(*words, strict=False))
+
+
 class Locks:
     """The locks of this box. One that may have ended counts until that is certain."""
 
@@ -92,6 +104,7 @@ class Locks:
         self._clock = clock
         self._locks: list[Lock] = []
         self._damaged = ""
+        self._turn = asyncio.Lock()
         self.rearrange(drivers)
 
     def rearrange(self, drivers: Iterable[Driver]) -> None:
@@ -124,6 +137,15 @@ class Locks:
             if lock.place.same(at):
                 raise NotAllowed("lock", f"{device} is locked by {lock.who}: {lock.reason}")
 
+    def check_new(self, device: str, at: Place) -> None:
+        """The same of what is to be begun: nor may it be a locked device by a name that is new here."""
+        self.check_place(device, at)
+        if any(_meet(at.endpoint, known.endpoint) for known in self._places.values()):
+            return
+        for lock in self.held():
+            if lock.place.perhaps(at):
+                raise NotAllowed("lock", f"{device} may be {lock.device}, locked by {lock.who}, by another name")
+
     def held(self) -> list[Lock]:
         """The locks that have not ended."""
         return [lock for lock in self._locks if not self._ended(lock)]
@@ -134,33 +156,40 @@ class Locks:
 
     async def lock(self, device: str, reason: str, who: str, for_ms: int | None) -> Lock:
         """Lock it, in place of a lock that it has; on the disk when this returns. Raises `OSError`, `NotAllowed`."""
+        at = self._place(device)
+        async with self._turn:
+            made = self._made(device, at, reason, who, for_ms)
+            kept = [lock for lock in self.held() if not lock.place.same(at)]
+            if len(kept) >= MAX_LOCKS:
+                raise NotAllowed("full", f"{MAX_LOCKS} devices are locked already")
+            before, self._locks = self._locks, [*kept, made]  # at once: nothing is written while the disk takes it
+            await self._save(before)
+            return made
+
+    async def unlock(self, device: str) -> Lock | None:
+        """End its lock; None when it has none. Raises `OSError`, `NotAllowed`."""
+        at = self._place(device)
+        async with self._turn:
+            found = next((lock for lock in self.held() if lock.place.same(at)), None)
+            if found is not None:
+                kept = [lock for lock in self.held() if lock is not found]
+                await asyncio.to_thread(save, self._path, _dumps(kept))
+                self._locks = kept  # only now: a power cut must not bring back what is not told
+            return found
+
+    def _place(self, device: str) -> Place:
         if self._damaged:
             raise NotAllowed("lock", self._damaged)
-        at, now, estimate = self._places[device], self._clock.now(), self._clock.trusted()
+        return self._places[device]
+
+    def _made(self, device: str, at: Place, reason: str, who: str, for_ms: int | None) -> Lock:
+        now, estimate = self._clock.now(), self._clock.trusted()
         known = estimate.state is not ClockState.UNSET
-        made = Lock(
+        return Lock(
             device, at.bus, at.endpoint, at.address, reason, who, self._clock.utc_ms(),
             until_ms=now + estimate.clock_ms + for_ms if for_ms and known else 0,
             boot=self._clock.boot.hex() if for_ms else "", boot_ms=now + for_ms if for_ms else 0,
         )  # fmt: skip
-        kept = [lock for lock in self.held() if not lock.place.same(at)]
-        if len(kept) >= MAX_LOCKS:
-            raise NotAllowed("full", f"{MAX_LOCKS} devices are locked already")
-        before, self._locks = self._locks, [*kept, made]  # at once: nothing is written while the disk takes it
-        await self._save(before)
-        return made
-
-    async def unlock(self, device: str) -> Lock | None:
-        """End its lock; None when it has none. Raises `OSError`, `NotAllowed`."""
-        if self._damaged:
-            raise NotAllowed("lock", self._damaged)
-        at = self._places[device]
-        found = next((lock for lock in self.held() if lock.place.same(at)), None)
-        if found is not None:
-            kept = [lock for lock in self.held() if lock is not found]
-            await asyncio.to_thread(save, self._path, _dumps(kept))
-            self._locks = kept  # only now: a power cut must not bring back what is not told
-        return found
 
     async def _save(self, before: list[Lock]) -> None:
         try:

@@ -99,6 +99,7 @@ class Office:
         """Write to these from now on."""
         self._rules.rearrange(buses)
         self.locks.rearrange([bus.driver for bus in buses])
+        self.schedules.rearrange()
 
     def alone(self, buses: Iterable[str]) -> AbstractAsyncContextManager[None]:
         """Nothing is written to `buses` within."""
@@ -113,11 +114,11 @@ class Office:
             group.create_task(self.reverter.run())
             group.create_task(self.schedules.run())
 
-    def believe(self, message: bytes) -> Ack:
-        """An acknowledgement by a key of the keyring; raises `NotAllowed`, `SignatureError` or `BatchFormatError`."""
+    def acknowledger(self, message: bytes) -> PublicKey:
+        """The acknowledge key of the keyring that a message names; raises `NotAllowed` or `BatchFormatError`."""
         if self.ring is None:
             raise RuntimeError("there is no keyring where the authority signs none")
-        return self.ring.acknowledgement(message, self._here, max(self._clock.trusted_ms(), self._clock.floor_ms))
+        return self.ring.acknowledger(message, self._here, max(self._clock.trusted_ms(), self._clock.floor_ms))
 
     def acknowledged(self, ack: Ack, *, fresh: bool) -> None:
         """An acknowledgement was verified and is about our store; `fresh`: it answers what was sent in this life."""

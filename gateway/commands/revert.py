@@ -58,6 +58,9 @@ class Reverter:
             except StoreError as error:
                 log.error("what is to go back is not known: %s", error)
                 await asyncio.sleep(AGAIN_MS / 1000)
+            except Exception:  # a mistake of ours must not end the agent, at each start again: the revert is still due
+                log.exception("what is to go back does not")
+                await asyncio.sleep(AGAIN_MS / 1000)
             await asyncio.sleep(LOOK_S)
 
     async def look(self) -> None:

@@ -5,8 +5,6 @@ import logging
 from pathlib import Path
 
 from buffer import cose, floors
-from buffer.ack import Ack
-from buffer.ack import read as read_ack
 from buffer.errors import BatchFormatError, BufferFault, NotAllowed, SignatureError
 from buffer.keyring import Keyring
 from buffer.keys import PublicKey
@@ -96,11 +94,11 @@ class Ring:
             return False  # signed again
         raise NotAllowed("keyring", f"number {found.number} came, {self.keyring.number} is here")
 
-    def acknowledgement(self, message: bytes, here: Here, now_ms: int) -> Ack:
-        """Verified by one of its acknowledge keys; raises `NotAllowed`, `SignatureError` or `BatchFormatError`."""
+    def acknowledger(self, message: bytes, here: Here, now_ms: int) -> PublicKey:
+        """The acknowledge key that a message names; raises `NotAllowed` or `BatchFormatError`. Nothing is verified."""
         if self.keyring is None:
             raise NotAllowed("key", "no keyring has come yet: nobody can be believed")
         key = self.keyring.find(cose.read(message).kid, "acknowledge", now_ms)
         if not key.covers(here.site, here.gateway):
             raise NotAllowed("scope", f"{key.name} may not acknowledge here")
-        return read_ack(message, key.public)
+        return key.public

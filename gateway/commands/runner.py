@@ -62,10 +62,10 @@ class Runner:
 
     async def look(self) -> None:
         """Begin what is due."""
-        for one in list(self._dropped):
-            if self._rules.bus_of(one[1]).bus.id not in self._busy:
-                self._dropped.remove(one)
-                self._finish_left(one[0], one[1], [*one[2].left, one[2]])
+        if not self._busy:  # what is being done tells of itself
+            dropped, self._dropped = self._dropped, []
+            for signed, point, standing in dropped:
+                self._finish_left(signed, point, [*standing.left, standing])
         timetable = self.timetable
         if timetable is None:
             return

@@ -11,14 +11,14 @@ from buffer import cose
 from buffer.calendar import Calendar, Switch
 from buffer.command import value_json
 from buffer.errors import BatchFormatError, NotAllowed, SignatureError
-from buffer.keyring import Keyring
-from buffer.orders import newest
+from buffer.keyring import Keyring, RingKey
+from buffer.orders import MAX_LASTING, newest
 from buffer.schedule import Entry, Schedule
 from gateway.clock import AgentClock
 from gateway.commands.book import Book
 from gateway.commands.execute import Executor
 from gateway.commands.hands import Hands
-from gateway.commands.judge import Here, Moment, admit, command_key
+from gateway.commands.judge import Here, Moment, admit, command_key, leaves_room
 from gateway.commands.rules import Rules
 from gateway.commands.runner import LOOK_S, Runner
 from gateway.commands.shelf import Kept, Shelf, Signed
@@ -106,6 +106,11 @@ class Schedules:
         await self._catch_up()
         self._follow()
 
+    def rearrange(self) -> None:
+        """The points, their rules and their places may be others from now on."""
+        if self._shelf.kept.current is not None:
+            self._follow()
+
     async def run(self) -> None:
         """Look once a second until cancelled."""
         try:
@@ -129,10 +134,22 @@ class Schedules:
         admit(schedule, signed.key, self._here, moment)
         if schedule.edition <= self._shelf.kept.edition:
             raise NotAllowed("edition", f"{schedule.edition} came, {self._shelf.kept.edition} was here")
+        if not leaves_room(schedule.edition, moment):
+            raise NotAllowed("edition", f"{schedule.edition} is later than tomorrow, as ms since the epoch")
+        self._check_ended(signed.key)
         for point, value in schedule.values:
             self._rules.lasting(point, value)
         if lost := self._calendar(schedule, lambda _point, _entry: True).unplaced():
             raise NotAllowed("location", f"{lost[0]}: nobody knows where it is, so not when its sun sets")
+
+    def _check_ended(self, key: RingKey) -> None:
+        """Raise `NotAllowed` when the key may not write all of what would be at its end."""
+        if self._shelf.kept.current is None:
+            return
+        ended = self._shelf.kept.current.schedule
+        for point in ended.points:
+            if not key.covers(self._here.site, self._here.gateway, *point.split("/")):
+                raise NotAllowed("scope", f"{key.name} may not end what schedule {ended.edition} says of {point}")
 
     async def take(self, signed: Signed, accepted_ms: int) -> None:
         """Follow it: on the disk first. Raises `NotAllowed` or `StoreError`; an `OSError` is its result."""
@@ -144,7 +161,7 @@ class Schedules:
     async def _take(self, signed: Signed, accepted_ms: int) -> None:
         schedule = signed.schedule
         await self._book.accept(
-            replace(_task(signed, accepted_ms), expires_ms=schedule.expires_ms), signed.message, (), ()
+            replace(_task(signed, accepted_ms), expires_ms=schedule.expires_ms), signed.message, (), (), MAX_LASTING
         )
         before = self._shelf.kept
         try:
@@ -196,7 +213,7 @@ class Schedules:
         kept = self._shelf.kept
         if kept.before is None:
             self._tell(failed, Status.FAILED, f"{reason}; it stays, for there is none before it")
-            await self._note(kept.proved())
+            self._shelf.kept = kept.proved()  # not on the disk: a life that does not find it told must try it again
             return
         await self._note(kept.rolled_back())
         back = kept.before.schedule.edition

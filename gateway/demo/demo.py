@@ -31,6 +31,7 @@ class Plan:
     seconds: float = 60.0
     outage: float = 0.0
     kill: bool = False
+    web: bool = False
 
 
 class Demo:
@@ -51,6 +52,9 @@ class Demo:
             await self.stage.open()
             self._event("devices, agent, broker and collector are running; look in from another terminal:")
             self._event(f"  lamppost status --run-dir {self.stage.run_dir}")
+            if self.plan.web:
+                self._event("the technician's page, good for one login:")
+                self._event(f"  {await self.stage.start_web()}")  # on a line of its own: nothing breaks it
             if not self.stage.scene.bluetooth:
                 self._event("no Bluetooth sensors: there is no dbus-daemon here (apt install dbus)")
             self._event(f"the buffer commits every {COMMIT_MS / 1000:g} s: a power cut loses no more than that")

@@ -71,12 +71,12 @@ def free_port() -> int:
         return port
 
 
-async def wait_for_port(port: int, seconds: float = 10.0) -> None:
+async def wait_for_port(port: int, seconds: float = 10.0, host: str = "127.0.0.1") -> None:
     """Wait until something listens on `port`; raises `TimeoutError`."""
     async with asyncio.timeout(seconds):
         while True:
             try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                _, writer = await asyncio.open_connection(host, port)
             except OSError:
                 await asyncio.sleep(0.05)
             else:

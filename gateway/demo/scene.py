@@ -157,6 +157,11 @@ class Scene:
         """The agent."""
         return [sys.executable, "-m", "gateway", "run", "--config", str(self.config), "--run-dir", str(run_dir)]
 
+    def web(self, run_dir: Path) -> list[str]:
+        """The technician's page."""
+        words = ["--address", "127.0.0.1", "--port", "0", "--for", "24h", "--json", "--run-dir", str(run_dir)]
+        return [sys.executable, "-m", "gateway", "web", "open", *words]
+
     def collector(self, *words: str) -> list[str]:
         """A verb of the collector."""
         return [sys.executable, "-m", "collector", *words]

@@ -49,6 +49,7 @@ class Stage:
         self.link = Link()
         self._broker = 0
         self._killed = 0
+        self._pages = 0
         self._environment: dict[str, str] = {}
 
     async def open(self) -> None:
@@ -108,6 +109,11 @@ class Stage:
             self.state.windows.append(Window(self._killed, utc_ms()))
             self._killed = 0
         self.state.agent = "up"
+
+    async def start_web(self) -> str:
+        """Start the technician's page on a port of this machine; its address, with a login for one use."""
+        self._pages += 1
+        return str((await self._first_line(f"web{self._pages}", self.scene.web(self.run_dir)))["url"])
 
     async def kill_agent(self) -> None:
         """kill -9."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from gateway.doctor.finding import Finding, Level
 
 LINK = (
-    "certificate-missing", "certificate-expired", "dns", "no-route", "broker-down", "wrong-ca", "wrong-name",
+    "certificate-missing", "certificate-expired", "dns", "proxy", "no-route", "broker-down", "wrong-ca", "wrong-name",
     "not-yet-valid", "broker-certificate-expired", "certificate-refused", "tls", "login-refused", "mqtt", "acl",
     "link-down", "wrong-key", "no-ack",
 )  # fmt: skip

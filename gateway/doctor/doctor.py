@@ -69,6 +69,13 @@ def gather(config: Path, run_dir: Path, user: str, watch_s: float) -> Facts:
     return replace(facts, seen=seen, seen_by=seen_by, holders=_holders(_taken(seen), 0), store=store)
 
 
+def facts_inside(config: Path, seen: dict[str, Any]) -> Facts:
+    """The facts, where the agent itself asks: `seen` is what it examined. Blocks."""
+    found, problems, missing = _read(config)
+    holding = _holders(_ports_down(seen), seen["pid"])
+    return Facts(config, Service.RUNS, "", problems, missing, found, seen=seen, holders=holding)
+
+
 def _read(config: Path) -> tuple[Installation | None, tuple[Problem, ...], tuple[str, str]]:
     try:
         found = installation.read(config)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drivers import port
@@ -64,6 +65,17 @@ class Inside:
                 **looked,
             }
 
+    async def doctor(self, _: Args) -> dict[str, Any]:
+        """What the doctor finds, as `lamppost doctor --json` has it."""
+        from gateway.doctor.doctor import facts_inside, judge
+        from gateway.doctor.finding import Level, told, worst
+
+        seen = await self.examine({})
+        facts = await asyncio.to_thread(facts_inside, Path(self._agent.config.where("")), seen)
+        findings = told(judge(facts))
+        level = worst(findings)
+        return {"ok": level is Level.OK, "worst": level.value, "findings": [one.json() for one in findings]}
+
     def _bus(self, task: BusTask, before: LineCounts | None) -> dict[str, Any]:
         now, signs = _counts(task), task.driver.signs()
         return {
@@ -90,7 +102,7 @@ class Inside:
             return None
         since = uplink.session.unanswered_since()
         waits = None if since is None else (self._agent.clock.now() - since) / 1000
-        return {"refusal": uplink.refusal, "unanswered_s": waits}
+        return {"refusal": uplink.state.refusal, "unanswered_s": waits}
 
 
 async def _others(task: BusTask) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from config import Broker
 from gateway.doctor.facts import Facts
 from gateway.doctor.finding import Finding, failure, warning, well
 
@@ -15,6 +16,10 @@ SETTLES_S = 15
 
 _SENTENCES = {
     "dns": ("The name of the broker is not found", "resolvectl query {host}"),
+    "proxy": (
+        "The proxy does not carry us to the broker (uplink.proxy)",
+        "lamppost check, then ask who runs the proxy",
+    ),
     "no-route": ("There is no way to the broker", "ip route get $(getent hosts {host} | cut -d' ' -f1)"),
     "broker-down": ("Nothing answers at the broker's port", "nc -vz {host} {port}"),
     "wrong-ca": (
@@ -78,9 +83,8 @@ def _brokers(brokers: Any) -> Iterator[Finding]:  # noqa: ANN401 - JSON
 
 def _fault(one: Mapping[str, Any]) -> Finding:
     sentence, remedy = _SENTENCES[one["fault"]]
-    host, _, port = one["url"].partition("://")[2].rstrip("/").rpartition(":")
-    known = (host, port) if host and port.isdigit() else (port, "8883" if one["url"].startswith("mqtts") else "1883")
-    command = remedy.format(host=known[0], port=known[1])
+    broker = Broker.parse(one["url"])
+    command = remedy.format(host=f"[{broker.host}]" if ":" in broker.host else broker.host, port=broker.port)
     return failure("link", one["fault"], f"{sentence}: {one['url']}: {one['error']}.", command, one["url"])
 
 

@@ -1,5 +1,6 @@
 """One try of the way to a broker, step by step: name, TCP, TLS, MQTT; says where it ends and why."""
 
+import base64
 import errno
 import os
 import socket
@@ -8,6 +9,8 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from gateway.uplink.dial import Via, dial
 
 TRY_S = 4.0
 """A broker that needs longer for one step would not do for the agent either."""
@@ -34,6 +37,12 @@ class Target:
     key: str | None = None
     username: str | None = None
     password_file: str | None = None
+    path: str = ""
+    """Of a WebSocket; "" without one."""
+    proxy: tuple[str, str, int] | None = None
+    """Kind, host and port."""
+    proxy_username: str | None = None
+    proxy_password_file: str | None = None
 
 
 def attempt(target: Target) -> dict[str, Any]:
@@ -51,16 +60,24 @@ def _attempt(target: Target) -> tuple[str, str]:
         password = None if target.password_file is None else Path(target.password_file).read_text().strip()
     except (OSError, ValueError) as error:
         return "certificate-missing", f"{getattr(error, 'filename', None) or target.ca or ''}: {_text(error)}"
-    try:
-        addresses = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        return "dns", getattr(error, "strerror", None) or str(error)
-    with _connect(addresses) as plain:
+    if target.proxy is not None:
+        try:
+            made = dial(target.host, target.port, _via(target), TRY_S)
+        except (OSError, ValueError) as error:
+            return "proxy", _text(error)
+    else:
+        try:
+            addresses = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            return "dns", getattr(error, "strerror", None) or str(error)
+        made = _connect(addresses)
+    talk = _websocket if target.path else _mqtt
+    with made as plain:
         if context is None:
-            return _mqtt(plain, target, password)
+            return talk(plain, target, password)
         with context.wrap_socket(plain, server_hostname=target.host) as secure:
             try:
-                return _mqtt(secure, target, password)
+                return talk(secure, target, password)
             except ssl.SSLError as error:  # TLS 1.3 tells after the handshake that our certificate is not taken
                 return "certificate-refused", _text(error)
 
@@ -87,6 +104,35 @@ def _context(target: Target) -> ssl.SSLContext:
     if target.cert is not None:
         context.load_cert_chain(target.cert, target.key)
     return context
+
+
+def _via(target: Target) -> Via | None:
+    """The proxy; raises `OSError` or `ValueError` for its password's file."""
+    if target.proxy is None:
+        return None
+    kind, host, port = target.proxy
+    file = target.proxy_password_file
+    password = None if file is None else Path(file).read_text().strip()
+    return Via(kind, host, port, target.proxy_username, password)
+
+
+def _websocket(link: socket.socket, target: Target, _password: str | None) -> tuple[str, str]:
+    """Whether the server takes a WebSocket (RFC 6455, 4; MQTT 5.0, 6); no MQTT is spoken on it."""
+    name = f"[{target.host}]" if ":" in target.host else target.host
+    key = base64.b64encode(os.urandom(16)).decode()
+    lines = [
+        f"GET {target.path} HTTP/1.1", f"Host: {name}:{target.port}", "Upgrade: websocket", "Connection: Upgrade",
+        f"Sec-WebSocket-Key: {key}", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Protocol: mqtt", "", "",
+    ]  # fmt: skip
+    link.settimeout(TRY_S)
+    link.sendall("\r\n".join(lines).encode())
+    try:
+        answer = _exactly(link, len(b"HTTP/1.1 101"))
+    except ConnectionError:  # it hangs up on what it does not know
+        answer = b""
+    if answer == b"HTTP/1.1 101":
+        return "", ""
+    return "mqtt", f"the web server there takes no WebSocket at {target.path}: {answer.decode('ascii', 'replace')!r}"
 
 
 def _mqtt(link: socket.socket, target: Target, password: str | None) -> tuple[str, str]:

@@ -25,10 +25,13 @@ def device_file(bus: Bus) -> str:
 def _targets(gateway: str, uplink: Uplink) -> list[Target]:
     tls = uplink.tls
     ca, cert, key = (None, None, None) if tls is None else (_text(tls.ca), _text(tls.cert), _text(tls.key))
+    way = uplink.proxy
+    proxy = None if way is None else (way.kind, way.host, way.port)
     return [
         Target(
             broker.url, broker.host, broker.port, broker.tls, f"lamppost-{gateway}-doctor", ca, cert, key,
-            uplink.username, _text(uplink.password_file),
+            uplink.username, _text(uplink.password_file), broker.path, proxy, uplink.proxy_username,
+            _text(uplink.proxy_password_file),
         )
         for broker in uplink.brokers
     ]  # fmt: skip
@@ -36,7 +39,7 @@ def _targets(gateway: str, uplink: Uplink) -> list[Target]:
 
 def _certificates(uplink: Uplink | None) -> tuple[str, ...]:
     tls = None if uplink is None else uplink.tls
-    return () if tls is None or tls.cert is None else (str(tls.cert),)
+    return () if tls is None else tuple(str(path) for path in (tls.cert, tls.ca) if path is not None)
 
 
 def _text(value: object) -> str | None:

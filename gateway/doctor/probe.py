@@ -73,11 +73,12 @@ def brokers(targets: Sequence[Target]) -> list[dict[str, Any]]:
 
 
 def certificate(path: str) -> dict[str, Any]:
-    """{"path", "from_utc_ms", "until_utc_ms", "error"} of the first certificate of a PEM file."""
-    from cryptography.x509 import load_pem_x509_certificate
+    """{"path", "from_utc_ms", "until_utc_ms", "error"} of that certificate of a PEM file that ends last."""
+    from cryptography.x509 import load_pem_x509_certificates
 
     try:
-        found = load_pem_x509_certificate(Path(path).read_bytes())
+        all_of_it = load_pem_x509_certificates(Path(path).read_bytes())
+        found = max(all_of_it, key=lambda one: one.not_valid_after_utc)
     except (OSError, ValueError) as error:
         why = os.strerror(error.errno).lower() if isinstance(error, OSError) and error.errno else "no PEM certificate"
         return {"path": path, "from_utc_ms": None, "until_utc_ms": None, "error": why}
@@ -104,7 +105,7 @@ def dump(plan: Plan) -> str:
 def parse(text: str) -> Plan:
     """The plan that `dump` wrote."""
     raw = json.loads(text)
-    brokers_ = tuple(Target(**one) for one in raw["brokers"])
+    brokers_ = tuple(Target(**one | {"proxy": one["proxy"] and tuple(one["proxy"])}) for one in raw["brokers"])
     return Plan(raw["ports"], brokers_, tuple(raw["certificates"]), raw["buffer"])
 
 

@@ -185,16 +185,31 @@ def certificates(facts: Facts) -> Iterator[Finding]:
         if one["error"]:
             yield failure("certificates", "certificate-missing", f"{path}: {one['error']}.", f"ls -l {path}", path)
         elif one["until_utc_ms"] < now:
-            text = f"This gateway's certificate ended on {_date(one['until_utc_ms'])}: {path}."
+            text = f"A certificate of this gateway ended on {_date(one['until_utc_ms'])}: {path}."
             yield failure("certificates", "certificate-expired", text, show, path)
         elif one["from_utc_ms"] > now:
-            text = f"This gateway's certificate is not valid before {_date(one['from_utc_ms'])}: {path}."
+            text = f"A certificate of this gateway is not valid before {_date(one['from_utc_ms'])}: {path}."
             yield failure("certificates", "certificate-early", text, "timedatectl status", path)
         elif one["until_utc_ms"] - now < min(SOON_MS, (one["until_utc_ms"] - one["from_utc_ms"]) // SOON_PART):
-            text = f"This gateway's certificate ends on {_date(one['until_utc_ms'])}: {path}."
+            text = f"A certificate of this gateway ends on {_date(one['until_utc_ms'])}: {path}."
             yield warning("certificates", "certificate-soon", text, show, path)
         else:
             yield well("certificates", f"{path} is valid until {_date(one['until_utc_ms'])}.")
+    yield from _brokers_certificate(facts)
+
+
+def _brokers_certificate(facts: Facts) -> Iterator[Finding]:
+    """What the running daemon was shown, and by what it judged the dates."""
+    uplink = None if facts.status is None else facts.status["uplink"]
+    if uplink is None:
+        return
+    for one in uplink.get("certificates", ()):
+        if one["what"] == "broker" and one["soon"]:
+            text = f"The broker's certificate ends on {_date(one['until_utc_ms'])}."
+            yield warning("certificates", "broker-certificate-soon", text, "tell the platform", uplink["broker"])
+    if uplink.get("dates_by") == "floor":
+        text = "The clock is not set: the broker's certificate was judged without its dates."
+        yield warning("certificates", "dates-unknown", text, "timedatectl status")
 
 
 def _date(utc_ms: int) -> str:

@@ -1,29 +1,29 @@
 """The one place that knows aiomqtt: a link to a broker over MQTT 5 or 3.1.1."""
 
 import asyncio
-import ssl
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import aiomqtt
-from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 
-from config import Broker, Tls, Uplink
-from gateway.errors import LinkError
+from config import Broker, Uplink
+from gateway.clock import AgentClock
+from gateway.errors import LinkError, PublishRefused
+from gateway.uplink.choice import Choice
+from gateway.uplink.client import BoundedClient, Wire
+from gateway.uplink.dial import Via, dial
+from gateway.uplink.trust import Dates, Times, Trust
 
-KEEPALIVE_S = 30
 CONNECT_S = 10.0
 LEAVE_S = 1.0
 PUBLISH_S = 20.0
 """A broker that has not sent PUBACK by then is asked again over a new connection."""
-INCOMING_MAX = 256
-"""Messages that may wait unread: acknowledgements are small, and unions make up for a lost one."""
-MESSAGE_MAX = 1024 * 1024
-"""Maximum Packet Size that we ask an MQTT 5 broker to keep to (MQTT 5.0, 3.1.2.11.4)."""
+PROBE_S = 5.0
+SILENT_PART = 1.5
+"""So many keepalives of silence are a half-open link: PINGREQ goes out after one (MQTT 5.0, 3.1.2.10)."""
 PUBLISH_HEAD = 5 + 2 + 2 + 1
 """A PUBLISH beside topic and payload: fixed header, length of the topic, packet id, properties (MQTT 5.0, 3.3)."""
 FAILURE = 0x80
@@ -43,10 +43,11 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Will:
-    """What the broker says of us, retained, when we are gone without a word."""
+    """What the broker says of us when we are gone without a word."""
 
     topic: str
     payload: bytes
+    retain: bool = True
 
 
 class Link(Protocol):
@@ -55,8 +56,11 @@ class Link(Protocol):
     def room(self, topic: str) -> int | None:
         """The bytes that a message on `topic` may have, as far as the broker says."""
 
+    def wire(self) -> Wire:
+        """What it has carried so far."""
+
     async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
-        """Hand a message to the broker by QoS 1; returns at PUBACK, raises `LinkError`."""
+        """Hand a message to the broker by QoS 1; returns at PUBACK, raises `LinkError` or `PublishRefused`."""
 
     async def subscribe(self, topic: str) -> None:
         """Ask for a topic by QoS 1; raises `LinkError`."""
@@ -64,42 +68,31 @@ class Link(Protocol):
     def messages(self) -> AsyncIterator[Message]:
         """What arrives; raises `LinkError` when the link is gone."""
 
-
-class _Client(aiomqtt.Client):
-    """Keeps what the broker's CONNACK says of sizes: Maximum Packet Size (MQTT 5.0, 3.2.2.3.6)."""
-
-    max_packet: int | None = None
-    refusal: str = ""
-    """Why the broker did not take the last message, by its PUBACK; only MQTT 5 has such words (5.0, 3.4.2.1)."""
-
-    def _on_connect(
-        self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Properties | None = None,  # noqa: ANN401 - as the library has it
-    ) -> None:  # fmt: skip
-        self.max_packet = getattr(properties, "MaximumPacketSize", None)
-        super()._on_connect(client, userdata, flags, reason_code, properties)
-
-    def _on_publish(
-        self, client: Any, userdata: Any, mid: int, reason_code: Any, properties: Any,  # noqa: ANN401 - as above
-    ) -> None:  # fmt: skip
-        self.refusal = str(reason_code) if reason_code.is_failure else ""
-        super()._on_publish(client, userdata, mid, reason_code, properties)
+    def silent(self) -> bool:
+        """Whether nothing was heard for so long that nobody can be there."""
 
 
 class MqttLink:
     """A `Link` by aiomqtt."""
 
-    def __init__(self, client: "_Client") -> None:
+    def __init__(self, client: BoundedClient, keepalive_s: float) -> None:
         self._client = client
+        self._silent_s = SILENT_PART * keepalive_s
 
     def room(self, topic: str) -> int | None:
         most = self._client.max_packet
         return None if most is None else most - PUBLISH_HEAD - len(topic.encode())
 
+    def wire(self) -> Wire:
+        return self._client.wire()
+
     async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         try:
-            await self._client.publish(topic, payload, qos=1, retain=retain, timeout=PUBLISH_S)
+            refusal = await self._client.hand_over(topic, payload, PUBLISH_S, retain=retain)
         except (aiomqtt.MqttError, ValueError) as error:  # ValueError: larger than the broker takes
             raise LinkError(f"publish: {error}") from error
+        if refusal:
+            raise PublishRefused(refusal)
 
     async def subscribe(self, topic: str) -> None:
         try:
@@ -118,96 +111,121 @@ class MqttLink:
         except aiomqtt.MqttError as error:
             raise LinkError(str(error)) from error
 
+    def silent(self) -> bool:
+        return time.monotonic() - self._client.heard_at > self._silent_s
+
 
 class Connector:
     """Makes links to one of the configured brokers, in their order, speaking the newest protocol that each accepts."""
 
-    def __init__(self, uplink: Uplink, client_id: str) -> None:
+    def __init__(self, uplink: Uplink, client_id: str, clock: AgentClock) -> None:
         self._uplink = uplink
         self._client_id = client_id
-        self._turn = 0
-        self._older: set[str] = set()
-        self._last: _Client | None = None
+        self._clock = clock
+        self._choice = Choice(uplink.brokers, uplink.version)
+        self._trust: Trust | None = None
 
     @property
     def broker(self) -> Broker:
         """The broker whose turn it is."""
-        return self._uplink.brokers[self._turn % len(self._uplink.brokers)]
+        return self._choice.broker
 
     @property
-    def refusal(self) -> str:
-        """Why the broker did not take what was published last; "" when it did, or says nothing of it."""
-        return "" if self._last is None else self._last.refusal
+    def keepalive_s(self) -> float:
+        """After so long a silent link is asked."""
+        return self._uplink.keepalive / 1000
+
+    @property
+    def certificates(self) -> list[Dates]:
+        """Those of the last connection by TLS: the broker's, ours, the authority's."""
+        return [] if self._trust is None else self._trust.certificates
+
+    @property
+    def dates_by(self) -> str | None:
+        """What judged their dates: "clock", or "floor" where the time is not known; None without TLS."""
+        return None if self._trust is None else self._trust.by
 
     @asynccontextmanager
     async def link(self, will: Will) -> AsyncIterator[MqttLink]:
         """A link that is up; raises `LinkError`, and the next try takes the next broker."""
         broker = self.broker
         try:
-            secrets = await asyncio.to_thread(self._secrets, broker)
-            client = self._client(broker, will, secrets)
+            trust, password, via = await asyncio.to_thread(self._secrets, broker)
+            self._trust = trust
+            client = self._client(broker, will, trust, password, via)
             await client.__aenter__()
-            self._last = client
         except (aiomqtt.MqttError, OSError, ValueError) as error:
-            self._failed(broker, error)
+            self._failed(error)
             raise LinkError(f"{broker.url}: {error}") from error
+        self._choice.up(self._clock.now())
         try:
-            yield MqttLink(client)
+            yield MqttLink(client, self.keepalive_s)
         finally:
             await self._leave(client)
 
-    def _failed(self, broker: Broker, error: Exception) -> None:
-        """Next time the older protocol, if the broker was reached and did not take the newer; else the next broker."""
+    async def better(self) -> bool:
+        """Whether the link is to be given up now for a better one: the first broker, or the newer protocol."""
+        now = self._clock.now()
+        wanted = self._choice.due(now)
+        if wanted is None:
+            return False
+        if await asyncio.to_thread(self._reaches, wanted):
+            self._choice.go_back(now)
+            return True
+        self._choice.stay(now)
+        return False
+
+    def _failed(self, error: Exception) -> None:
         code = getattr(error, "rc", None)
         refused = getattr(code, "value", code) in UNSUPPORTED_PROTOCOL
         unreachable = isinstance(error.__context__, OSError) and not isinstance(error.__context__, TimeoutError)
         reached = isinstance(error, aiomqtt.MqttError) and not unreachable  # some never answer a newer CONNECT
-        if self._uplink.version == "auto" and (refused or reached) and broker.url not in self._older:
-            self._older.add(broker.url)
-        else:
-            self._turn += 1
-            self._older.discard(broker.url)
+        self._choice.failed(refused=refused, reached=reached)
 
-    async def _leave(self, client: aiomqtt.Client) -> None:
+    async def _leave(self, client: BoundedClient) -> None:
         with suppress(aiomqtt.MqttError, TimeoutError):  # the link is gone anyway; the broker tells our last will
             async with asyncio.timeout(LEAVE_S):
                 await client.__aexit__(None, None, None)
+        client.hang_up()
 
-    def _secrets(self, broker: Broker) -> tuple[str | None, ssl.SSLContext | None]:
-        """What the files say: password and TLS; raises `OSError` (`ssl.SSLError` is one) or `ValueError`."""
+    def _reaches(self, broker: Broker) -> bool:
+        try:
+            dial(broker.host, broker.port, self._via(), PROBE_S).close()
+        except (OSError, ValueError):
+            return False
+        return True
+
+    def _via(self) -> Via | None:
+        """The proxy; raises `OSError` or `ValueError` for its password's file."""
+        uplink, proxy = self._uplink, self._uplink.proxy
+        if proxy is None:
+            return None
+        file = uplink.proxy_password_file
+        password = None if file is None else file.read_text().strip()
+        return Via(proxy.kind, proxy.host, proxy.port, uplink.proxy_username, password)
+
+    def _secrets(self, broker: Broker) -> tuple[Trust | None, str | None, Via | None]:
+        """What the files say: TLS, password, proxy; raises `OSError` (`ssl.SSLError` is one) or `ValueError`."""
         uplink = self._uplink
         password = None if uplink.password_file is None else uplink.password_file.read_text().strip()
-        return password, tls_context(uplink.tls) if broker.tls else None
+        return Trust(uplink.tls, self._times()) if broker.tls else None, password, self._via()
 
-    def _client(self, broker: Broker, will: Will, secrets: tuple[str | None, ssl.SSLContext | None]) -> _Client:
-        password, tls = secrets
-        five = self._uplink.version == "5" or (self._uplink.version == "auto" and broker.url not in self._older)
-        properties = None
-        if five:
-            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-            properties.MaximumPacketSize = MESSAGE_MAX
-        return _Client(
-            broker.host,
-            broker.port,
-            identifier=self._client_id,
-            protocol=aiomqtt.ProtocolVersion.V5 if five else aiomqtt.ProtocolVersion.V311,
-            clean_session=None if five else True,
-            clean_start=True if five else MQTT_CLEAN_START_FIRST_ONLY,  # 3.1.1 knows no other
-            properties=properties,
-            will=aiomqtt.Will(will.topic, will.payload, qos=1, retain=True),
-            timeout=CONNECT_S,
-            keepalive=KEEPALIVE_S,
-            max_queued_incoming_messages=INCOMING_MAX,
+    def _times(self) -> Times:
+        clock = self._clock
+        return Times(time.time_ns() // 1_000_000, clock.known_ms(), clock.floor_ms)
+
+    def _client(
+        self, broker: Broker, will: Will, trust: Trust | None, password: str | None, via: Via | None
+    ) -> BoundedClient:
+        return BoundedClient(
+            broker,
+            self._client_id,
+            five=self._choice.five,
+            will=aiomqtt.Will(will.topic, will.payload, qos=1, retain=will.retain),
+            timeout_s=CONNECT_S,
+            keepalive_s=round(self.keepalive_s),
             username=self._uplink.username,
             password=password,
-            tls_context=tls,
+            tls=None if trust is None else trust.context,
+            via=via,
         )
-
-
-def tls_context(tls: Tls | None) -> ssl.SSLContext:
-    """TLS 1.2 or later, the broker's certificate checked against `ca` or the system's, ours shown when there is one."""
-    context = ssl.create_default_context(cafile=str(tls.ca) if tls and tls.ca else None)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if tls and tls.cert:
-        context.load_cert_chain(str(tls.cert), str(tls.key) if tls.key else None)
-    return context

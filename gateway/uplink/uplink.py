@@ -3,20 +3,28 @@
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from buffer.ack import Ack
+from buffer.cose import Kind
 from buffer.errors import BufferFault, StoreCorrupt, StoreError, UnknownBatch
+from buffer.header import ClockState, Priority
+from buffer.resend import MAX_RESEND_BYTES, Resend
 from buffer.store import Held
+from buffer.usage import Usage
 from gateway import VERSION
 from gateway.backoff import Backoff
 from gateway.clock import AgentClock
-from gateway.errors import LinkError
+from gateway.errors import LinkError, PublishRefused
 from gateway.events import wait_for_event
-from gateway.uplink.session import Session
+from gateway.northbound.outlet import Outlet
+from gateway.uplink.client import Wire
+from gateway.uplink.meter import Meter
+from gateway.uplink.refill import PAGE, Refill
+from gateway.uplink.session import Rank, Session
 from gateway.uplink.sizes import SUSPECT_AFTER, Sizes
 from gateway.uplink.transport import Connector, Link, Message, Will
 
@@ -25,6 +33,8 @@ log = logging.getLogger(__name__)
 RECONNECT_FIRST_S = 0.5
 RECONNECT_MAX_S = 30.0
 FAREWELL_S = 0.5
+TEND_S = 1.0
+"""How often the link is looked at: whether somebody is there, what it has carried."""
 SETTLED_S = 10.0
 """A link that lasts so long is a good one: the next try after it comes at once."""
 ACK_MAX_BYTES = 64 * 1024
@@ -34,14 +44,20 @@ ACK_MAX_BYTES = 64 * 1024
 class Outbox(Protocol):
     """What the uplink sees of the store."""
 
-    async def held(self) -> Sequence[Held]:
-        """Every batch that is sealed and not acknowledged."""
+    def held(self) -> AsyncIterator[Sequence[Held]]:
+        """By page, every batch that is sealed and not acknowledged."""
 
-    async def message(self, number: int, in_flight: Collection[int]) -> bytes:
-        """The bytes of a batch, the same every time; raises `UnknownBatch`, `StoreCorrupt` for one damaged on disk.
+    async def message(self, number: int, in_flight: Collection[int]) -> tuple[bytes, int]:
+        """The bytes of a batch, the same every time, and how many samples it has, 0 where that is not known.
 
-        What is `in_flight` makes room last.
+        What is `in_flight` makes room last. Raises `UnknownBatch`, `StoreCorrupt` for one damaged on disk.
         """
+
+    async def usage(self) -> Usage:
+        """What the link has carried in this day and month, as far as it was kept."""
+
+    async def keep(self, usage: Usage) -> None:
+        """Have the store remember what the link has carried."""
 
     async def split(self, number: int, max_bytes: int) -> Sequence[int]:
         """Put batches of at most `max_bytes` in the place of one; none when it cannot be done."""
@@ -58,6 +74,12 @@ class Outbox(Protocol):
     async def find(self, wanted: Sequence[bytes]) -> Sequence[int]:
         """The numbers of the batches with these hashes, as far as they are kept."""
 
+    async def history(self, first: int, last: int, limit: int) -> Sequence[int]:
+        """Delivered batches from `first` to `last` whose bytes are kept, by number, at most `limit`."""
+
+    async def stream(self) -> bytes:
+        """The store's stream."""
+
     async def refuse(self, number: int, reason: str) -> None:
         """Set a batch aside that the platform does not take."""
 
@@ -73,6 +95,10 @@ class LinkState:
     connections: int = 0
     sent: int = 0
     sent_bytes: int = 0
+    sent_samples: int = 0
+    wire: Wire = field(default_factory=Wire)
+    refusal: str = ""
+    """Why the broker did not take the last message, where it says so (MQTT 5)."""
     acknowledged: int = 0
     last_ack_at: int | None = None
     bad_acks: int = 0
@@ -82,7 +108,7 @@ class UplinkTask:
     """Owns the link for the life of the agent."""
 
     def __init__(
-        self, connector: Connector, outbox: Outbox, clock: AgentClock, *, prefix: str, gateway: str,
+        self, connector: Connector, outbox: Outbox, clock: AgentClock, meter: Meter, *, prefix: str, gateway: str,
         believe: Callable[[bytes], Ack] | None,
     ) -> None:  # fmt: skip
         self._connector = connector
@@ -93,6 +119,9 @@ class UplinkTask:
         self._believe = believe
         """Verifies an acknowledgement; None: the broker's PUBACK counts as delivered."""
         self.session = Session()
+        self.refill = Refill()
+        self.meter = meter
+        self._carried = Wire()
         self.state = LinkState(since=clock.now())
         self.progress_at = clock.now()
         self._wake = asyncio.Event()
@@ -102,42 +131,62 @@ class UplinkTask:
         """Told of each acknowledgement of this store, and whether it answers what was sent once, in this life."""
         self.on_command: Callable[[Message], None] | None = None
         """Takes what arrives on the topic `command`; None: nobody asks for it."""
+        self.outlet: Outlet | None = None
+        """Says batches in another platform's words; None: they go as they are signed."""
+        self.believe_request: Callable[[bytes], Resend] | None = None
+        """Verifies the platform's request for delivered batches, which comes where acknowledgements do."""
 
         self.facts: Callable[[], dict[str, str | int | None]] = dict
         """What the status says beside."""
 
     @property
-    def refusal(self) -> str:
-        """Why the broker does not take batches, where it says so."""
-        return self._connector.refusal
+    def connector(self) -> Connector:
+        """What makes the links."""
+        return self._connector
+
+    @property
+    def only_critical(self) -> bool:
+        """Whether the budget or the hour lets nothing else through."""
+        return self.meter.metered and self.meter.only_critical(self._clock.now(), self._utc_ms())
+
+    def interval(self, batch_ms: int) -> int:
+        """How long the next batch is, in ms, where `batch_ms` is configured."""
+        return self.meter.interval(batch_ms, self._clock.now(), self._utc_ms())
 
     async def run(self) -> None:
         """Connect, serve, and connect again, until cancelled."""
-        held = await self._outbox.held()
-        self.session.hold(((batch.number, batch.kind == "catalogue") for batch in held), doubtful=True)
+        self.meter.begin(await self._outbox.usage())
+        async for page in self._outbox.held():
+            self.session.hold(((batch.number, _rank(batch)) for batch in page), doubtful=True)
         backoff = Backoff(RECONNECT_FIRST_S, RECONNECT_MAX_S)
         while True:
             try:
-                async with self._connector.link(Will(self._topic("status"), self._status(online=False))) as link:
+                async with self._connector.link(self._will()) as link:
                     await self._converse(link, backoff)
             except LinkError as error:
                 self._down(str(error))
             self.progress_at = self._clock.now()
             await asyncio.sleep(backoff.next())
 
-    def sealed(self, numbers: Sequence[int]) -> None:
-        """Batches of samples were sealed: send them when there is a link."""
-        self.session.hold((number, False) for number in numbers)
+    async def keep(self) -> None:
+        """Have the store remember what the link has carried; raises `StoreError`."""
+        usage = self.meter.usage
+        await self._outbox.keep(usage)
+        self.meter.kept(usage)
+
+    def sealed(self, numbers: Sequence[int], critical: Collection[int] = ()) -> None:
+        """Batches were sealed, `critical` among them: send them when there is a link."""
+        self.session.hold((number, Rank.CRITICAL if number in critical else Rank.COMMON) for number in numbers)
         self._wake.set()
 
     def named(self, number: int) -> None:
         """A catalogue was sealed: what follows cannot be read without it."""
-        self.session.hold([(number, True)])
+        self.session.hold([(number, Rank.CATALOGUE)])
         self._wake.set()
 
     def salvaged(self, numbers: Sequence[int]) -> None:
         """Batches of a damaged store were salvaged, which may have been sent before."""
-        self.session.hold(((number, False) for number in numbers), doubtful=True)
+        self.session.hold(((number, Rank.COMMON) for number in numbers), doubtful=True)
         self._wake.set()
 
     async def _converse(self, link: Link, backoff: Backoff) -> None:
@@ -148,11 +197,15 @@ class UplinkTask:
             raise
 
     async def _serve(self, link: Link, backoff: Backoff) -> None:
+        self._carried = Wire()
         if self._believe is not None:
             await link.subscribe(self._topic("ack"))
         if self.on_command is not None:
             await link.subscribe(self._topic("command"))
-        await link.publish(self._topic("status"), self._status(online=True), retain=True)
+        with suppress(PublishRefused):  # nobody depends on it
+            await link.publish(self._topic("status"), self._status(online=True), retain=True)
+        if self.outlet is not None:
+            await self.outlet.open(link)
         self._up()
         self.session.connected()
         self.on_connected()
@@ -162,11 +215,14 @@ class UplinkTask:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._receive(link))
                 group.create_task(self._send(link, group))
+                group.create_task(self._tend(link))
         except* (LinkError, StoreError) as errors:
             lost = errors  # raised here, CPython 3.11.2 would wrap it in a group once more
         finally:
             settled.cancel()
             self.session.disconnected()
+            self.refill.cut()
+            self._count(link)
         if lost is not None:
             if await self._broke():
                 backoff.reset()
@@ -174,15 +230,19 @@ class UplinkTask:
 
     async def _farewell(self, link: Link) -> None:
         """Say that we go, as the last will would; a broker that does not take it in time learns it by our silence."""
-        with suppress(LinkError, TimeoutError):
+        with suppress(LinkError, PublishRefused, TimeoutError):
             async with asyncio.timeout(FAREWELL_S):
+                if self.outlet is not None:
+                    await self.outlet.close(link)
                 await link.publish(self._topic("status"), self._status(online=False), retain=True)
 
     async def _send(self, link: Link, group: asyncio.TaskGroup) -> None:
         while True:
             now = self._clock.now()
             self.progress_at = now
-            number = self.session.next(now)
+            number = self.session.next(now, critical_only=self.only_critical)
+            if number is None and not self.only_critical:
+                number = await self._from_history(now)
             if number is not None:
                 group.create_task(self._send_one(link, number))
                 continue
@@ -191,9 +251,27 @@ class UplinkTask:
             wait = 1.0 if due is None else min(max(due - now, 0) / 1000, 1.0)
             await wait_for_event(self._wake, wait)
 
+    async def _tend(self, link: Link) -> None:
+        """Leave a link on which nobody is, and one that a better can replace; count what it carries."""
+        while True:
+            await asyncio.sleep(TEND_S)
+            self._count(link)
+            if self.meter.unkept:
+                await self.keep()
+            if link.silent():
+                raise LinkError("the broker is silent: nothing came for one and a half keepalives")
+            if await self._connector.better():
+                raise LinkError(f"left for {self._connector.broker.url}")
+
+    def _count(self, link: Link) -> None:
+        wire = link.wire()
+        new, self._carried = wire - self._carried, wire
+        self.state.wire += new
+        self.meter.add(new.metered, self._clock.now(), self._utc_ms())
+
     async def _send_one(self, link: Link, number: int) -> None:
         try:
-            data = await self._outbox.message(number, self.session.flying)
+            data, samples = await self._outbox.message(number, self.session.flying)
         except UnknownBatch:  # acknowledged and dropped meanwhile
             self.session.release([number])
             return
@@ -201,8 +279,24 @@ class UplinkTask:
             log.error("buffer: batch %d is not sent: %s", number, error)
             self.session.release([number])
             return
-        if await self._fits(link, number, len(data)):
-            await self._publish(link, number, data)
+        if self.outlet is not None:
+            await self._tell(self.outlet, link, number, data, samples)
+        elif await self._fits(link, number, len(data)):
+            await self._publish(link, number, data, samples)
+
+    async def _tell(self, outlet: Outlet, link: Link, number: int, data: bytes, samples: int) -> None:
+        """Say a batch in other words; it is delivered when the broker has all of them."""
+        try:
+            await outlet.send(link, data)
+        except (BufferFault, ValueError) as error:
+            await self._outbox.refuse(number, str(error))
+            self.session.release([number])
+            return
+        self.state.sent += 1
+        self.state.sent_bytes += len(data)
+        self.state.sent_samples += samples
+        await self._outbox.acknowledge_numbers([number])
+        self._released([number])
 
     async def _fits(self, link: Link, number: int, size: int) -> bool:
         """Whether the broker takes it, as far as is known; if not, others have taken its place or it is set aside."""
@@ -213,12 +307,22 @@ class UplinkTask:
         room = self._sizes.too_large(number, size, self._clock.now())
         return room is None or not await self._split(number, room)
 
-    async def _publish(self, link: Link, number: int, data: bytes) -> None:
+    async def _publish(self, link: Link, number: int, data: bytes, samples: int) -> None:
+        """Hand a batch over; one that the broker refuses is tried again, as one that nobody acknowledges."""
         self._sizes.handed(number, len(data))
-        await link.publish(self._topic("batch"), data)
+        try:
+            await link.publish(self._topic("batch"), data)
+        except PublishRefused as error:
+            if not self.state.refusal:
+                log.error("uplink: the broker does not take batches: %s", error)
+            self.state.refusal = str(error)
+            self._sizes.confirmed(number)
+            return
+        self.state.refusal = ""
         self._sizes.confirmed(number)
         self.state.sent += 1
         self.state.sent_bytes += len(data)
+        self.state.sent_samples += samples
         if self._believe is None:
             await self._outbox.acknowledge_numbers([number])
             self._released([number])
@@ -238,7 +342,7 @@ class UplinkTask:
             return True
         if made:
             log.warning("uplink: batch %d is too large for the broker: split into %d", number, len(made))
-            self.sealed(made)
+            self.sealed(made, made if self.session.rank(number) is Rank.CRITICAL else ())
             self.session.release([number])
         return bool(made)
 
@@ -259,10 +363,33 @@ class UplinkTask:
     async def _receive(self, link: Link) -> None:
         async for message in link.messages():
             if self._believe is not None and message.topic == self._topic("ack"):
-                await self._answered(message, self._believe)
+                if not await self._asked(message):
+                    await self._answered(message, self._believe)
             elif self.on_command is not None and message.topic == self._topic("command"):
                 self.on_command(message)
+            elif self.outlet is not None:
+                await self.outlet.received(link, message)
         raise LinkError("the broker ended the session")
+
+    async def _from_history(self, now: int) -> int | None:
+        """A batch that the platform asked for once more; it goes when nothing else does."""
+        while (span := self.refill.span) is not None:
+            self.refill.found(span, await self._outbox.history(*span, PAGE))
+        return self.refill.next(now)
+
+    async def _asked(self, message: Message) -> bool:
+        """Whether it is a request for batches of the history, and verifies; it is taken when it is about this store."""
+        if self.believe_request is None or message.retained or len(message.payload) > MAX_RESEND_BYTES:
+            return False
+        try:
+            request = self.believe_request(message.payload)
+        except BufferFault:
+            return False  # an acknowledgement, or nothing that is believed: told of there
+        here = request.gateway == self._gateway and request.stream == await self._outbox.stream()
+        if here and self._clock.trusted_ms() < request.expires_ms and self.refill.ask(request):
+            log.info("uplink: the platform asks for %d ranges of delivered batches", len(request.ranges))
+            self._wake.set()
+        return True
 
     async def _answered(self, message: Message, believe: Callable[[bytes], Ack]) -> None:
         ack = self._read(message, believe)
@@ -276,6 +403,7 @@ class UplinkTask:
         if sent_at is not None:
             self._clock.signed_time(ack.time, sent_at)
         self.on_acknowledged(ack, sent_at is not None)
+        self.refill.answered(ack)
         self._released(freed)
         for named, reason in ack.refused:
             if (number := await self._outbox.local(ack.stream, named)) is not None:
@@ -317,9 +445,23 @@ class UplinkTask:
             self.state.since = self._clock.now()
         self.state.up, self.state.error = False, error
 
+    def _will(self) -> Will:
+        will = None if self.outlet is None else self.outlet.will()
+        return will or Will(self._topic("status"), self._status(online=False))
+
+    def _utc_ms(self) -> int | None:
+        """The time, to count days by; None while nobody knows it."""
+        return None if self._clock.estimate().state is ClockState.UNSET else self._clock.utc_ms()
+
     def _topic(self, name: str) -> str:
         return f"{self._prefix}/{name}"
 
     def _status(self, *, online: bool) -> bytes:
         status = {"online": online, "version": VERSION, "boot": self._clock.boot.hex(), "time": self._clock.utc_ms()}
         return json.dumps(status | self.facts(), separators=(",", ":")).encode()
+
+
+def _rank(batch: Held) -> Rank:
+    if batch.kind is Kind.CATALOGUE:
+        return Rank.CATALOGUE
+    return Rank.CRITICAL if batch.priority is Priority.CRITICAL else Rank.COMMON

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from buffer import orders
 from buffer.errors import NotAllowed
 from buffer.keys import SigningKey
-from buffer.orders import MAX_REFUSED, MAX_WAITING, SHOWN, Order, Quiet, Use
+from buffer.orders import MAX_LASTING, MAX_REFUSED, MAX_WAITING, SHOWN, Order, Quiet, Use
 from buffer.store import Store
 from tests.buffer.support import BOOT, GATEWAY, SERIES, SIZE, block
 
@@ -97,6 +97,8 @@ def test_a_flood_is_bounded(store: Store) -> None:
         store.change(partial(orders.refuse, order=order(n + 1, final=True), floor_ms=0))
     with pytest.raises(NotAllowed, match="512 commands"):
         store.ask(partial(orders.check_refusal, number=5_000, floor_ms=0))
+    with pytest.raises(NotAllowed, match="512 commands"):  # a schedule: the rest is for commands
+        store.change(partial(orders.accept, order=order(5_000), floor_ms=0, most=MAX_LASTING))
     for n in range(MAX_REFUSED, MAX_WAITING):
         assert accept(store, order(n + 1, final=True)) == ""
     assert accept(store, order(9_999)) == "full"

@@ -1,6 +1,9 @@
 """A gateway of the tests: real keys, catalogues and batches made by `buffer` and `ext`."""
 
+import re
+import sqlite3
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +22,7 @@ from collector import registry
 from collector.database import Database, Target
 from collector.incoming import Message
 from collector.receive import Receiver, Reply
+from collector.schema import STEPS, statements
 from ext import Packer, Series, Value
 
 UTC_MS = 1_780_000_000_000
@@ -153,6 +157,20 @@ class Gateway:
         """A ledger entry."""
         clock_ms = 0 if state is ClockState.UNSET else self.clock_ms
         return LedgerEntry(self.boot, from_ms, to_ms, clock_ms, state, 5, "evicted")
+
+
+def age(path: Target, version: int) -> None:
+    """Make a file one of an older version: take back what the steps since then made."""
+    made = [one for step in STEPS[version:] for one in statements(step)]
+    with closing(sqlite3.connect(path)) as db, db:
+        for (view,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'view'").fetchall():
+            db.execute(f"DROP VIEW {view}")
+        for statement in reversed(made):
+            if found := re.match(r"CREATE (TABLE|INDEX) (\w+)", statement):
+                db.execute(f"DROP {found[1]} IF EXISTS {found[2]}")
+            elif found := re.match(r"ALTER TABLE (\w+) ADD COLUMN (\w+)", statement):
+                db.execute(f"ALTER TABLE {found[1]} DROP COLUMN {found[2]}")
+        db.execute(f"PRAGMA user_version = {version}")
 
 
 class Bench:

@@ -1,6 +1,5 @@
 """What the catalogue says of assets, and a sensor that several gateways hear, which is there once."""
 
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,9 +7,9 @@ import pytest
 
 from buffer.catalogue import SeriesEntry
 from collector import derive, query
-from collector.database import Database, Target
+from collector.database import Database
 from collector.incoming import Message
-from tests.collector.maker import OFFSET_MS, SQLITE, Bench, Gateway
+from tests.collector.maker import OFFSET_MS, SQLITE, Bench, Gateway, age
 
 TEMPERATURE, RSSI, COUNTER = 1, 2, 3
 BIN = "B-4"
@@ -118,25 +117,13 @@ def test_a_database_of_before_learns_it_by_a_rebuild_or_the_next_catalogue(
 ) -> None:
     bench = open_bench(gateway)
     bench.take(gateway.describe(lines()), heard(gateway, (1000, 20, -60, 7)))
-    _age(bench.database.path)
+    age(bench.database.path, 3)
     Database.open(bench.database.path).close()
     assert bench.rows("SELECT DISTINCT asset_id, labels FROM series") == [("", "{}")]
     assert once(bench) == []
     bench.take(gateway.describe(lines()))
     assert once(bench) == [(1000, 20, -60, "gw-0017")]
-    _age(bench.database.path)
+    age(bench.database.path, 3)
     Database.open(bench.database.path).close()
     derive.rebuild(bench.database)
     assert once(bench) == [(1000, 20, -60, "gw-0017")]
-
-
-def _age(path: Target) -> None:
-    """Make the file one of version 3."""
-    db = sqlite3.connect(path)
-    db.executescript("DROP VIEW asset_readings; DROP INDEX series_by_asset;")
-    for table in ("rollups", "rollups_due", "kept_from"):
-        db.execute(f"DROP TABLE {table}")
-    for column in ("asset_id", "latitude", "longitude", "labels", "public"):
-        db.execute(f"ALTER TABLE series DROP COLUMN {column}")
-    db.execute("PRAGMA user_version = 3")
-    db.close()

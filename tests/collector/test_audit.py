@@ -13,7 +13,7 @@ from buffer.keys import SigningKey
 from collector import commands, keyrings
 from collector.commands import Signed
 from tests.collector.commanding import RESULT, answer, call, describe_results
-from tests.collector.maker import OFFSET_MS, UTC_MS, Bench, Gateway
+from tests.collector.maker import OFFSET_MS, SQLITE, UTC_MS, Bench, Gateway
 
 COMMAND = Command(
     "gw-0017",
@@ -163,6 +163,7 @@ CASES: dict[str, tuple[Callable[[Platform], object], str]] = {
 }
 
 
+@SQLITE
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.replace(" ", "-"))
 def test_what_was_altered_is_found(platform: Platform, case: str) -> None:
     platform.relay()
@@ -179,6 +180,7 @@ def done(**changed: object) -> list[dict[str, object]]:
     return [{**writes[0], **changed}]
 
 
+@SQLITE
 @pytest.mark.parametrize(
     ("changed", "message"),
     [

@@ -27,7 +27,7 @@ from collector.database import Database
 from collector.errors import CollectorError
 from tests.buffer.test_cose import plain_sig_structure
 from tests.collector.commanding import Person, answer, call, data, describe_results, person
-from tests.collector.maker import SQLITE, UTC_MS, Bench, Gateway
+from tests.collector.maker import SQLITE, UTC_MS, Bench, Gateway, age
 from tests.mosquitto import Mosquitto
 
 STREAM = bytes([1]) * 16
@@ -235,6 +235,7 @@ def test_send_waits_for_the_result_and_says_that_none_came(
     assert (row["result"], row["relayed_at"] is None) == (None, False)
 
 
+@SQLITE
 @pytest.mark.parametrize(
     ("who", "write", "code", "message"),
     [
@@ -329,15 +330,7 @@ def test_nobody_listens(desk: Callable[..., list[dict[str, Any]]], people: dict[
 def test_streams_and_an_older_database(bench: Bench, gateway: Gateway) -> None:
     bench.take(*gateway.hello(1))
     path = bench.database.path
-    with bench.database.transaction() as db:
-        for name in ("commands", "keyrings", "keyring_relays", "rollups", "rollups_due", "kept_from"):
-            db.execute(f"DROP TABLE {name}")
-        db.execute("DROP VIEW command_results")
-        db.execute("DROP VIEW asset_readings")
-        db.execute("DROP INDEX series_by_asset")
-        for name in ("asset_id", "latitude", "longitude", "labels", "public"):
-            db.execute(f"ALTER TABLE series DROP COLUMN {name}")
-        db.execute("PRAGMA user_version = 2")
+    age(path, 2)
     second = Gateway(gateway="gw-0018")
     call("gateways", "add", "-", "--database", path, text=second.public_json())
     (row,) = data("gateways", "streams", "--database", path)

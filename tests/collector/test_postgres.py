@@ -64,7 +64,9 @@ def fields(rows: bytes) -> Iterator[list[bytes | None]]:
 def test_rows_packed_in_c_are_those_of_python(samples: list[Any], clock_known: bool) -> None:
     blocks = [block(samples)] if samples else []
     found, samples = unpack_columns(blocks), unpack(blocks)
-    piece = Piece("g", "s", 7, found, Ids.of({1: 11, 2: 22, 3: 33, 4: 1 << 40}), UTC_MS, clock_known)
+    piece = Piece(
+        "g", "s", 7, found, Ids.of({1: 11, 2: 22, 3: 33, 4: 1 << 40}), UTC_MS, (CLOCK, GOOD) if clock_known else None
+    )
     rows = list(piece.rows())
     quality = {CLOCK: GOOD} if clock_known else {}
     assert [(at, q) for _, at, _, _, _, q, _ in rows] == [(at + UTC_MS, quality.get(q, q)) for _, at, _, q in samples]

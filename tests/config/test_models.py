@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from config import Broker, Bus, Config, Device, Gateway, Limits, Point, Report, explain
+from config import Broker, Bus, Config, Device, Gateway, Limits, Point, Proxy, Report, Span, explain
 
 
 class Options(BaseModel):
@@ -33,7 +33,44 @@ def test_broker(url: str, host: str, port: int, tls: bool) -> None:
     assert Broker.parse(url) == Broker(host=host, port=port, tls=tls, url=url)
 
 
-@given(st.text() | st.text("mqts:/@[]?#.%0a ", max_size=30))
+@pytest.mark.parametrize(
+    ("url", "port", "tls", "path"),
+    [
+        ("ws://broker.example", 80, False, "/mqtt"),
+        ("wss://broker.example/", 443, True, "/mqtt"),
+        ("wss://broker.example:8084/a/b-c.d", 8084, True, "/a/b-c.d"),
+    ],
+)
+def test_a_broker_behind_a_websocket(url: str, port: int, tls: bool, path: str) -> None:
+    assert Broker.parse(url) == Broker(host="broker.example", port=port, tls=tls, url=url, path=path)
+
+
+@pytest.mark.parametrize(
+    ("url", "kind", "host", "port"),
+    [
+        ("http://proxy.example", "http", "proxy.example", 8080),
+        ("socks5://[2001:db8::1]:9050/", "socks5", "2001:db8::1", 9050),
+        ("socks5://10.0.0.1", "socks5", "10.0.0.1", 1080),
+    ],
+)
+def test_proxy(url: str, kind: str, host: str, port: int) -> None:
+    assert Proxy.parse(url) == Proxy(kind=kind, host=host, port=port)
+
+
+@pytest.mark.parametrize("url", ["https://p", "socks4://p", "http://u:secret@p", "http://p/x", "p:8080", "http://"])
+def test_what_is_no_proxy(url: str) -> None:
+    with pytest.raises(ValueError) as error:
+        Proxy.parse(url)
+    assert "secret" not in str(error.value)
+
+
+@given(st.integers(0, 1439), st.integers(0, 1439), st.integers(0, 1439))
+def test_a_span_goes_over_midnight(begin: int, end: int, minute: int) -> None:
+    hours = {m % 1440 for m in range(begin, end if begin <= end else end + 1440)}
+    assert Span(begin=begin, end=end).holds(minute) == (minute in hours)
+
+
+@given(st.text() | st.text("mqtws:/@[]?#.%0a ", max_size=30))
 def test_any_text_is_a_broker_or_refused(text: str) -> None:
     try:
         broker = Broker.parse(text)

@@ -1,7 +1,11 @@
 """What the tests of `gateway` share: clocks, drivers that do as they are told, and the parts put together."""
 
 import asyncio
+import atexit
+import os
 import selectors
+import shutil
+import tempfile
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,6 +47,14 @@ STORE_BYTES = 8_000_000
 WAIT_S = 20.0
 
 Sample = tuple[int, int, Value, int]
+
+
+def in_memory() -> Path:
+    """A new folder in memory where there is some: nothing here cuts the power, so no sync need wait for a disk."""
+    memory = Path("/dev/shm")
+    made = Path(tempfile.mkdtemp(prefix="lamppost-", dir=memory if os.access(memory, os.W_OK) else None))
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return made
 
 
 @dataclass

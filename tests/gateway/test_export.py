@@ -28,8 +28,9 @@ from buffer.header import Clock, ClockState, Priority
 from buffer.reader import Reader
 from buffer.store import Store
 from ext import GOOD, LIMITS, NO_ANSWER, SENTINEL, Packer, Series, Value
+from ext.cells import FORMULA, cell
 from gateway.cli.export import When
-from gateway.formats import FORMULA, WRITERS, cell
+from gateway.formats import WRITERS
 from gateway.history import History, Sample, Selection
 from tests.gateway.support import BOOT, GATEWAY, KEY, TRUTH
 from tests.gateway.test_cli import EX_DATAERR, EX_USAGE, failed, run, well

@@ -13,6 +13,7 @@ import tracemalloc
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -97,7 +98,7 @@ async def running(made: Parts) -> AsyncIterator[None]:
 async def test_samples_are_committed_at_their_interval_and_batches_sealed_at_theirs(tmp_path: Path) -> None:
     async with parts(tmp_path, commit_ms=30, batch_ms=200) as made:
         sealed: list[list[int]] = []
-        made.keeper.on_sealed = sealed.append
+        made.keeper.on_sealed = lambda numbers, _: sealed.append(numbers)
 
         async def pass_time() -> None:
             for value in itertools.count():
@@ -117,6 +118,25 @@ async def test_samples_are_committed_at_their_interval_and_batches_sealed_at_the
         assert [batch.header.number for batch in batches] == [number for part in sealed for number in part]
         values = by_series(batches)[made.numbers["d/a"]]
         assert [value for _, value, _ in values] == list(range(made.recorder.samples))
+
+
+def _sealed(made: Parts, count: int) -> bool:
+    return made.keeper.counts.sealed >= count
+
+
+async def test_without_intervals_each_scan_is_a_commit_and_a_batch(tmp_path: Path) -> None:
+    async with parts(tmp_path, commit_ms=0, batch_ms=0) as made, running(made):
+        made.recorder.on_packed = made.keeper.packed
+        for value in range(5):
+            made.recorder.value("d/a", value)
+            made.recorder.value("d/b", value)
+            await until(partial(_sealed, made, value + 1))
+        batches = await asyncio.to_thread(made.batches)
+        assert [batch.header.samples for batch in batches] == [2] * 5
+        commits = made.keeper.counts.commits
+        made.hand.boot += 10_000
+        await asyncio.sleep(0.1)
+        assert made.keeper.counts.commits == commits, "nothing is written while nothing is sampled"
 
 
 async def test_a_critical_sample_commits_everything_at_once_and_seals_what_is_critical(tmp_path: Path) -> None:

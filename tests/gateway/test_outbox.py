@@ -20,10 +20,10 @@ async def test_a_backlog_is_read_by_page_and_commits_go_between(
         for value in range(6):
             made.recorder.value("d/a", value)
             await made.keeper.flush()
-        held = await StoreOutbox(made.thread, made.clock).held()
+        held = [batch async for page in StoreOutbox(made.thread, made.clock).held() for batch in page]
         assert [batch.number for batch in held] == [1, 2, 3, 4, 5, 6, 7]
         await made.thread.call(lambda store: store.acknowledge_numbers([1, 4]))
-        held = await StoreOutbox(made.thread, made.clock).held()
+        held = [batch async for page in StoreOutbox(made.thread, made.clock).held() for batch in page]
         assert [batch.number for batch in held] == [2, 3, 5, 6, 7]
     finally:
         await made.close()

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from config import Broker, Tls, Uplink
+from gateway.clock import AgentClock
 from gateway.errors import LinkError
-from gateway.uplink.transport import Connector, Will, tls_context
+from gateway.uplink.transport import Connector, Will
+from gateway.uplink.trust import tls_context
 from tests.mosquitto import Mosquitto, free_port
 
 CONNECT_S = 0.5  # a broker that hangs up before CONNACK is noticed only when this is over
@@ -26,7 +28,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def connector(*urls: str, version: str = "auto") -> Connector:
     """A connector to these brokers."""
     brokers = tuple(Broker.parse(url) for url in urls)
-    return Connector(Uplink(brokers=brokers, acknowledge="broker", version=version), "test")
+    return Connector(Uplink(brokers=brokers, acknowledge="broker", version=version), "test", AgentClock(bytes(16)))
 
 
 async def fails(made: Connector) -> str:

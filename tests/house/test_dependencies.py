@@ -29,9 +29,9 @@ def _closure(name: str, extras: tuple[str, ...], seen: dict[str, Distribution]) 
 
 
 def _runtime() -> dict[str, Distribution]:
-    """Every distribution that the agent, its demo and its scans need, by name, without ours."""
+    """Every distribution that the agent, its demo, its scans and its page need, by name, without ours."""
     seen: dict[str, Distribution] = {}
-    _closure("lamppost", ("demo", "sunspec"), seen)
+    _closure("lamppost", ("demo", "sunspec", "web"), seen)
     del seen["lamppost"]
     return seen
 
@@ -52,7 +52,7 @@ def _licence(found: Distribution) -> str:
 
 def test_the_closure_is_what_it_should_be() -> None:
     assert {"pydantic-core", "pydantic_core"} & set(_runtime())
-    assert {"pymodbus", "paho-mqtt", "amqtt"} <= set(_runtime())
+    assert {"pymodbus", "paho-mqtt", "amqtt", "starlette", "h11"} <= set(_runtime())
     assert "pytest" not in _runtime()
 
 

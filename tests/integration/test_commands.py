@@ -41,6 +41,8 @@ register = 3
 writable = {{ min = 0, max = 9, revert_after = "2s", safe_value = 0 }}
 """
 LEVEL = (7, 12)
+CLOCK_MS = 1_000
+"""The agent's estimate of the time may be so far from the wall clock of a busy machine."""
 
 
 @asynccontextmanager
@@ -83,7 +85,7 @@ async def test_a_command_is_done_read_back_and_told_of(tmp_path: Path) -> None:
             40,
             "verified",
         )
-        assert found["accepted_ms"] <= found["finished_ms"] <= now_ms()
+        assert found["accepted_ms"] <= found["finished_ms"] <= now_ms() + CLOCK_MS
 
         await platform.publish(
             platform.command(("lamp/level", 41), ("pump/speed", 7), ("lamp/level", 42), stream=stream, number=listed),

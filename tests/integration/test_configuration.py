@@ -23,7 +23,7 @@ from gateway.errors import RequestRefused
 from gateway.sockets import control_socket
 from tests.integration.harness import GATEWAY, SITE, Rig
 from tests.integration.plant import Plant
-from tests.integration.platform import Platform, now_ms
+from tests.integration.platform import Platform, new_key, now_ms
 
 PANEL = """
 [buses.panel]
@@ -241,6 +241,8 @@ async def _refused(found: Site, local: str) -> None:
     ):  # fmt: skip
         await found.push(found.text(register=3), number=1000, **other)
     await found.rig.until(lambda: found.state()["refused"].get("expired"), "the last of them has come")
+    far = await found.push(found.text(register=3), number=now_ms() + 100_000_000)
+    assert (await found.ends(far, "refused"))["reason"].startswith("early: number")  # and leaves room for others
     found.numbers = len(cases)
     assert (await asyncio.to_thread(found.state))["source"] == "own"
 
@@ -279,6 +281,30 @@ async def test_what_does_no_good_is_taken_back(tmp_path: Path) -> None:
         state = await asyncio.to_thread(found.state)
         assert (state["source"], state["last"]["status"], state["number"]) == ("own", "rolled-back", number)
         await rig.until(lambda: "started anew" in (rig.rows("gateway/configuration")[-1].text or ""), "it is told of")
+        await _removed_meanwhile(found)
+        way = tmp_path / "configuration.cbor.new"  # a disk that takes nothing
+        await asyncio.to_thread(way.mkdir)
+        await rig.kill_agent()
+        await rig.start_agent(heard=True)
+        await found.platform.ready(2)
+        os.kill(rig.children.pid("agent"), signal.SIGHUP)
+        number = await found.push(found.text(register=3))
+        await rig.until(lambda: found.state()["refused"].get("disk"), "it is not taken")
+        assert (await asyncio.to_thread(found.state))["source"] == "own"
+
+
+async def _removed_meanwhile(found: Site) -> None:
+    """Two at once: the second waits for the trial of the first, and is judged by the keyring that came meanwhile."""
+    platform = found.platform
+    await platform.ready()
+    base = (await asyncio.to_thread(found.state))["hash"]
+    first = await found.push(found.text(port=1))
+    await found.rig.until(lambda: found.state()["trial"], "the first is on trial")
+    second = await found.push(found.text(register=3), base=base)
+    platform.configurer = new_key()
+    await platform.publish(platform.ring(2), retain=True)
+    await found.ends(first, "rolled-back")
+    assert (await found.ends(second, "refused"))["reason"].startswith("key: ")
 
 
 async def test_a_hangup_loads_what_was_edited_and_keeps_what_is_wrong_out(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The demo as a newcomer runs it; its account finds what is missing and what is there twice."""
 
 import json
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -33,7 +34,7 @@ def account(folder: Path) -> tuple[int, dict[str, Any], str]:
 def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, "subprocess.CompletedProcess[str]"]:
     """A demo with an outage and a kill that has been played."""
     folder = tmp_path_factory.mktemp("demo") / "folder"
-    done = lamppost("demo", "--seconds", "16", "--outage", "4", "--kill", "--json", "--folder", str(folder))
+    done = lamppost("demo", "--seconds", "16", "--outage", "4", "--kill", "--web", "--json", "--folder", str(folder))
     return folder, done
 
 
@@ -61,6 +62,7 @@ def test_the_demo_balances(played: tuple[Path, "subprocess.CompletedProcess[str]
     assert (line["kills"], line["outages"]) == (1, 1)
     assert line["verified"] == line["batches"] > 2
     assert line["delivered"] == line["committed"] >= line["sampled"] - line["uncommitted"] > 300
+    assert re.search(r"the technician's page, good for one login:\n  http://127\.0\.0\.1:\d+/#[\w-]{22}\n", done.stderr)
     code, again, _ = account(folder)
     assert code == 0
     assert {**again, "seconds": 0} == {**line, "seconds": 0}

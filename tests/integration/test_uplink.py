@@ -22,6 +22,7 @@ from buffer.cose import Kind
 from buffer.keys import PublicKey, SigningKey
 from gateway.demo import broker as demo_broker
 from gateway.demo import stage as demo_stage
+from gateway.demo.link import Link
 from gateway.demo.processes import wait_for_port
 from gateway.demo.stage import Stage, balance
 from tests.authority import Authority
@@ -143,6 +144,64 @@ async def test_the_password_is_read_from_its_file(
         assert "secret" not in json.dumps(status)
         await asyncio.to_thread((tmp_path / "password").write_text, "secret\n")
         await lone.until(acknowledged(1))
+
+
+async def test_what_the_access_list_refuses_is_not_taken_for_delivered(
+    tmp_path: Path, run_dir: Path, make_mosquitto: Make
+) -> None:
+    """MQTT 5.0, 3.4.2.1: the broker's PUBACK says that it is not authorized."""
+    acl = tmp_path / "acl"
+    acl.write_text(f"topic read #\ntopic write {PREFIX}/status\n")
+    broker = await asyncio.to_thread(make_mosquitto, f"acl_file {acl}")
+    async with Lone(tmp_path, run_dir) as lone:
+        await lone.start(brokers(broker.url) + BROKERS_WORD)
+        status = await lone.until(lambda s: s["uplink"]["refusal"] and s["buffer"]["held"]["batches"] > 4)
+        assert status["uplink"]["acknowledged"] == status["uplink"]["sent"] == 0
+        assert (status["uplink"]["up"], status["uplink"]["connections"]) == (True, 1)
+        assert "Not authorized" in status["uplink"]["refusal"]
+        assert (await asyncio.to_thread(lone.log)).count("does not take batches") == 1
+
+
+async def test_a_budget_that_is_spent_keeps_all_but_what_is_critical(
+    tmp_path: Path, run_dir: Path, mosquitto: Mosquitto
+) -> None:
+    """A twentieth of 2 MB in a month may be spent early: after about 100 kB nothing goes but by its share."""
+    async with Lone(tmp_path, run_dir) as lone:
+        await lone.start(brokers(mosquitto.url) + BROKERS_WORD + 'budget = { day = "100kB" }', batch="100ms")
+        status = await lone.until(lambda s: s["uplink"]["meter"]["day"] > 5_000)
+        assert status["uplink"]["wire"]["bytes_per_sample"] > 0
+        assert status["uplink"]["meter"]["day"] >= status["uplink"]["wire"]["sent"] > 0
+        await lone.stop()
+        await lone.start(brokers(mosquitto.url) + BROKERS_WORD + 'budget = { day = "100kB" }')
+        kept = await asyncio.to_thread(lone.status)
+        assert kept["uplink"]["meter"]["day"] >= status["uplink"]["meter"]["day"], "remembered"
+
+
+async def test_after_an_outage_the_newest_is_there_within_five_seconds_and_the_rest_behind_it(
+    tmp_path: Path, run_dir: Path, mosquitto: Mosquitto
+) -> None:
+    link = Link()
+    link.target = mosquitto.port
+    await link.start()
+    async with Lone(tmp_path, run_dir) as lone, platform(lone, mosquitto) as there:
+        try:
+            uplink = brokers(f"mqtt://127.0.0.1:{link.port}") + BROKERS_WORD
+            await lone.start(uplink, batch="100ms", commit="100ms")
+            await there.until(lambda p: p.batches)
+            await link.cut()
+            await lone.until(lambda s: s["buffer"]["held"]["batches"] > 30)
+            seen = len(there.received)
+            held = (await asyncio.to_thread(lone.status))["buffer"]["held"]["batches"]
+            await link.start()
+            await lone.until(lambda s: s["uplink"]["connections"] == 2)
+            began = asyncio.get_running_loop().time()
+            await there.until(lambda p: max(batch.header.number for batch in p.received[seen:] or p.received) > held)
+            assert asyncio.get_running_loop().time() - began < 5
+            await there.until(lambda p: set(p.batches) >= set(range(1, held)))
+            fresh = [batch.header.number for batch in there.received[seen:] if batch.header.kind is Kind.BATCH]
+            assert fresh[0] > held, "the newest goes first"
+        finally:
+            await link.cut()
 
 
 # TLS ------------------------------------------------------------------------------------------------------------------
@@ -419,7 +478,7 @@ async def test_the_retained_status_says_whether_the_gateway_is_there(
         await lone.start(brokers(mosquitto.url))
         await there.until(lambda p: p.states)
         assert there.states[-1]["online"] is True
-        assert set(there.states[-1]) == {"online", "version", "boot", "time", "retained"}
+        assert set(there.states[-1]) == {"online", "version", "boot", "time", "configuration", "retained"}
         await lone.stop()
         await there.until(lambda p: not p.states[-1]["online"])
         await lone.start(brokers(mosquitto.url))

@@ -13,6 +13,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_grou
 FILES = (
     "usr/local/lib/systemd/system/lamppost.service",
     "usr/local/lib/systemd/system/lamppost-collector.service",
+    "usr/local/lib/systemd/system/lamppost-web.service",
+    "usr/local/lib/systemd/system/lamppost-collector-web.service",
     "usr/local/lib/sysusers.d/lamppost.conf",
     "usr/local/lib/tmpfiles.d/lamppost.conf",
     "etc/lamppost/lamppost.toml",
@@ -75,6 +77,7 @@ def test_data_files_come_along(installed: Path) -> None:
     site = next((installed / "opt/lamppost/lib").glob("python3.*/site-packages"))
     wanted = [path for package in PACKAGES for path in (ROOT / package).glob("**/profiles/*.toml")]
     wanted += [path for package in PACKAGES for path in (ROOT / package).glob("py.typed")]
+    wanted += [path for package in ("gateway", "collector") for path in (ROOT / package / "web/static").iterdir()]
     assert not [path for path in wanted if not (site / path.relative_to(ROOT)).is_file()]
 
 

@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import ROOT
 
 SYSTEMD = ROOT / "systemd"
-UNITS = ("lamppost.service", "lamppost-collector.service")
+UNITS = ("lamppost.service", "lamppost-collector.service", "lamppost-web.service", "lamppost-collector-web.service")
 
 Program = Callable[[str, str], str]
 
@@ -50,6 +50,8 @@ def test_systemd_takes_the_unit(unit: str, tmp_path: Path, program: Program) -> 
         ("lamppost-collector.service", 10),
         ("lamppost-renew.service", 11),
         ("lamppost-collector-enroll.service", 11),
+        ("lamppost-web.service", 10),
+        ("lamppost-collector-web.service", 10),
     ],
 )
 def test_exposure_is_low(unit: str, threshold: int, program: Program) -> None:
@@ -117,6 +119,22 @@ def test_users_and_groups(tmp_path: Path, program: Program) -> None:
     assert {"lamppost", "lamppost-collector", "lamppost-view", "lamppost-operate"} <= set(groups)
     assert groups["dialout"] == (20, ["lamppost"])
     assert groups["bluetooth"][1] == ["lamppost"]
+    assert groups["lamppost-view"][1] == ["lamppost-web"]
+    assert groups["lamppost-operate"][1] == [""]
+
+
+def test_the_page_sees_the_status_socket_and_nothing_behind_it() -> None:
+    service = _unit("lamppost-web.service")["Service"]
+    assert (service["User"], service["Group"]) == ("lamppost-web", "lamppost-web")
+    hidden = {path.lstrip("-") for path in service["InaccessiblePaths"].split()}
+    assert hidden == {"/etc/lamppost", "/var/lib/lamppost", "/run/lamppost/operate"}
+    assert service["IPAddressAllow"] == "localhost"
+
+
+def test_the_platforms_page_sees_no_key() -> None:
+    service = _unit("lamppost-collector-web.service")["Service"]
+    hidden = {path.lstrip("-") for path in service["InaccessiblePaths"].split()}
+    assert {"/var/lib/lamppost-collector/acknowledge.key", "/etc/lamppost/keys"} == hidden
 
 
 def test_folders(tmp_path: Path, program: Program) -> None:
@@ -127,7 +145,15 @@ def test_folders(tmp_path: Path, program: Program) -> None:
     subprocess.run([tool, f"--root={root}", "--create", str(configuration)], check=True, capture_output=True)
     groups = _groups(root)
     found = {}
-    for folder in ("run/lamppost", "run/lamppost/view", "run/lamppost/operate", "etc/lamppost", "etc/lamppost/keys"):
+    for folder in (
+        "run/lamppost",
+        "run/lamppost/view",
+        "run/lamppost/operate",
+        "etc/lamppost",
+        "etc/lamppost/keys",
+        "var/lib/lamppost-web",
+        "var/lib/lamppost-collector-web",
+    ):
         status = (root / folder).stat()
         found[folder] = (oct(status.st_mode & 0o7777), status.st_uid != 0, status.st_gid)
     assert found == {
@@ -136,6 +162,8 @@ def test_folders(tmp_path: Path, program: Program) -> None:
         "run/lamppost/operate": ("0o2750", True, groups["lamppost-operate"][0]),
         "etc/lamppost": ("0o750", False, groups["lamppost"][0]),
         "etc/lamppost/keys": ("0o700", True, groups["lamppost"][0]),
+        "var/lib/lamppost-web": ("0o2750", False, groups["lamppost-web"][0]),
+        "var/lib/lamppost-collector-web": ("0o2750", False, groups["lamppost-collector"][0]),
     }
 
 

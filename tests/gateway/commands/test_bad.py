@@ -3,7 +3,6 @@
 import asyncio
 import random
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -22,7 +21,7 @@ from buffer.keys import SigningKey
 from gateway.commands import ring
 from gateway.uplink.transport import Message
 from tests.gateway.commands.test_life import AUTHORITY, OPERATOR, POINT, Life, World, template
-from tests.gateway.support import GATEWAY, SITE, TRUTH
+from tests.gateway.support import GATEWAY, SITE, TRUTH, in_memory
 
 COLLECTOR, LIMITED, ENDED, CONFIGURER, STRANGER, GONE = (SigningKey(Ed25519PrivateKey.generate()) for _ in range(6))
 EACH = 900
@@ -49,7 +48,7 @@ class Box:
     """A gateway whose device writes down what arrives."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        self.world = World(Path(tempfile.mkdtemp()))
+        self.world = World(in_memory())
         shutil.copytree(folder or template().parent, self.world.folder, dirs_exist_ok=True)
         if folder is None:
             ring.beside(self.world.folder / "buffer.db").write_bytes(NOW)
@@ -166,7 +165,7 @@ def test_a_locked_device_across_a_reboot(box: Box) -> None:
 def test_a_restored_store_and_a_clone(box: Box) -> None:
     """Nobody acknowledges what they send: its numbers are taken, with other hashes."""
     box.end()
-    copy = Path(tempfile.mkdtemp())
+    copy = in_memory()
     shutil.copytree(box.world.folder, copy, dirs_exist_ok=True)
     box.begin()
     box.answered()

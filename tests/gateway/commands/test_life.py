@@ -3,9 +3,8 @@
 import asyncio
 import json
 import shutil
-import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
@@ -24,10 +23,11 @@ from buffer.keyring import Keyring, RingKey
 from buffer.keys import SigningKey
 from buffer.store import Store
 from buffer.thread import StoreThread
-from drivers.base import BusSetup, Read
+from drivers.base import BusSetup, Driver, Read
 from drivers.errors import ExceptionAnswer, NoAnswer
 from ext import Value
 from gateway import series, system
+from gateway.buses import Buses
 from gateway.clock import AgentClock
 from gateway.commands import ring
 from gateway.commands.office import Office
@@ -48,6 +48,7 @@ from tests.gateway.support import (
     bus,
     decoded,
     device,
+    in_memory,
     make,
     samples,
 )
@@ -86,15 +87,18 @@ class Lamp(Asked):
             raise NoAnswer("nothing")
 
     async def write(self, point: str, value: Value) -> None:
-        assert point == POINT
+        assert point.endswith("/level")
         assert isinstance(value, int)
         if self.mode == "refuses":
             raise ExceptionAnswer(2, "illegal address")
         self.arrived(value)
-        if self.mode != "stuck":
+        if self.mode == "ramps":
+            self.value = (self.value + value) // 2
+            asyncio.get_running_loop().call_later(0.8, setattr, self, "value", value)
+        elif self.mode != "stuck":
             self.value = value
         await self.wait()
-        if self.mode == "swallows":
+        if self.mode in {"swallows", "ramps"}:
             raise NoAnswer("nothing")
 
 
@@ -115,7 +119,7 @@ class Inline:
 @cache
 def template() -> Path:
     """A store that was just made."""
-    path = Path(tempfile.mkdtemp()) / "buffer.db"
+    path = in_memory() / "buffer.db"
     Store.open(path, GATEWAY, KEY, bytes(16), size_limit=STORE_BYTES).close()
     return path
 
@@ -156,15 +160,34 @@ class Life:
         points = {p.point.id: p.point for d in installation.drivers for v in d.setup.devices for p in v.points}
         points |= system.points()
         self.clock = clock = AgentClock(boot, world, held=self.store.boot_clock, floor_ms=self.store.floor_ms)
-        recorder = Recorder(clock.now, series.compile_series(points, numbers), points)
+        self.recorder = recorder = Recorder(clock.now, series.compile_series(points, numbers), points)
         self.keeper = Keeper(thread, recorder, clock, commit_ms=1000, batch_ms=5000, history_ms=86_400_000)
         recorder.on_critical, recorder.on_large = self.keeper.critical, self.keeper.large
         buses = [bus_task(driver, recorder, clock.now) for driver in installation.drivers]
+        self.buses = Buses(buses)
         self.office = Office(thread, self.keeper, recorder, clock, buses, path)
         authority = AUTHORITY.public("", "", "authority")
         world.loop.run_until_complete(self.office.open(GATEWAY, SITE, authority, where))
-        work = [buses[0].run(), self.keeper.run(), self.office.run()]
+        work = [self.buses.run(), self.keeper.run(), self.office.run()]
         self.tasks = [world.loop.create_task(one) for one in work]
+
+    def rearrange(self, world: World, text: str) -> None:
+        """Exchange all buses for those of `text`, as a new configuration does."""
+        installation, (self.lamp,) = make(world.folder, text, Lamp)
+        world.loop.run_until_complete(self._exchange(installation.drivers))
+
+    async def _exchange(self, drivers: Sequence[Driver]) -> None:
+        wanted = series.definitions(drivers) | system.definitions()
+        numbers = dict(zip(wanted, self.store.number(list(wanted.values())), strict=True))
+        points = {p.point.id: p.point for d in drivers for v in d.setup.devices for p in v.points} | system.points()
+        async with self.office.alone([self.buses.tasks[0].bus.id]):
+            await self.buses.stop(self.buses.tasks)
+            self.recorder.finish()
+            self.keeper.rename(list(wanted.values()))
+            self.recorder.rearrange(series.compile_series(points, numbers), points)
+            buses = [bus_task(driver, self.recorder, self.clock.now) for driver in drivers]
+            self.office.rearrange(buses)
+            self.buses.rearrange(buses)
 
     def end(self, loop: VirtualLoop) -> None:
         """As by a kill: nothing is tidied up."""
@@ -180,7 +203,7 @@ class Commands(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = World(Path(tempfile.mkdtemp()))
+        self.world = World(in_memory())
         shutil.copy(template(), self.world.folder)
         ring.beside(self.world.folder / "buffer.db").write_bytes(RING)
         self.sent: dict[int, Command] = {}
@@ -366,4 +389,14 @@ def test_a_command_that_waits_for_the_bus(life_ms: int, lock: bool, status: str,
     assert told["status"] == (status or "verified")
     assert reason in told["reason"]
     assert bool(machine.arrived) == (status == "")
+    machine.teardown()
+
+
+def test_a_lamp_that_dims_slowly_and_does_not_answer_has_its_time() -> None:
+    machine = Commands()
+    machine.life.lamp.value = 91
+    machine.run(1.0)
+    machine.send(60_000, dry_run=False, ours=5, retained=0, seconds=4.0, mode="ramps")
+    assert [one["status"] for one in machine.told_of().values()] == ["verified"]
+    assert machine.arrived == Counter({1: 1})
     machine.teardown()

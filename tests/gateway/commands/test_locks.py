@@ -7,7 +7,7 @@ import pytest
 
 from buffer.errors import NotAllowed
 from gateway.clock import AgentClock
-from gateway.commands.locks import Locks, _load, beside
+from gateway.commands.locks import Locks, Place, _load, beside
 from tests.gateway.support import BOOT, Asked, Hand, make
 
 HOUR = 3_600_000
@@ -93,3 +93,49 @@ def test_a_lock_that_the_disk_does_not_take_is_none(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="Is a directory"):
         asyncio.run(found.lock("lamp", "r", "eva", None))
     assert not locked(found)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("modbus 10.0.0.5", "modbus 10.0.0.5", True), ("modbus plc.local 502", "modbus PLC.local", True),
+        ("modbus 10.0.0.5 502", "modbus 10.0.0.5 503", False), ("modbus 10.0.0.5", "modbus 10.0.0.50", False),
+        ("modbus 10.0.0.5", "ble_gatt hci0", False), ("", "", False),
+        ("modbus /tmp/../dev/null", "modbus /dev/null", True),
+    ],
+)  # fmt: skip
+def test_one_device_by_two_names(one: str, other: str, same: bool) -> None:
+    assert Place("a", one, "7").same(Place("b", other, "7")) is same
+    assert Place("a", other, "7").same(Place("b", one, "7")) is same
+    assert not Place("a", one, "7").same(Place("b", other, "8"))
+    assert Place("a", one, "aa:0B").same(Place("a", other, "AA:0b"))
+
+
+def test_what_may_be_a_locked_device_is_not_begun(tmp_path: Path) -> None:
+    """A host has many names, of which a gateway knows one."""
+    found = locks(tmp_path)
+    found._places = {"lamp": Place("b", "modbus plc", "7"), "pump": Place("c", "modbus pump", "7")}
+    asyncio.run(found.lock("lamp", "r", "eva", None))
+    found.check_new("pump2", Place("d", "modbus pump", "7"))
+    found.check_new("other", Place("d", "modbus 10.0.0.9", "8"))
+    with pytest.raises(NotAllowed, match="may be lamp"):
+        found.check_new("other", Place("d", "modbus 10.0.0.9", "7"))
+    asyncio.run(found.unlock("lamp"))
+    found.check_new("other", Place("d", "modbus 10.0.0.9", "7"))
+
+
+def test_two_technicians_at_once(tmp_path: Path) -> None:
+    """Whoever is told of a lock has it, in memory and on the disk, whatever others do meanwhile."""
+    two = BUS.format(name="lamp", bus="b") + BUS.format(name="pump", bus="c")
+    _, drivers = make(tmp_path, two, Asked)
+    found = Locks(beside(tmp_path / "buffer.db"), drivers, AgentClock(BOOT, Hand()))
+
+    async def both() -> None:
+        for _ in range(20):
+            await found.lock("lamp", "r", "eva", None)
+            await asyncio.gather(found.unlock("lamp"), found.lock("pump", "r", "ann", None))
+            assert (locked(found, "lamp"), locked(found, "pump")) == (False, True)
+            await asyncio.gather(found.lock("lamp", "r", "eva", None), found.lock("pump", "again", "ann", HOUR))
+            assert sorted(lock.device for lock in _load(beside(tmp_path / "buffer.db"))) == ["lamp", "pump"]
+
+    asyncio.run(both())

@@ -13,6 +13,7 @@ from gateway import installation
 from gateway.choice import CUT_SHORT, EDITED, choose
 from gateway.commands import pushed
 from gateway.commands.pushed import Push, State
+from tests.gateway.support import in_memory
 
 HEAD = '[gateway]\nid = "gw-1"\nsite = "nord"\n[uplink]\nbrokers = ["mqtt://b.example"]\nauthority = "a.json"\n'
 BUS = '[buses.panel]\ndriver = "modbus"\ntransport = "tcp"\nhost = "10.0.0.{}"\n'
@@ -23,13 +24,14 @@ pushes = st.none() | st.builds(
     st.lists(st.text(max_size=50), min_size=1, max_size=1).map(lambda texts: (("a.toml", texts[0]),)),
     st.text(max_size=20), st.text(max_size=20), st.text(max_size=20),
 )  # fmt: skip
+ROOM = in_memory()
 lasts = st.none() | st.tuples(st.integers(0, 9), st.text(max_size=9), st.text(max_size=9))
 
 
-@settings(deadline=None, max_examples=50)  # it waits for the disk
+@settings(deadline=None, max_examples=50)
 @given(st.builds(State, st.integers(0, 1 << 60), pushes, pushes, lasts))
-def test_the_file_holds_what_was_kept(tmp_path_factory: pytest.TempPathFactory, state: State) -> None:
-    path = tmp_path_factory.getbasetemp() / "configuration.cbor"
+def test_the_file_holds_what_was_kept(state: State) -> None:
+    path = ROOM / "configuration.cbor"
     pushed.keep(path, state)
     assert pushed.load(path) == state
 

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from buffer.keys import SigningKey
+from gateway.client import Client
+from gateway.sockets import status_socket
 from tests.conftest import ROOT
 from tests.gateway.doctor.cabinet import NO_USER
 from tests.gateway.process import Lone
@@ -54,7 +56,9 @@ def config(tmp_path: Path) -> Path:
 
 def section(verb: str) -> str:
     """What the page says of a verb."""
-    return re.split(r"^## ", PAGE, flags=re.MULTILINE)[1:][["check", "doctor", "status"].index(verb)]
+    found = re.search(rf"^## {verb}\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
+    assert found, verb
+    return found[1]
 
 
 def keys(value: Any) -> set[str]:
@@ -109,3 +113,24 @@ async def test_every_key_of_json_is_on_the_page(tmp_path: Path) -> None:
             done = await asyncio.to_thread(run, verb, *words, "--json")
             found = json.loads(done.stdout)
             assert keys(found) <= told(verb), (verb, sorted(keys(found) - told(verb)))
+
+
+def change(file: Path) -> None:
+    file.write_text(file.read_text() + "# changed\n")
+
+
+def ask_agent(run_dir: Path) -> Any:
+    with Client(status_socket(run_dir), answer_s=30) as client:
+        return client.call("doctor")
+
+
+async def test_the_agent_itself_finds_what_the_command_finds(tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    async with Lone(tmp_path, run_dir) as lone:
+        await lone.start('brokers = ["mqtt://127.0.0.1:1"]')
+        await asyncio.to_thread(change, lone.config)
+        done = await asyncio.to_thread(run, "doctor", "-c", lone.config, "--run-dir", run_dir, "--json")
+        found = await asyncio.to_thread(ask_agent, run_dir)
+    faults = [one["fault"] for one in found["findings"] if one["level"] != "ok"]
+    assert set(faults) == {"broker-down", "stale-config"}
+    assert faults == [one["fault"] for one in json.loads(done.stdout)["findings"] if one["level"] != "ok"]

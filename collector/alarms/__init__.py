@@ -1,0 +1,1 @@
+"""What is wrong with gateways and their data: found, kept in a table, told elsewhere."""

@@ -1,0 +1,1 @@
+"""What is stored as files for others: only points marked public, unless all are asked for."""
