@@ -34,6 +34,7 @@ class Kind(StrEnum):
     SCHEDULE = "schedule"
     ENROLMENT = "enrolment"
     VOUCHER = "voucher"
+    UPDATE = "update"
     RESEND = "resend"
     COMMISSIONING = "commissioning"
 
@@ -48,6 +49,7 @@ ROLE = {
     Kind.SCHEDULE: "command",
     Kind.ENROLMENT: "batch",
     Kind.VOUCHER: "batch",
+    Kind.UPDATE: "update",
     Kind.RESEND: "acknowledge",
     Kind.COMMISSIONING: "batch",
 }

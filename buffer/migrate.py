@@ -12,25 +12,32 @@ from pathlib import Path
 from buffer.database import APPLICATION_ID, connect, translate, translated
 from buffer.errors import StoreError, StoreMismatch
 
-VERSION = 7  # of the tables, in PRAGMA user_version
+VERSION = 7  # of the tables, in the low 16 bits of PRAGMA user_version
+OLDEST = 7
+"""The oldest version whose program works with these tables too, in the high 16 bits (0: the same)."""
 TIMEOUT_S = 600  # rewriting a full store on a slow card
 QUERIES = ("PRAGMA user_version", "PRAGMA application_id", "SELECT count(*) FROM sqlite_master")
 
 
 def ensure(path: Path) -> None:
     """Make or migrate the file when it needs it; raises `StoreCorrupt`, `StoreMismatch` or `StoreError`."""
-    version = version_of(path)
-    if version > VERSION:
+    version, oldest = versions_of(path)
+    if oldest > VERSION:
         message = f"the store is of version {version}, this program knows {VERSION}; remedy: install the newer program"
         raise StoreMismatch(errno.EINVAL, message, str(path))
     if version < VERSION:
         _run_child(path)
 
 
-def version_of(path: Path, *, read_only: bool = False) -> int:
-    """The version of the tables; 0 when the file is missing or empty."""
+def stamp(version: int, oldest: int) -> int:
+    """What stands in PRAGMA user_version."""
+    return version if version == oldest else oldest << 16 | version
+
+
+def versions_of(path: Path, *, read_only: bool = False) -> tuple[int, int]:
+    """The version of the tables, and the oldest that works with them; 0 when the file is missing or empty."""
     if not path.exists():
-        return 0
+        return 0, 0
     connection = connect(path, read_only=read_only)
     try:
         with translated(path):
@@ -40,7 +47,7 @@ def version_of(path: Path, *, read_only: bool = False) -> int:
     if application != APPLICATION_ID and (version or tables):
         message = "an SQLite file, but no store of this program; remedy: name another path in [buffer]"
         raise StoreMismatch(errno.EINVAL, message, str(path))
-    return version
+    return version & 0xFFFF, version >> 16 or version
 
 
 def _run_child(path: Path) -> None:

@@ -15,7 +15,7 @@ from buffer.delivery import Held, held, priority_of
 from buffer.errors import StoreMismatch
 from buffer.header import KINDS, PRIORITIES, Clock, LedgerEntry, Priority, entry_loads
 from buffer.memory import Memory, read_memory
-from buffer.migrate import VERSION, version_of
+from buffer.migrate import VERSION, versions_of
 from buffer.stock import Stock
 
 PAGE_BATCHES = 16  # at most 1 MB of batches of the default size, read in a few ms: far from 200 ms a transaction
@@ -66,7 +66,8 @@ class Reader:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        if version_of(path, read_only=True) != VERSION:
+        version, oldest = versions_of(path, read_only=True)
+        if version < VERSION or oldest > VERSION:
             raise StoreMismatch(errno.EINVAL, f"no store of version {VERSION}", str(path))
         self._connection = connect(path, read_only=True)
 

@@ -10,6 +10,7 @@ from sqlite_utils import Database
 from buffer.cose import Kind
 from buffer.database import APPLICATION_ID, PAGE_BYTES
 from buffer.header import KIND_CODES, STREAM_BYTES
+from buffer.migrate import OLDEST, stamp
 
 
 def migrate(path: Path, target: int) -> None:
@@ -20,11 +21,12 @@ def migrate(path: Path, target: int) -> None:
         database = Database(connection, recursive_triggers=False)
         database.enable_wal()
         connection.execute("PRAGMA synchronous=FULL")
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        (stamped,) = connection.execute("PRAGMA user_version").fetchone()
+        version = stamped & 0xFFFF
         for step in range(version, target):
             with database.atomic():
                 STEPS[step](database)
-                connection.execute(f"PRAGMA user_version={step + 1}")
+                connection.execute(f"PRAGMA user_version={stamp(step + 1, min(step + 1, OLDEST))}")
     finally:
         connection.close()
 

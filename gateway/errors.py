@@ -81,3 +81,13 @@ class EnrolmentFailed(GatewayError, ValueError):
     """The platform does not take this gateway, or what it answered cannot be used."""
 
     exit_code = 77  # EX_NOPERM
+
+
+class UpdateRefused(GatewayError, PermissionError):
+    """A new version is not taken; nothing was changed."""
+
+    exit_code = 77  # EX_NOPERM
+
+
+class UpdateFailed(GatewayError):
+    """A new version could not be installed, or did no good."""

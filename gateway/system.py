@@ -7,6 +7,7 @@ RESULT = "gateway/command-result"
 LOCK = "gateway/lock"
 CONFIGURATION = "gateway/configuration"
 REPLACEMENT = "gateway/replacement"
+DECOMMISSIONED = "gateway/decommissioned"
 COMMISSIONING = "gateway/commissioning"
 DEVICE = "gateway"
 """No device has this id: the configuration refuses it."""
@@ -15,7 +16,7 @@ TYPE = "json"
 
 def points() -> dict[str, Point]:
     """The points by their full ids."""
-    names = (RESULT, LOCK, CONFIGURATION, REPLACEMENT, COMMISSIONING)
+    names = (RESULT, LOCK, CONFIGURATION, REPLACEMENT, DECOMMISSIONED, COMMISSIONING)
     return {
         name: Point.model_validate({"id": name, "name": name.partition("/")[2], "priority": "critical"})
         for name in names

@@ -2,6 +2,7 @@
 
 import asyncio
 import fnmatch
+import json
 import re
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import asdict
@@ -26,6 +27,7 @@ from gateway.queued import held_json
 from gateway.replaced import MAX_AGO_MS
 from gateway.status import status, value_json
 from gateway.stored import ANSWER_S
+from gateway.system import DECOMMISSIONED
 from gateway.trends import Trends
 
 if TYPE_CHECKING:
@@ -77,6 +79,7 @@ class Verbs:
             "unlock": self.unlock,
             "replace": self.replace,
             "withdraw": self.withdraw,
+            "decommission": self.decommission,
         }
 
     async def status(self, _: Args) -> dict[str, Any]:
@@ -212,6 +215,13 @@ class Verbs:
             return (await self._agent.replaced.withdraw(self._counter(args))).json()
         except OSError as error:
             raise GatewayError(f"the replacement is NOT withdrawn: {error}", "lamppost status") from error
+
+    async def decommission(self, args: Args) -> dict[str, Any]:
+        """Tell the platform, signed and before all else, that keys and data here are about to be destroyed."""
+        told = {"who": await whoever(), "why": _text(args, "why"), "at_ms": self._agent.clock.utc_ms()}
+        self._agent.recorder.value(DECOMMISSIONED, json.dumps(told))
+        await self._agent.keeper.flush()
+        return told
 
     def _counter(self, args: Args) -> str:
         point = None if args.get("point") is None else _text(args, "point")

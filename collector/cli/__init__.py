@@ -26,6 +26,7 @@ VERBS = {
     "command": "Sign, relay and follow commands to gateways.",
     "config": "Sign, relay and follow configurations of gateways.",
     "schedule": "Sign, preview, relay and follow schedules of gateways.",
+    "update": "Sign new versions of the gateways' package.",
     "verify": "Prove that nothing stored is missing or altered.",
     "export": "Samples as files for others: open data, unless --all.",
     "places": "Where the assets with open data stand, as GeoJSON.",

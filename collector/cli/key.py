@@ -8,10 +8,10 @@ from collector.cli.options import FILE
 
 role_option = click.option(
     "--role",
-    type=click.Choice(["acknowledge", "authority", "command", "configure"]),
+    type=click.Choice(["acknowledge", "authority", "command", "configure", "update"]),
     default="acknowledge",
     show_default=True,
-    help="What the key signs: the collector's answers, keyrings (offline), commands, configurations.",
+    help="What the key signs: the collector's answers, keyrings (offline), commands, configurations, new versions.",
 )
 
 

@@ -39,6 +39,9 @@ VERBS = {
     "simulate": "Make signed load for a platform.",
     "completion": "Print what completes verbs in bash or zsh.",
     "enroll": "Make this gateway known to the platform; renew its certificate.",
+    "update": "Install a new version, signed; it is taken back if it does no good.",
+    "version": "Show the version, and what it is made of.",
+    "wipe": "Destroy the keys and data of this gateway.",
     "demo": "Show the whole way, with simulated devices.",
 }
 

@@ -13,7 +13,8 @@ from buffer.database import PAGE_BYTES
 from buffer.errors import StoreCorrupt, StoreError, StoreMismatch
 from buffer.header import ClockState, LedgerEntry, Priority
 from buffer.keys import PublicKey, SigningKey
-from buffer.migrate import VERSION, ensure, version_of
+from buffer.migrate import VERSION, ensure, stamp, versions_of
+from buffer.reader import Reader
 from buffer.store import Store, set_aside
 from tests.buffer.support import BOOT, CLOCK, GATEWAY, OTHER_BOOT, SERIES, SIZE, Open, block
 
@@ -130,7 +131,7 @@ def test_a_missing_file_is_made(tmp_path: Path, key: SigningKey) -> None:
 def test_an_interrupted_making_is_made_good(path: Path) -> None:
     path.write_bytes(b"")
     ensure(path)
-    assert version_of(path) == VERSION
+    assert versions_of(path) == (VERSION, VERSION)
     ensure(path)
 
 
@@ -160,6 +161,23 @@ def test_a_newer_store_is_refused(path: Path, open_store: Open) -> None:
     connection.close()
     with pytest.raises(StoreMismatch, match=f"version {VERSION + 1}, this program knows {VERSION}; remedy: install"):
         open_store()
+
+
+def test_a_store_that_was_only_widened_by_a_newer_program_works(path: Path, store: Store, open_store: Open) -> None:
+    """The version before must be able to run until the new one has proved itself: docs/decisions/0017-updates.md."""
+    store.commit([block()])
+    store.close()
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE newer (what TEXT)")
+    connection.execute("CREATE INDEX newer_index ON batches (size)")
+    connection.execute(f"PRAGMA user_version={stamp(VERSION + 1, VERSION)}")
+    connection.close()
+    again = open_store()
+    again.commit([block()])
+    assert again.seal(Priority.NORMAL) is not None
+    again.close()
+    with Reader(path):
+        assert versions_of(path) == (VERSION + 1, VERSION)
 
 
 @pytest.mark.parametrize("damage", [b"", b"x" * 100])

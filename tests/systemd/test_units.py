@@ -33,7 +33,7 @@ def _unit(name: str) -> configparser.RawConfigParser:
     return parser
 
 
-@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("unit", [path.name for path in sorted(SYSTEMD.glob("*.service"))])
 def test_systemd_takes_the_unit(unit: str, tmp_path: Path, program: Program) -> None:
     analyze = program("systemd-analyze", "systemd")
     copy = tmp_path / unit  # with programs and files that exist here
@@ -48,6 +48,8 @@ def test_systemd_takes_the_unit(unit: str, tmp_path: Path, program: Program) -> 
     [
         ("lamppost.service", 12),
         ("lamppost-collector.service", 10),
+        ("lamppost-renew.service", 11),
+        ("lamppost-collector-enroll.service", 11),
         ("lamppost-web.service", 10),
         ("lamppost-collector-web.service", 10),
     ],
@@ -163,3 +165,32 @@ def test_folders(tmp_path: Path, program: Program) -> None:
         "var/lib/lamppost-web": ("0o2750", False, groups["lamppost-web"][0]),
         "var/lib/lamppost-collector-web": ("0o2750", False, groups["lamppost-collector"][0]),
     }
+
+
+@pytest.mark.parametrize("unit", ["lamppost-update.path", "lamppost-renew.timer"])
+def test_what_the_package_switches_on_starts_a_service_that_is_there(unit: str) -> None:
+    assert (SYSTEMD / unit).with_suffix(".service").is_file()
+    assert unit in (ROOT / "tools" / "deb").read_text()
+
+
+def test_a_renewal_writes_to_the_keys_alone() -> None:
+    service = _unit("lamppost-renew.service")["Service"]
+    assert (service["User"], service["ReadWritePaths"]) == ("lamppost", "/etc/lamppost/keys")
+    timer = _unit("lamppost-renew.timer")["Timer"]
+    assert (timer["OnCalendar"], timer["RandomizedDelaySec"]) == ("daily", "12h")
+
+
+def test_an_operator_may_hand_an_update_in_and_change_nothing_else(tmp_path: Path, program: Program) -> None:
+    root = _as_root(tmp_path)
+    _sysusers(root, program)
+    tool = program("systemd-tmpfiles", "systemd")
+    configuration = SYSTEMD / "tmpfiles.d/lamppost.conf"
+    subprocess.run([tool, f"--root={root}", "--create", str(configuration)], check=True, capture_output=True)
+    folder = (root / "var/lib/lamppost-update").stat()
+    spool = (root / "var/lib/lamppost-update/incoming").stat()
+    assert (oct(folder.st_mode & 0o7777), folder.st_uid, folder.st_gid) == ("0o755", 0, 0)
+    assert (oct(spool.st_mode & 0o7777), spool.st_uid, spool.st_gid) == (
+        "0o3770",
+        0,
+        _groups(root)["lamppost-operate"][0],
+    )

@@ -1,0 +1,123 @@
+"""`lamppost wipe`"""
+
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gateway.cli.output import config_option, json_option, plain, print_json, run_dir_option
+
+if TYPE_CHECKING:
+    from gateway.client import Client
+
+UNIT = "lamppost.service"
+STOP_S = 60.0
+LOOK_S = 0.5
+FIRST = ".key"
+"""Keys go first: whatever stops this then, the box is no gateway any more."""
+
+
+@click.command("wipe")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--why", default="decommissioned", show_default=True, help="What the platform is told.")
+@click.option("--wait", "wait_s", default=30.0, show_default=True, help="Seconds to wait for the platform's answer.")
+@config_option
+@run_dir_option
+@json_option
+def command(yes: bool, why: str, wait_s: float, config: Path, run_dir: Path, as_json: bool) -> None:
+    """Destroy this gateway's keys and data, after telling the platform. There is no way back."""
+    from gateway import wipe
+    from gateway.errors import GatewayError
+
+    found = sorted(wipe.files(*_named(config)), key=lambda path: FIRST not in path.name)
+    click.echo(f"{len(found)} files are to be destroyed: keys, the buffer with what was not delivered.", err=True)
+    if not yes:
+        click.confirm("There is no way back. Destroy them?", abort=True, err=True)
+    told = _tell(run_dir, why, wait_s)
+    _stop(run_dir)
+    failed = []
+    for path in found + [path for path in wipe.files(*_named(config)) if path not in found]:
+        try:
+            wipe.destroy(path)
+        except FileNotFoundError:  # the agent's own end took it away
+            continue
+        except OSError as error:
+            failed.append(f"{path}: {error.strerror}")
+    if as_json:
+        print_json({"told": told, "files": len(found) - len(failed), "failed": failed})
+    else:
+        click.echo("The platform knows." if told else "The platform was NOT told: revoke the key there.", err=True)
+        click.echo(wipe.PROMISE, err=True)
+        click.echo(f"  try: sudo fstrim -v {plain(str(_named(config)[0].parent))}", err=True)
+    if failed:
+        raise GatewayError(f"not destroyed: {'; '.join(map(plain, failed))}", "sudo lamppost wipe")
+
+
+def _named(config: Path) -> tuple[Path, tuple[Path, ...], tuple[Path, ...]]:
+    """The store, the secrets that the configuration names, whole folders; what can be read of one that is broken."""
+    from config import ConfigErrors, load
+    from gateway.installation import DEFAULT, profile_folders
+    from gateway.wipe import KEYS, STATE
+
+    folders = (KEYS, STATE) if config == DEFAULT else ()  # another installation has its own
+    try:
+        found = load(config, profiles=profile_folders())
+    except ConfigErrors as errors:
+        if errors.partial is None and not folders:
+            raise
+        if errors.partial is None:
+            return STATE / "buffer.db", (), folders
+        found = errors.partial
+    named: list[Path | None] = [found.gateway.key]
+    if found.uplink is not None:
+        named.append(found.uplink.password_file)
+        if found.uplink.tls is not None:
+            named += [found.uplink.tls.key, found.uplink.tls.cert]
+    return found.buffer.path, tuple(path for path in named if path is not None), folders
+
+
+def _tell(run_dir: Path, why: str, wait_s: float) -> bool:
+    """Whether the platform has acknowledged all that there was, this last message included."""
+    from gateway.client import Client
+    from gateway.errors import GatewayError
+    from gateway.sockets import control_socket, status_socket
+
+    try:
+        with Client(control_socket(run_dir)) as control:
+            control.call("decommission", why=why)
+        with Client(status_socket(run_dir)) as client:
+            return _acknowledged(client, wait_s)
+    except GatewayError as error:
+        click.echo(f"lamppost: the platform is not told: {plain(str(error))}", err=True)
+        return False
+
+
+def _acknowledged(client: "Client", wait_s: float) -> bool:
+    """What was sealed by now is acknowledged: the last message is among it."""
+    last = max((batch["number"] for batch in client.call("queue")), default=0)
+    end = time.monotonic() + wait_s
+    while time.monotonic() < end:
+        waiting = [batch["number"] for batch in client.call("queue")]
+        if not any(number <= last for number in waiting):
+            return True
+        time.sleep(LOOK_S)
+    return False
+
+
+def _stop(run_dir: Path) -> None:
+    """Nobody writes to what is destroyed; raises `GatewayError` while an agent still answers."""
+    from gateway.client import Client
+    from gateway.errors import GatewayError, NotRunning
+    from gateway.sockets import status_socket
+
+    if shutil.which("systemctl") and Path("/run/systemd/system").is_dir():
+        words = ["systemctl", "disable", "--now", UNIT]
+        subprocess.run(words, capture_output=True, check=False, timeout=STOP_S)
+    try:
+        Client(status_socket(run_dir)).__exit__()
+    except NotRunning:
+        return
+    raise GatewayError("the agent still runs; nothing was destroyed", "stop it, then: sudo lamppost wipe")

@@ -1,0 +1,80 @@
+"""Whom root believes about a new version: an authority that root pinned, and a keyring that it signed.
+
+The agent's user owns its keyring and the authority that it pinned. Whoever took the agent over could put others there,
+so the authority of updates is a file of root's, and the number of the keyring never falls.
+"""
+
+import os
+import stat
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from buffer.errors import NotAllowed
+from buffer.keyring import Keyring
+from buffer.keys import PublicKey
+from buffer.update import Manifest
+from gateway.errors import UpdateRefused
+
+ETC = Path("/etc/lamppost")
+AUTHORITY = "update-authority.json"
+STORE = "/var/lib/lamppost/buffer.db"
+KEYRING = "keyring.cose"
+MAX_KEYRING = 1 << 18  # as in gateway/commands/ring.py
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """The site and gateway that a key's scopes are about, and where the agent keeps its keyring."""
+
+    site: str
+    gateway: str
+    keyring: Path
+
+
+def here(etc: Path = ETC) -> Here:
+    """By the files of the configuration, whatever else is wrong in them; raises `UpdateRefused`."""
+    tables: dict[str, dict[str, str]] = {"gateway": {}, "buffer": {}}
+    try:
+        for file in (etc / "lamppost.toml", *sorted(etc.glob("conf.d/*.toml"))):
+            found = tomllib.loads(file.read_text())
+            for name, table in tables.items():
+                table |= found.get(name, {})
+        store = Path(tables["buffer"].get("path", STORE))
+        return Here(tables["gateway"]["site"], tables["gateway"]["id"], etc / store.with_name(KEYRING))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UpdateRefused(f"{etc} does not say which gateway this is: {error}", "sudo lamppost check") from error
+
+
+def authority(etc: Path = ETC) -> PublicKey:
+    """The key that signs keyrings, as root pinned it; raises `UpdateRefused`."""
+    path = etc / AUTHORITY
+    remedy = f"sudo install -m 644 AUTHORITY.json {path}"
+    try:
+        found = path.lstat()
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+            raise UpdateRefused(f"{path} could be written by others than root: it proves nothing", remedy)
+        key = PublicKey.from_json(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UpdateRefused(f"no authority for updates is pinned: {error}", remedy) from error
+    if key.role != "authority":
+        raise UpdateRefused(f"{path}: a key of role {key.role!r}, not 'authority'", remedy)
+    return key
+
+
+def keyring(where: Here, pinned: PublicKey, lowest: int) -> Keyring:
+    """The keyring that the agent has; raises `UpdateRefused`, `NotAllowed`, `SignatureError` or `BatchFormatError`."""
+    try:
+        with where.keyring.open("rb") as file:
+            ring = Keyring.read(file.read(MAX_KEYRING + 1), pinned)
+    except OSError as error:
+        remedy = "lamppost-collector keyring relay"
+        raise UpdateRefused(f"no keyring says who may sign updates: {error}", remedy) from error
+    if ring.number < lowest:
+        raise NotAllowed("keyring", f"{where.keyring} is keyring {ring.number}, and {lowest} was here")
+    return ring
+
+
+def verify(message: bytes, where: Here, ring: Keyring, now_ms: int) -> Manifest:
+    """The manifest; raises as `Manifest.read`. No clock is believed that is behind the keyring."""
+    return Manifest.read(message, ring, max(now_ms, ring.issued_ms), where.site, where.gateway)[0]

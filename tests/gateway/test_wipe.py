@@ -1,0 +1,78 @@
+"""`lamppost wipe`: what is overwritten, what is left alone, and the last message."""
+
+import asyncio
+import json
+import os
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from buffer.keys import SigningKey
+from gateway import wipe
+from gateway.cli import lamppost
+from gateway.sockets import control_socket
+from tests.gateway.conftest import run_dir as _run_dir
+from tests.gateway.support import decoded, samples
+from tests.gateway.test_control import running, talk
+
+run_dir = _run_dir
+
+
+def test_a_file_is_overwritten_before_it_goes(tmp_path: Path) -> None:
+    path = tmp_path / "batch.key"
+    path.write_bytes(b"secret" * 1000)
+    path.chmod(0o400)
+    with path.open("rb") as held:  # who still has it open sees what the disk has
+        wipe.destroy(path)
+        left = held.read()
+    assert len(left) == 6000
+    assert b"secret" not in left
+    assert not path.exists()
+
+
+def test_a_link_goes_and_what_it_names_stays(tmp_path: Path) -> None:
+    (tmp_path / "other").write_text("theirs")
+    (tmp_path / "state").mkdir()
+    link = tmp_path / "state" / "buffer.db"
+    link.symlink_to(tmp_path / "other")
+    assert wipe.files(tmp_path / "none" / "x.db", (), (tmp_path / "state",)) == [link]
+    wipe.destroy(link)
+    assert not os.path.lexists(link)
+    assert (tmp_path / "other").read_text() == "theirs"
+
+
+def test_keys_and_data_go_and_the_configuration_stays(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    names = ("b.db", "b.db-wal", "b.db.2026", "keyring.cose")
+    gone = [tmp_path / "keys.pem", *(tmp_path / "data" / name for name in names)]
+    for path in gone:
+        path.write_text("secret")
+    (tmp_path / "data" / "other.txt").write_text("theirs")
+    SigningKey.create(tmp_path / "batch.key")
+    config = tmp_path / "lamppost.toml"
+    config.write_text(
+        f'[gateway]\nid = "gw-1"\nsite = "s"\nkey = "batch.key"\n[buffer]\npath = "{tmp_path}/data/b.db"\n'
+        '[uplink]\nbrokers = ["mqtt://127.0.0.1:1"]\nacknowledge = "broker"\npassword_file = "keys.pem"\n'
+        'username = "gw"\n[buses.b]\ndriver = "modbus"\nhost = "127.0.0.1"\n'
+        '[devices]\nm = { bus = "b", address = 1, profile = "eastron-sdm630" }\n'
+    )
+    words = ["wipe", "--config", str(config), "--run-dir", str(tmp_path / "run"), "--json"]
+    asked = CliRunner().invoke(lamppost, words, input="n\n", standalone_mode=False)
+    assert asked.exception is not None
+    assert (tmp_path / "batch.key").exists()
+    done = CliRunner().invoke(lamppost, [*words, "--yes"], standalone_mode=False)
+    assert done.exception is None, done.output
+    assert json.loads(done.stdout) == {"told": False, "files": 6, "failed": []}
+    assert not [path for path in (*gone, tmp_path / "batch.key") if path.exists()]
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["other.txt"]
+    assert "What flash cannot promise" not in done.stdout
+    assert config.exists()
+
+
+async def test_the_last_message_is_signed_with_all_others(tmp_path: Path, run_dir: Path) -> None:
+    async with running(tmp_path, run_dir) as (agent, _):
+        async with talk(control_socket(run_dir)) as client:
+            told = (await client.ask("decommission", why="sold"))["result"]
+        assert (told["why"], set(told)) == ("sold", {"who", "why", "at_ms"})
+        batches = await asyncio.to_thread(decoded, agent.config.buffer.path)
+        assert [one for batch in batches if batch.header.samples for one in samples(batch) if "sold" in str(one)]
