@@ -10,6 +10,7 @@ from buffer import cbor
 from buffer.cose import Kind
 from buffer.errors import BatchFormatError
 from buffer.keys import ID
+from ext import CLOCK, GOOD
 
 VERSION = 1
 KNOWN_VERSIONS = (1,)  # a collector takes the present version and the one before
@@ -29,6 +30,13 @@ class ClockState(StrEnum):
     SYNCHRONIZED = "synchronized"
     HOLDOVER = "holdover"
     UNSET = "unset"
+
+
+JUDGED = {ClockState.UNSET: (CLOCK, GOOD), ClockState.HOLDOVER: (GOOD, CLOCK)}
+"""What a quality becomes at the platform by what dates the sample.
+
+What was uncertain only for an unset clock is good once that is known; what a held one dates is not good.
+"""
 
 
 class Priority(StrEnum):

@@ -6,22 +6,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from buffer.catalogue import SeriesEntry
-from buffer.header import ClockState, Header
+from buffer.header import JUDGED, ClockState, Header
 from collector import arrivals, boots, ledger
 from collector.chain import Stream
 from collector.database import Database
 from collector.incoming import Accepted
 from collector.parts import parts, places
 from collector.rows import Ids, Piece, value_at
-from ext import CLOCK, GOOD, Columns, unpack
+from ext import Columns, unpack
 
 logger = logging.getLogger(__name__)
 
 MAX_CACHED_STREAMS = 1000  # series ids; about 5 kB a gateway of 50 points
 HOUR_MS = 3_600_000
-JUDGED = {ClockState.UNSET: (CLOCK, GOOD), ClockState.HOLDOVER: (GOOD, CLOCK)}
-"""What was uncertain only for an unset clock is good once that is known; what a held one dates is not good."""
-
 # What is said of the asset may change from catalogue to catalogue: the one with the highest number counts.
 _ENTER_SERIES = """
     INSERT INTO series

@@ -52,8 +52,8 @@ def _component(name: str, one: Distribution, hashes: dict[tuple[str, str], str])
     row: dict[str, Any] = {"type": "library", "bom-ref": ref, "name": name, "version": one.version, "purl": ref}
     if digest := hashes.get((name, one.version)):
         row["hashes"] = [{"alg": "SHA-256", "content": digest}]
-    if expression := one.metadata.get("License-Expression"):
-        row["licenses"] = [{"expression": expression}]
+    if expressions := one.metadata.get_all("License-Expression"):
+        row["licenses"] = [{"expression": expressions[0]}]
     elif names := [
         text.rpartition(" :: ")[2] for text in one.metadata.get_all("Classifier") or () if "License" in text
     ]:

@@ -8,11 +8,12 @@ from buffer.batch import Batch
 from buffer.catalogue import SeriesEntry
 from buffer.cose import Kind
 from buffer.errors import BufferFault
+from buffer.header import JUDGED
 from collector import boots, rollups
 from collector.chain import Stream
 from collector.database import Sql
 from collector.rows import Ids, Piece, SampleRow
-from collector.samples import JUDGED, asset_of
+from collector.samples import asset_of
 from collector.verify.report import Fault, Report
 from ext import FormatError, unpack_columns
 

@@ -14,7 +14,7 @@ from buffer.batch import decode
 from buffer.catalogue import decode as decode_catalogue
 from buffer.chain import verify_messages
 from buffer.cose import Kind
-from buffer.header import Clock, ClockState
+from buffer.header import JUDGED, Clock, ClockState
 from buffer.keys import PublicKey
 from buffer.reader import Reader
 from ext import GOOD, Value, unpack
@@ -216,8 +216,9 @@ def _samples(
 ) -> Iterator[Key]:
     unset = clock.state is ClockState.UNSET
     offset = boots.get(clock.boot.hex(), 0) if unset else clock.clock_ms
+    was, becomes = JUDGED.get(clock.state, (GOOD, GOOD))
     for number, boot_ms, value, quality in unpack(blocks):
-        yield series[number], boot_ms + offset, exact_text(value), quality
+        yield series[number], boot_ms + offset, exact_text(value), becomes if quality == was else quality
 
 
 def exact_text(value: Value) -> str:

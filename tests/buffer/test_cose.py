@@ -70,6 +70,8 @@ def test_signature_covers_an_independent_sig_structure(key: SigningKey, payload:
         "enrolment": b"lamppost/1/enrolment",
         "voucher": b"lamppost/1/voucher",
         "resend": b"lamppost/1/resend",
+        "update": b"lamppost/1/update",
+        "commissioning": b"lamppost/1/commissioning",
     }[kind.value]
     public = Ed25519PublicKey.from_public_bytes(key.public("g", "s").raw)
     public.verify(signature, plain_sig_structure(protected, aad, payload))
