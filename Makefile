@@ -2,7 +2,7 @@
 #   PYTHON=python3.12   which Python (>= 3.11) makes the environments
 #   DEMO="..."          options of `lamppost demo`
 #   TESTS="..."         arguments of pytest
-#   JOBS=N              processes that share the tests (2)
+#   JOBS=N              processes that share the tests (3: they wait more than they compute)
 #   CUTS="..."          options of the power cuts, as root: --cuts 1000 --seed 7
 #   CHAOS="..."         options of the chaos: --seconds 600 --seed 7 --database sqlite --json
 #   BENCH="..."         options of the benchmarks
@@ -21,7 +21,7 @@ PREFIX ?= /opt/lamppost
 DESTDIR ?=
 DEMO ?=
 TESTS ?=
-JOBS ?= 2
+JOBS ?= 3
 CUTS ?= --cuts 1000
 CHAOS ?= --seconds 600
 BENCH ?=
