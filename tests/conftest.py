@@ -30,7 +30,7 @@ MAY_BLOCK: tuple[tuple[str, str, frozenset[str], str], ...] = (
 
 # What opens pseudo-terminals, as far as a module's text shows: the name of one that is closed is the next one's, so an
 # agent that outlives its own for a moment would take that of a test in another process.
-PTYS = re.compile(r"\b(openpty|ttyname|Line|Cable|Stage|Rig|Cabinet|ptys?|drivers\.simulated)\b|_pty\b")
+PTYS = re.compile(r"\b(openpty|ttyname|Line|Cable|Stage|Cabinet|ptys?|drivers\.simulated|demo)\b|_pty\b")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -38,7 +38,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """The slow tests run last; those on ptys share one process, which xdist is seen to have understood."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
     for item in items:
-        if "integration" in item.path.parts or _opens_ptys(item.path):
+        if _opens_ptys(item.path):
             item.add_marker(pytest.mark.xdist_group("ptys"))
     yield
     if getattr(config.option, "loadgroup", False):
