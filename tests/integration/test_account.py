@@ -43,7 +43,7 @@ from buffer.migrate import ensure
 from buffer.store import MIN_SIZE, Store
 from collector import derive
 from collector.incoming import Message
-from ext import BAD, LIMITS, Packer, Series, Value, unpack
+from ext import BAD, CLOCK, GOOD, LIMITS, Packer, Series, Value, unpack
 from tests.collector.maker import PLATFORM, Bench, Gateway
 
 POINTS = [SeriesDefinition("meter1", name, "V", "float64") for name in ("a", "b", "c")]
@@ -354,6 +354,9 @@ class Account(RuleBasedStateMachine):
             if sealed.header.clock_state is ClockState.UNSET:
                 offset = self.offsets[sealed.header.boot.hex()]
             at = ts_ms - offset
+            if sealed.header.clock_state is ClockState.HOLDOVER:
+                assert quality != GOOD  # what a held clock dates is uncertain at the platform
+                quality = GOOD if quality == CLOCK else quality
             assert at not in found, f"the sample of {at} is stored twice"
             found[at] = ("abc".index(point) + 1, value if text is None else text, quality)
         return found
