@@ -42,7 +42,7 @@ TRANSPORTS = ["tcp", "tls", "rtu", "rtu with echo", "rtu-over-tcp", "ascii", "as
 
 def make(folder: Path, bus: str, devices: str = DEVICES) -> ModbusDriver:
     file = folder / "lamppost.toml"
-    file.write_text(f'{GATEWAY}[buses.panel]\ndriver = "modbus"\ntimeout = "150ms"\n{bus}\n{devices}')
+    file.write_text(f'{GATEWAY}[buses.panel]\ndriver = "modbus"\ntimeout = "400ms"\n{bus}\n{devices}')
     return from_file(file)
 
 
