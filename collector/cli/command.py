@@ -1,10 +1,9 @@
 """`lamppost-collector command`"""
 
-import functools
 import time
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,6 +18,7 @@ from collector.cli.options import (
     now_ms,
     reading,
     tell,
+    wishing,
     writing,
     yes_option,
 )
@@ -26,7 +26,7 @@ from collector.database import Target
 from collector.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from buffer.command import Command
     from collector.broker import Address
@@ -63,16 +63,7 @@ class Wish:
     dry_run: bool
 
 
-def wish_options(verb: "Callable[..., Any]") -> "Callable[..., Any]":
-    """Give a verb the options that say what to sign, and `wish` made of them."""
-
-    @functools.wraps(verb)
-    def wrapped(**given: Any) -> Any:  # noqa: ANN401 - what click gives, and what the verb returns
-        return verb(wish=Wish(**{field.name: given.pop(field.name) for field in fields(Wish)}), **given)
-
-    for option in reversed(WISH):
-        wrapped = option(wrapped)
-    return wrapped
+wish_options = wishing(Wish, WISH)
 
 
 @click.group("command")

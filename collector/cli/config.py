@@ -1,10 +1,9 @@
 """`lamppost-collector config`"""
 
 import time
-from dataclasses import dataclass, fields
-from functools import wraps
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,12 +19,14 @@ from collector.cli.options import (
     now_ms,
     reading,
     tell,
+    wishing,
     writing,
     yes_option,
 )
+from collector.database import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from buffer.configuration import Configuration
     from collector.broker import Address
@@ -63,16 +64,7 @@ class Wish:
     expires: str
 
 
-def wish_options(verb: "Callable[..., Any]") -> "Callable[..., Any]":
-    """Give a verb the options that say what to sign, and `wish` made of them."""
-
-    @wraps(verb)
-    def wrapped(**given: Any) -> Any:  # noqa: ANN401 - what click gives, and what the verb returns
-        return verb(wish=Wish(**{field.name: given.pop(field.name) for field in fields(Wish)}), **given)
-
-    for option in reversed(WISH):
-        wrapped = option(wrapped)
-    return wrapped
+wish_options = wishing(Wish, WISH)
 
 
 @click.group("config")
@@ -86,7 +78,7 @@ def command() -> None:
 @click.option("-o", "--output", "target", type=FILE, required=True, help="The file to make; - is standard output.")
 @yes_option
 @json_option
-def config_sign(wish: Wish, database: Path, target: Path, *, yes: bool, as_json: bool) -> None:
+def config_sign(wish: Wish, database: Target, target: Path, *, yes: bool, as_json: bool) -> None:
     """Sign FILES: the main file, then those of conf.d. With --stream and --base it needs no database."""
     from collector import configurations
     from collector.files import write_whole
@@ -104,7 +96,9 @@ def config_sign(wish: Wish, database: Path, target: Path, *, yes: bool, as_json:
 @wait_option
 @yes_option
 @json_option
-def config_relay(file: Path, address: "Address", database: Path, wait: str | None, *, yes: bool, as_json: bool) -> None:
+def config_relay(
+    file: Path, address: "Address", database: Target, wait: str | None, *, yes: bool, as_json: bool
+) -> None:
     """Send the signed configuration in FILE (- is standard input) to its gateway."""
     from collector import configurations
     from collector.files import read_bounded
@@ -123,7 +117,9 @@ def config_relay(file: Path, address: "Address", database: Path, wait: str | Non
 @wait_option
 @yes_option
 @json_option
-def config_push(wish: Wish, address: "Address", database: Path, wait: str | None, *, yes: bool, as_json: bool) -> None:
+def config_push(
+    wish: Wish, address: "Address", database: Target, wait: str | None, *, yes: bool, as_json: bool
+) -> None:
     """Sign FILES and send them at once: where the operator's key and the collector's database are in one place."""
     from collector import configurations
 
@@ -138,7 +134,7 @@ def config_push(wish: Wish, address: "Address", database: Path, wait: str | None
 @click.option("--limit", type=click.IntRange(1, 100_000), default=20, show_default=True, help="The newest so many.")
 @database_option
 @json_option
-def config_status(number: int | None, gateway: str | None, limit: int, database: Path, *, as_json: bool) -> None:
+def config_status(number: int | None, gateway: str | None, limit: int, database: Target, *, as_json: bool) -> None:
     """What gateways run, and what came of what was sent. With NUMBER: exit code 0 kept, 1 not, 75 not known yet."""
     from collector import configurations
 
@@ -149,7 +145,7 @@ def config_status(number: int | None, gateway: str | None, limit: int, database:
         _leave(configurations.outcome(found, number))
 
 
-def _sign(wish: Wish, database: Path, question: str, *, yes: bool) -> "tuple[Configuration, bytes]":
+def _sign(wish: Wish, database: Target, question: str, *, yes: bool) -> "tuple[Configuration, bytes]":
     from buffer.configuration import Configuration
     from buffer.keys import SigningKey
     from collector import configurations
@@ -164,7 +160,7 @@ def _sign(wish: Wish, database: Path, question: str, *, yes: bool) -> "tuple[Con
     return made, message
 
 
-def _base(database: Path, wish: Wish) -> bytes:
+def _base(database: Target, wish: Wish) -> bytes:
     from collector import configurations
 
     if wish.base is not None:

@@ -2,8 +2,9 @@
 
 import functools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -100,6 +101,21 @@ def _address(
     return Address(
         where, root, version=mqtt_version, username=username, password=password, ca=ca, cert=cert, cert_key=cert_key
     )
+
+
+def wishing(wish: type, options: Sequence[Callable[..., Any]]) -> Callable[[Verb], Callable[..., Any]]:
+    """Return what gives a verb `options`, and `wish`, a dataclass that is made of them."""
+
+    def decorate(verb: Verb) -> Callable[..., Any]:
+        @functools.wraps(verb)
+        def wrapped(**given: Any) -> Any:  # noqa: ANN401 - what click gives, and what the verb returns
+            return verb(wish=wish(**{field.name: given.pop(field.name) for field in fields(wish)}), **given)
+
+        for option in reversed(options):
+            wrapped = option(wrapped)
+        return wrapped
+
+    return decorate
 
 
 def now_ms() -> int:
