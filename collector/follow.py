@@ -80,7 +80,7 @@ class Followers:
                 if pieces:
                     self._samples.add(pieces)
                 self._move_streams(moved)
-        except BaseException:
+        except BaseException:  # whatever undid the group: what it was to be is forgotten
             self._heads.clear()
             self._pending = taken
             raise

@@ -60,7 +60,7 @@ class PostgresDatabase(Database):
         try:
             with database.errors(), database.transaction() as db:
                 pgschema.renew(db, database.path)
-        except BaseException:
+        except BaseException:  # nobody else would close it
             database.close()
             raise
         return database
@@ -79,7 +79,7 @@ class PostgresDatabase(Database):
                 raise DatabaseBroken(
                     f"{shown(database.path)}: not a collector's database of version {VERSION} (found {found})"
                 )
-        except BaseException:
+        except BaseException:  # nobody else would close it
             database.close()
             raise
         return database
@@ -102,7 +102,7 @@ class PostgresDatabase(Database):
                 self._lock(gateways)
                 yield self.connection
                 self.connection.execute("COMMIT")
-            except BaseException:
+            except BaseException:  # also a signal in between leaves everything as it was
                 raw = self.connection.raw
                 self._partitions.forget()
                 if not raw.closed and raw.info.transaction_status is not TransactionStatus.IDLE:
@@ -143,7 +143,7 @@ class PostgresDatabase(Database):
         self.connection.execute("SAVEPOINT part")
         try:
             yield
-        except BaseException as error:
+        except BaseException as error:  # whatever it was: only this part is undone
             if not self.connection.raw.closed:
                 self.connection.execute("ROLLBACK TO part")
                 self.connection.execute("RELEASE part")

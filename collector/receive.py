@@ -90,7 +90,7 @@ class Receiver:
         try:
             with self._database.transaction([gateway]):
                 return max(self._deriver.settle(SETTLE_BATCHES, gateway), 1)
-        except BaseException:
+        except BaseException:  # whatever undid the transaction: what was read within it is forgotten
             self._forget()
             raise
 
@@ -118,7 +118,7 @@ class Receiver:
                         raise Stopped("the collector stops")
                     self._take_one(message, one, followers, touched)
                 self._flush(followers, touched)
-        except BaseException:
+        except BaseException:  # whatever undid the transaction: what was read within it is forgotten
             self._forget()
             raise
         self._count(time.perf_counter() - start)

@@ -99,7 +99,7 @@ class SqliteDatabase(Database):
             raise translate(error, path) from error
         try:
             database._prepare()
-        except BaseException:
+        except BaseException:  # nobody else would close it
             database.close()
             raise
         return database
@@ -172,7 +172,7 @@ class SqliteDatabase(Database):
             try:
                 yield self.connection
                 self.connection.execute("COMMIT")
-            except BaseException:
+            except BaseException:  # also a signal in between leaves everything as it was
                 if self.connection.in_transaction:
                     self.connection.execute("ROLLBACK")
                 raise
@@ -199,7 +199,7 @@ class SqliteDatabase(Database):
         self.connection.execute("SAVEPOINT part")
         try:
             yield
-        except BaseException as error:
+        except BaseException as error:  # whatever it was: only this part is undone
             if self.connection.in_transaction:  # a full disk ends the whole transaction
                 self.connection.execute("ROLLBACK TO part")
                 self.connection.execute("RELEASE part")

@@ -37,7 +37,7 @@ class Looks:
             database = Database.read(self.target)
         try:
             yield database
-        except BaseException:
+        except BaseException:  # in what state it is nobody knows: it does not go back to the others
             database.close()
             raise
         self._idle.put(database)

@@ -29,7 +29,7 @@ def command(config: Path, run_dir: Path, verbose: bool, log_format: str) -> None
     listener = logs.start(verbose, log_format)
     try:
         found, keys = kept.read(config, kept.folder())
-    except BaseException:
+    except BaseException:  # what was logged comes out before the error does
         listener.stop()
         raise
     for line in found.wrong:
