@@ -11,7 +11,7 @@ from pydantic import Field
 from drivers.base import BusSetup, DeviceSetup, ListeningDriver, Options, PointSetup, Read, Sink
 from drivers.errors import BadAnswer, DeviceError
 from drivers.obis import WRONG, Quantity, normal, shift
-from drivers.port import Port, SerialBus
+from drivers.on_port import PortDriver
 from ext import BAD_ANSWER, NO_ANSWER, Value
 
 _EXACT = Context(prec=80)  # 18 digits and an exponent of +-128 of a meter, times and plus 19 of a scale and an offset
@@ -83,7 +83,7 @@ class Framer(Protocol[Found_co]):
         """The telegrams that `data` completes."""
 
 
-class TelegramDriver(ListeningDriver, Generic[Frame, P]):
+class TelegramDriver(PortDriver, ListeningDriver, Generic[Frame, P]):
     """Listens on a serial port; every device on it is the meter that speaks there."""
 
     PointKind: ClassVar[type[ObisPoint]]
@@ -93,7 +93,6 @@ class TelegramDriver(ListeningDriver, Generic[Frame, P]):
         self._devices = {
             device.device.id: cast("tuple[Wanted[P], ...]", wanted(device, self.PointKind)) for device in setup.devices
         }
-        self._port = Port(cast("SerialBus", setup.options), self.tap)
 
     @abstractmethod
     def framer(self) -> Framer[Frame]:
@@ -106,14 +105,6 @@ class TelegramDriver(ListeningDriver, Generic[Frame, P]):
     def reads(self) -> list[Read]:
         """None: telegrams have no fixed layout."""
         return []
-
-    async def open(self) -> None:
-        """Open the port; raises `BusError`."""
-        await self._port.open()
-
-    async def close(self) -> None:
-        """Close the port."""
-        await self._port.close()
 
     async def listen(self, sink: Sink) -> None:
         """Feed `sink` until cancelled; raises `BusError` when the port is gone."""

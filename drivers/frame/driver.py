@@ -1,6 +1,5 @@
 """Listens on a serial port; each frame goes to the kernels as it is."""
 
-import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar, cast
@@ -10,19 +9,14 @@ from drivers.decoding import steps
 from drivers.errors import BadAnswer, SetupError
 from drivers.frame.framing import Damage, Framer
 from drivers.frame.options import FrameDevice, FramePoint, Match
-from drivers.port import Port, SerialBus
-
-# A device sends a frame in one go: what follows silence within a frame is another. Longer than the latency timer of USB
-# adapters (16 ms) and than what a loaded machine adds.
-MAX_SILENCE_S = 1.0
+from drivers.on_port import PortDriver, in_one_go
 
 Problems = list[tuple[str, str, object]]
 
 
-class FrameDriver(ListeningDriver):
+class FrameDriver(PortDriver, ListeningDriver):
     """Frames of any binary protocol from a serial port."""
 
-    BusOptions: ClassVar[type[Options]] = SerialBus
     DeviceOptions: ClassVar[type[Options]] = FrameDevice
     PointOptions: ClassVar[type[Options]] = FramePoint
     profiles: ClassVar[Path | None] = Path(__file__).parent / "profiles"
@@ -33,36 +27,20 @@ class FrameDriver(ListeningDriver):
         self._devices = [Framed(device, problems) for device in setup.devices]
         if problems:
             raise SetupError(problems)
-        self._port = Port(cast("SerialBus", setup.options), self.tap)
 
     def reads(self) -> list[Read]:
         """One payload a device: its frame."""
         return [device.read for device in self._devices]
 
-    async def open(self) -> None:
-        """Open the port; raises `BusError`."""
-        await self._port.open()
-
-    async def close(self) -> None:
-        """Close the port."""
-        await self._port.close()
-
     async def listen(self, sink: Sink) -> None:
         """Feed `sink` until cancelled; raises `BusError` when the port is gone."""
-        loop = asyncio.get_running_loop()
         framers = self._framers()
-        last = loop.time()
 
-        def take(data: bytes) -> None:
-            nonlocal last
-            now = loop.time()
-            if now - last > MAX_SILENCE_S:
-                for framer in framers:
-                    framer.forget()
-            last = now
-            self._take(framers, data, sink)
+        def forget() -> None:
+            for framer in framers:
+                framer.forget()
 
-        await self._port.listen(take)
+        await self._port.listen(in_one_go(lambda data: self._take(framers, data, sink), forget))
 
     def replay(self, recording: str, sink: Sink) -> None:
         """Bytes in hex, a piece a line; # begins a comment line."""

@@ -1,6 +1,5 @@
 """Asks on a serial port; the frame that answers goes to the kernels as it is."""
 
-import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar, cast
@@ -13,7 +12,7 @@ from drivers.frame.driver import Framed, Problems, hex_lines
 from drivers.frame.framing import Damage, Framer
 from drivers.frame.options import FramePoint
 from drivers.frame_query.options import FrameQueryBus, FrameQueryDevice
-from drivers.port import Port
+from drivers.on_port import PortDriver, Turns
 
 DEFAULT_EVERY = MINUTE  # ms, where the configuration does not say
 
@@ -55,7 +54,7 @@ class _Device(Framed):
         return self.fits(frame)
 
 
-class FrameQueryDriver(PolledDriver):
+class FrameQueryDriver(PortDriver, PolledDriver):
     """Questions in bytes and answers in frames of any binary protocol."""
 
     BusOptions: ClassVar[type[Options]] = FrameQueryBus
@@ -71,31 +70,18 @@ class FrameQueryDriver(PolledDriver):
         if problems:
             raise SetupError(problems)
         self._reads = [read for device in self._devices.values() for read in device.reads()]
-        self._port = Port(self._options, self.tap)
-        self._late = False
+        self._turns = Turns(self._options.timeout)
 
     def reads(self) -> list[Read]:
         """One for each device and period."""
         return self._reads
 
-    async def open(self) -> None:
-        """Open the port; raises `BusError`."""
-        await self._port.open()
-
-    async def close(self) -> None:
-        """Close the port."""
-        await self._port.close()
-
     async def read(self, read: Read) -> bytes:
         """The frame that answers; raises `NoAnswer`, `BadAnswer` or `BusError`."""
-        if self._late:  # what was not answered in time may be answered now: that is not the answer to this question
-            await asyncio.sleep(self._options.timeout / 1000)
-        self._late = True
         device = self._devices[read.device]
         framer = Framer(device.framing)
-        frame = await self._port.ask(device.send, lambda data: device.answer(framer, data), self._options.timeout)
-        self._late = False
-        return frame
+        async with self._turns.turn():
+            return await self._port.ask(device.send, lambda data: device.answer(framer, data), self._options.timeout)
 
     def cost(self, read: Read) -> float:
         """Of the question and the frame, or half the longest where its length is not fixed."""

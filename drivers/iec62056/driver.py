@@ -13,7 +13,8 @@ from drivers.errors import BadAnswer, NoAnswer, SetupError
 from drivers.iec62056.protocol import MAX_READOUT, Answer, Identification, acknowledgement, request
 from drivers.iec62056.readout import READ, parse
 from drivers.obis import DataObject
-from drivers.port import MAX_BAUD, Port, SerialBus
+from drivers.on_port import PortDriver
+from drivers.port import MAX_BAUD, SerialBus
 from drivers.telegrams import ObisPoint, Triple, Wanted, only, wanted
 
 DEFAULT_BAUD = 300  # IEC 62056-21: 300 baud, 7 data bits, even parity, 1 stop bit
@@ -61,7 +62,7 @@ class Iec62056Point(ObisPoint):
     read: Literal["number", "text", "time"] = "number"
 
 
-class Iec62056Driver(AskingDriver):
+class Iec62056Driver(PortDriver, AskingDriver):
     """IEC 62056-21 meters on an optical head, or on a current loop with a converter."""
 
     BusOptions: ClassVar[type[Options]] = Iec62056Bus
@@ -74,7 +75,6 @@ class Iec62056Driver(AskingDriver):
         self._options = cast("Iec62056Bus", setup.options)
         self._devices = {device.device.id: cast("Iec62056Device", device.options) for device in setup.devices}
         self._points = {device.device.id: wanted(device, Iec62056Point) for device in setup.devices}
-        self._port = Port(self._options, self.tap)
         _check_addresses(setup.devices)
 
     def reads(self) -> list[Read]:
@@ -84,14 +84,6 @@ class Iec62056Driver(AskingDriver):
             for one in self.setup.devices
             if one.points
         ]
-
-    async def open(self) -> None:
-        """Open the port; raises `BusError`."""
-        await self._port.open()
-
-    async def close(self) -> None:
-        """Close the port."""
-        await self._port.close()
 
     async def ask(self, read: Read, sink: Sink) -> None:
         """Read one meter out; raises `NoAnswer`, `BadAnswer`, `BusError`."""

@@ -1,6 +1,5 @@
 """Listens on a serial port and gives the fields of each line to the points that want them."""
 
-import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar, cast
@@ -12,17 +11,12 @@ from drivers.line.fields import LinePoint, Problems, taken, wanted
 from drivers.line.formats import first
 from drivers.line.framing import Damage, Framer, Framing
 from drivers.line.options import LineDevice
-from drivers.port import Port, SerialBus
-
-# A device prints a line in one go: what follows silence within a line is another. Longer than the latency timer of USB
-# adapters (16 ms) and than what a loaded machine adds.
-MAX_SILENCE_S = 1.0
+from drivers.on_port import PortDriver, in_one_go
 
 
-class LineDriver(ListeningDriver):
+class LineDriver(PortDriver, ListeningDriver):
     """Lines of any ASCII protocol from a serial port."""
 
-    BusOptions: ClassVar[type[Options]] = SerialBus
     DeviceOptions: ClassVar[type[Options]] = LineDevice
     PointOptions: ClassVar[type[Options]] = LinePoint
     profiles: ClassVar[Path | None] = Path(__file__).parent / "profiles"
@@ -33,36 +27,20 @@ class LineDriver(ListeningDriver):
         self._devices = [_Listener(device, problems) for device in setup.devices]
         if problems:
             raise SetupError(problems)
-        self._port = Port(cast("SerialBus", setup.options), self.tap)
 
     def reads(self) -> list[Read]:
         """None: lines have no fixed layout."""
         return []
 
-    async def open(self) -> None:
-        """Open the port; raises `BusError`."""
-        await self._port.open()
-
-    async def close(self) -> None:
-        """Close the port."""
-        await self._port.close()
-
     async def listen(self, sink: Sink) -> None:
         """Feed `sink` until cancelled; raises `BusError` when the port is gone."""
-        loop = asyncio.get_running_loop()
         framers = self._framers(whole=False)
-        last = loop.time()
 
-        def take(data: bytes) -> None:
-            nonlocal last
-            now = loop.time()
-            if now - last > MAX_SILENCE_S:
-                for framer in framers.values():
-                    framer.forget_line()
-            last = now
-            self._take(framers, data, sink)
+        def forget() -> None:
+            for framer in framers.values():
+                framer.forget_line()
 
-        await self._port.listen(take)
+        await self._port.listen(in_one_go(lambda data: self._take(framers, data, sink), forget))
 
     def replay(self, recording: str, sink: Sink) -> None:
         """A line a line; one that begins with 0x is bytes in hex, taken as they are; # begins a comment line."""

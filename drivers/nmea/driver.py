@@ -23,7 +23,8 @@ from drivers.nmea.sentences import (
     transducers,
 )
 from drivers.numbers import Scaling
-from drivers.port import MAX_BAUD, Port, SerialBus
+from drivers.on_port import PortDriver
+from drivers.port import MAX_BAUD, SerialBus
 from ext import Value
 
 DEFAULT_BAUD = 4800  # IEC 61162-1, clause 6
@@ -121,7 +122,7 @@ class _Listener:
         return True
 
 
-class NmeaDriver(ListeningDriver):
+class NmeaDriver(PortDriver, ListeningDriver):
     """NMEA 0183 sentences from a serial port."""
 
     BusOptions: ClassVar[type[Options]] = NmeaBus
@@ -133,20 +134,11 @@ class NmeaDriver(ListeningDriver):
         super().__init__(setup)
         self._options = cast("NmeaBus", setup.options)
         self._listeners = _listeners(setup)
-        self._port = Port(self._options, self.tap)
         self._receiver = FixTime(self._options.byte_ms)
 
     def reads(self) -> list[Read]:
         """None: sentences have no fixed layout."""
         return []
-
-    async def open(self) -> None:
-        """Open the port; raises `BusError`."""
-        await self._port.open()
-
-    async def close(self) -> None:
-        """Close the port."""
-        await self._port.close()
 
     async def listen(self, sink: Sink) -> None:
         """Feed `sink` until cancelled; raises `BusError` when the port is gone."""

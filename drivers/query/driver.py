@@ -13,7 +13,7 @@ from drivers.line.driver import recorded
 from drivers.line.fields import LinePoint, Problems, Wanted, present, wanted
 from drivers.line.formats import Fields, Format, first
 from drivers.line.framing import Damage, Framer, Framing
-from drivers.port import Port
+from drivers.on_port import PortDriver, Turns
 from drivers.query.options import MAX_WAIT, QueryBus, QueryDevice, Step
 
 MAX_ASK_S = 50  # for all steps: a bus that makes no progress for a minute counts as stuck
@@ -84,7 +84,7 @@ class _Device:
         return tuple(point for point in self._points if point.id in read.values)
 
 
-class QueryDriver(AskingDriver):
+class QueryDriver(PortDriver, AskingDriver):
     """Questions and answers in lines of any ASCII protocol."""
 
     BusOptions: ClassVar[type[Options]] = QueryBus
@@ -100,20 +100,11 @@ class QueryDriver(AskingDriver):
         if problems:
             raise SetupError(problems)
         self._reads = [read for device in self._devices.values() for read in device.reads()]
-        self._port = Port(self._options, self.tap)
-        self._late = False
+        self._turns = Turns(self._options.timeout)
 
     def reads(self) -> list[Read]:
         """One for each device and period."""
         return self._reads
-
-    async def open(self) -> None:
-        """Open the port; raises `BusError`."""
-        await self._port.open()
-
-    async def close(self) -> None:
-        """Close the port."""
-        await self._port.close()
 
     async def ask(self, read: Read, sink: Sink) -> None:
         """Go through the steps; raises `NoAnswer`, `BadAnswer` or `BusError`."""
@@ -139,15 +130,12 @@ class QueryDriver(AskingDriver):
 
     async def _steps(self, device: _Device) -> Fields:
         """The fields of all answers."""
-        if self._late:  # what was not answered in time may be answered now: that is not the answer to this question
-            await asyncio.sleep(self._options.timeout / 1000)
         fields: dict[str, str] = {}
-        self._late = True
-        for step in device.steps:
-            answer = step.read(await self._port.ask(step.send, self._receiver(step), self._options.timeout))
-            fields.update(answer)
-            await self._wait(step, step.wait(answer))
-        self._late = False
+        async with self._turns.turn():
+            for step in device.steps:
+                answer = step.read(await self._port.ask(step.send, self._receiver(step), self._options.timeout))
+                fields.update(answer)
+                await self._wait(step, step.wait(answer))
         return fields
 
     async def _wait(self, step: _Step, wait_ms: int) -> None:

@@ -64,7 +64,7 @@ async def test_what_silence_interrupts_does_not_go_on(
     line: Line, pushed: tuple[ListeningDriver, bytes, list[list[str]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     driver, data, read = pushed
-    monkeypatch.setattr(f"{type(driver).__module__}.MAX_SILENCE_S", 0.02)
+    monkeypatch.setattr("drivers.on_port.MAX_SILENCE_S", 0.02)
     sink = Listener(driver.setup)
     await driver.open()
     task = asyncio.ensure_future(driver.listen(sink))
