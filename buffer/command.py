@@ -7,17 +7,15 @@ from typing import Self
 
 import cbor2
 
-from buffer import cbor, cose
+from buffer import cbor, cose, order
 from buffer.cose import Envelope, Kind
 from buffer.errors import BatchFormatError
-from buffer.header import STREAM_BYTES, gateway_id
 from buffer.keyring import RingKey
 from buffer.keys import ID, SigningKey
 
-VERSION = 1
 MAX_WRITES = 64  # a lamp post, a pump station; a street is a command a gateway
 MAX_LIFE_MS = 3_600_000  # a command that was not done within an hour was meant for another situation
-MAX_TEXT = 200  # characters: who, why, a value that is a text
+MAX_TEXT = 200  # characters of a value that is a text
 MAX_DIGITS = 18  # of a decimal, as of a point's scale
 MAX_COMMAND_BYTES = 32 << 10  # MAX_WRITES at their longest, with room
 
@@ -59,12 +57,7 @@ class Command:
     def sign(self, key: SigningKey) -> bytes:
         """The message; raises `BatchFormatError` when a field is out of range."""
         items = {
-            1: VERSION,
-            2: self.gateway,
-            3: self.stream,
-            4: self.number,
-            5: self.issued_ms,
-            6: self.expires_ms,
+            **order.head(self),
             7: [[write.point, write.value] for write in self.writes],
             8: self.who,
             9: self.why,
@@ -95,25 +88,16 @@ def value_json(value: Wanted) -> bool | int | float | str:
 
 
 def _decode(item: object) -> tuple[str, bytes, int, int, int, tuple[Write, ...], str, str, bool]:
-    if type(item) is dict and item.get(1) != VERSION:
-        raise BatchFormatError(f"command version {item.get(1)!r} is not known here; known: {VERSION}")
-    found = cbor.fields(item, "the command", range(1, 11))
-    issued = cbor.integer(found[5], "issued", 0, cbor.MAX_MS)
-    expires = cbor.integer(found[6], "expires", issued + 1, issued + MAX_LIFE_MS)
+    found, head = order.read(item, "command", MAX_LIFE_MS)
     writes = tuple(_write(part) for part in cbor.array(found[7], "writes", MAX_WRITES))
     if not writes:
         raise BatchFormatError("the command writes nothing")
     if type(found[10]) is not bool:
         cbor.fail("dry_run", "true or false", found[10])
     return (
-        gateway_id(found[2]),
-        cbor.octets(found[3], "stream", STREAM_BYTES),
-        cbor.integer(found[4], "number", 1),
-        issued,
-        expires,
+        *head,
         writes,
-        cbor.text(found[8], "who", MAX_TEXT, 1),
-        cbor.text(found[9], "why", MAX_TEXT, 1),
+        *order.who_and_why(found[8], found[9]),
         found[10],
     )
 

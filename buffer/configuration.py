@@ -6,15 +6,13 @@ from typing import Self
 
 import cbor2
 
-from buffer import cbor, cose
-from buffer.command import MAX_LIFE_MS, MAX_TEXT
+from buffer import cbor, cose, order
+from buffer.command import MAX_LIFE_MS
 from buffer.cose import Envelope, Kind
 from buffer.errors import BatchFormatError
-from buffer.header import STREAM_BYTES, gateway_id
 from buffer.keyring import RingKey
 from buffer.keys import SigningKey
 
-VERSION = 1
 MAX_FILES = 256  # of conf.d, as the gateway reads
 MAX_TEXT_BYTES = 512 << 10  # of all files: some five thousand points written out; a message stays under 1 MiB
 MAX_NAME = 64  # characters
@@ -46,12 +44,7 @@ class Configuration:
     def sign(self, key: SigningKey) -> bytes:
         """The message; raises `BatchFormatError` when a field is out of range."""
         items = {
-            1: VERSION,
-            2: self.gateway,
-            3: self.stream,
-            4: self.number,
-            5: self.issued_ms,
-            6: self.expires_ms,
+            **order.head(self),
             7: self.base,
             8: [[name, text] for name, text in self.texts],
             9: self.who,
@@ -84,20 +77,12 @@ def check_texts(texts: list[Text]) -> tuple[Text, ...]:
 
 
 def _decode(item: object) -> tuple[str, bytes, int, int, int, bytes, tuple[Text, ...], str, str]:
-    if type(item) is dict and item.get(1) != VERSION:
-        raise BatchFormatError(f"configuration version {item.get(1)!r} is not known here; known: {VERSION}")
-    found = cbor.fields(item, "the configuration", range(1, 11))
-    issued = cbor.integer(found[5], "issued", 0, cbor.MAX_MS)
+    found, head = order.read(item, "configuration", MAX_LIFE_MS)
     return (
-        gateway_id(found[2]),
-        cbor.octets(found[3], "stream", STREAM_BYTES),
-        cbor.integer(found[4], "number", 1),
-        issued,
-        cbor.integer(found[6], "expires", issued + 1, issued + MAX_LIFE_MS),
+        *head,
         cbor.octets(found[7], "base", HASH_BYTES),
         check_texts([_text(part) for part in cbor.array(found[8], "files", MAX_FILES)]),
-        cbor.text(found[9], "who", MAX_TEXT, 1),
-        cbor.text(found[10], "why", MAX_TEXT, 1),
+        *order.who_and_why(found[9], found[10]),
     )
 
 

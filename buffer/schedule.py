@@ -8,15 +8,13 @@ from typing import Self
 
 import cbor2
 
-from buffer import cbor, cose
-from buffer.command import MAX_COMMAND_BYTES, MAX_TEXT, Wanted, read_point, read_value
+from buffer import cbor, cose, order
+from buffer.command import MAX_COMMAND_BYTES, Wanted, read_point, read_value
 from buffer.cose import Envelope, Kind
 from buffer.errors import BatchFormatError
-from buffer.header import STREAM_BYTES, gateway_id
 from buffer.keyring import RingKey
 from buffer.keys import SigningKey
 
-VERSION = 1
 MAX_ENTRIES = 256  # four a lamp of a feeder pillar with 64 lamps
 MAX_POINTS = 64  # of one entry
 MAX_DATES = 64  # of one list: the holidays of three years
@@ -170,12 +168,7 @@ class Schedule:
     def sign(self, key: SigningKey) -> bytes:
         """The message; raises `BatchFormatError` when a field is out of range."""
         items = {
-            1: VERSION,
-            2: self.gateway,
-            3: self.stream,
-            4: self.number,
-            5: self.issued_ms,
-            6: self.expires_ms,
+            **order.head(self),
             7: self.edition,
             8: [
                 [list(e.points), e.at, e.value, e.days, e.earliest, e.latest, list(e.only), list(e.unless)]
@@ -207,20 +200,12 @@ def _check_size(payload: bytes) -> None:
 
 
 def _decode(item: object) -> tuple[str, bytes, int, int, int, int, tuple[Entry, ...], str, str]:
-    if type(item) is dict and item.get(1) != VERSION:
-        raise BatchFormatError(f"schedule version {item.get(1)!r} is not known here; known: {VERSION}")
-    found = cbor.fields(item, "the schedule", range(1, 11))
-    issued = cbor.integer(found[5], "issued", 0, cbor.MAX_MS)
+    found, head = order.read(item, "schedule", MAX_LIFE_MS)
     return (
-        gateway_id(found[2]),
-        cbor.octets(found[3], "stream", STREAM_BYTES),
-        cbor.integer(found[4], "number", 1),
-        issued,
-        cbor.integer(found[6], "expires", issued + 1, issued + MAX_LIFE_MS),
+        *head,
         cbor.integer(found[7], "edition", 1),
         tuple(_entry(part) for part in cbor.array(found[8], "entries", MAX_ENTRIES)),
-        cbor.text(found[9], "who", MAX_TEXT, 1),
-        cbor.text(found[10], "why", MAX_TEXT, 1),
+        *order.who_and_why(found[9], found[10]),
     )
 
 
