@@ -1,6 +1,5 @@
 """`lamppost-collector command`"""
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,19 +7,16 @@ from typing import TYPE_CHECKING
 import click
 
 from collector import output
+from collector.cli import orders
 from collector.cli.options import (
-    FILE,
-    broker_options,
     confirm,
     database_option,
     gateway_option,
     json_option,
     now_ms,
     reading,
-    tell,
     wishing,
     writing,
-    yes_option,
 )
 from collector.database import Target
 from collector.errors import UsageError
@@ -33,20 +29,12 @@ if TYPE_CHECKING:
     from collector.database import Database
     from collector.query import Row
 
-NOT_DONE = 1
-NO_RESULT = 75  # EX_TEMPFAIL
-POLL_SECONDS = 0.1
 WISH = (
-    click.option("--key", type=FILE, required=True, help="The operator's private key."),
-    click.option("--gateway", required=True, help="Whom the command is for."),
-    click.option("--stream", help="Which life of its store (gateways streams); the newest in --database otherwise."),
+    *orders.addressed("command"),
     click.option("--write", "writes", multiple=True, required=True, help="DEVICE/POINT=VALUE; several go in order."),
-    click.option("--why", required=True, help="The reason, for the record."),
-    click.option("--who", required=True, help="The person, for the record."),
-    click.option("--expires", default="10m", show_default=True, help="Not done later than this; at most 1h."),
+    *orders.recorded("10m", "1h"),
     click.option("--dry-run", is_flag=True, help="Check everything and write nothing."),
 )
-wait_option = click.option("--wait", help="Wait this long for the result, as 30s.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,28 +61,17 @@ def command() -> None:
 
 @command.command("sign")
 @wish_options
-@database_option
-@click.option("-o", "--output", "target", type=FILE, required=True, help="The file to make; - is standard output.")
-@yes_option
-@json_option
+@orders.made_options
 def command_sign(wish: Wish, database: Target, target: Path, *, yes: bool, as_json: bool) -> None:
     """Sign a command. With --stream it needs no database and runs anywhere."""
     from collector import commands
-    from collector.files import write_whole
 
     made, message = _sign(wish, database, "Sign", yes=yes)
-    write_whole(target, message)
-    row = {**commands.describe(made), "file": str(target)}
-    tell(f"command {made.number} is in {target}", row, as_json=as_json and str(target) != "-")
+    orders.write_made("command", made.number, commands.describe(made), message, target, as_json=as_json)
 
 
 @command.command("relay")
-@click.argument("file", type=FILE)
-@broker_options
-@database_option
-@wait_option
-@yes_option
-@json_option
+@orders.relay_options
 def command_relay(
     file: Path, address: "Address", database: Target, wait: str | None, *, yes: bool, as_json: bool
 ) -> None:
@@ -111,11 +88,7 @@ def command_relay(
 
 @command.command("send")
 @wish_options
-@broker_options
-@database_option
-@wait_option
-@yes_option
-@json_option
+@orders.send_options
 def command_send(
     wish: Wish, address: "Address", database: Target, wait: str | None, *, yes: bool, as_json: bool
 ) -> None:
@@ -129,7 +102,7 @@ def command_send(
 @click.argument("number", type=click.IntRange(1), required=False)
 @gateway_option
 @click.option("--limit", type=click.IntRange(1, 100_000), default=20, show_default=True, help="The newest so many.")
-@wait_option
+@orders.wait_option
 @database_option
 @json_option
 def command_status(
@@ -141,7 +114,7 @@ def command_status(
 
     if number is None and wait is not None:
         raise UsageError("--wait needs the NUMBER of a command")
-    seconds = _seconds(wait)
+    seconds = orders.seconds(wait)
     with reading(database) as opened:
         found = commands.status(opened, gateway=gateway, number=number, limit=limit)
         if number is not None and not found:
@@ -160,38 +133,24 @@ def _sign(wish: Wish, database: Target, question: str, *, yes: bool) -> "tuple[C
 
     key = SigningKey.load(wish.key)
     writes = tuple(map(commands.parse_write, wish.writes))
-    stream, now = stream_of(database, wish.gateway, wish.stream), now_ms()
-    ends = now + milliseconds(wish.expires)
+    stream, now = orders.stream_of(database, wish.gateway, wish.stream), now_ms()
+    ends = now + orders.milliseconds(wish.expires)
     made = Command(wish.gateway, stream, new_number(), now, ends, writes, wish.who, wish.why, wish.dry_run)
     message = made.sign(key)
     confirm(f"{question} {commands.sentence(made)}; until {output.moment(ends)} (UTC)?", yes=yes)
     return made, message
 
 
-def stream_of(database: Target, gateway: str, stream: str | None) -> bytes:
-    """The life of a gateway's store that is meant; raises UsageError or CommandFault."""
-    from collector import commands
-
-    if stream is not None:
-        try:
-            return bytes.fromhex(stream)
-        except ValueError as error:
-            raise UsageError(f"--stream is 32 digits of hex, not {stream!r}") from error
-    with reading(database) as opened:
-        return commands.newest_stream(opened, gateway)
-
-
 def relay_signed(database: "Database", address: "Address", message: bytes, wait: str | None, *, as_json: bool) -> None:
     """Record and send what was signed, tell of it, and leave with the exit code of what came of it."""
     from collector import commands, relay
 
-    seconds = _seconds(wait)
+    seconds = orders.seconds(wait)
     signed = commands.check(database, message, now_ms())
     row = relay.command(database, address, signed)
     made = signed.command
     if wait is None:
-        heard = "" if row["listening"] else "; nobody listens there now"
-        tell(f"command {made.number} is sent to {made.gateway}{heard}", row, as_json=as_json)
+        orders.tell_sent("command", made, row, as_json=as_json)
         return
     found = _wait(database, made.number, made.gateway, seconds)
     _show(found, as_json=as_json)
@@ -202,12 +161,11 @@ def _wait(database: "Database", number: int, gateway: str | None, seconds: float
     """The command, when its result is there or the time is over."""
     from collector import commands
 
-    end = time.monotonic() + seconds
-    while True:
-        found = commands.status(database, gateway=gateway, number=number)
-        if all(row["result"] is not None for row in found) or time.monotonic() >= end:
-            return found
-        time.sleep(POLL_SECONDS)
+    return orders.until(
+        lambda found: all(row["result"] is not None for row in found),
+        lambda: commands.status(database, gateway=gateway, number=number),
+        seconds,
+    )
 
 
 def _leave(found: "Sequence[Row]") -> None:
@@ -215,7 +173,7 @@ def _leave(found: "Sequence[Row]") -> None:
 
     undone = commands.undone(found)
     if undone:
-        click.get_current_context().exit(NO_RESULT if any(row["result"] is None for row in undone) else NOT_DONE)
+        orders.leave(orders.NO_RESULT if any(row["result"] is None for row in undone) else orders.NOT_DONE)
 
 
 def _show(found: "Sequence[Row]", *, as_json: bool) -> None:
@@ -248,17 +206,3 @@ def status_of(row: "Row") -> str:
     if row["relayed_at"] is None:
         return "not sent"
     return "no result" if row["expires_ms"] < now_ms() else "sent"
-
-
-def milliseconds(text: str) -> int:
-    """A duration such as 10m; raises UsageError."""
-    from config import parse_duration
-
-    try:
-        return int(parse_duration(text))
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-
-
-def _seconds(text: str | None) -> float:
-    return 0.0 if text is None else milliseconds(text) / 1000

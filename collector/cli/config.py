@@ -1,6 +1,5 @@
 """`lamppost-collector config`"""
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,20 +7,17 @@ from typing import TYPE_CHECKING
 import click
 
 from collector import output
-from collector.cli.command import NO_RESULT, NOT_DONE, milliseconds, stream_of
+from collector.cli import orders
 from collector.cli.options import (
     FILE,
-    broker_options,
     confirm,
     database_option,
     gateway_option,
     json_option,
     now_ms,
     reading,
-    tell,
     wishing,
     writing,
-    yes_option,
 )
 from collector.database import Target
 
@@ -34,19 +30,13 @@ if TYPE_CHECKING:
     from collector.database import Database
     from collector.query import Row
 
-POLL_SECONDS = 0.2
 WISH = (
     click.argument("files", type=FILE, nargs=-1, required=True),
-    click.option("--key", type=FILE, required=True, help="The operator's private key, of role configure."),
-    click.option("--gateway", required=True, help="Whom it is for."),
-    click.option("--stream", help="Which life of its store (gateways streams); the newest in --database otherwise."),
+    *orders.addressed("configuration"),
     click.option("--base", help="What it was made from, as status says it; what --database knows to run otherwise."),
     click.option("--number", type=click.IntRange(1), help="Above all before it; the time otherwise."),
-    click.option("--why", required=True, help="The reason, for the record."),
-    click.option("--who", required=True, help="The person, for the record."),
-    click.option("--expires", default="10m", show_default=True, help="Not taken later than this; at most 1h."),
+    *orders.recorded("10m", "1h"),
 )
-wait_option = click.option("--wait", help="Wait this long for what comes of it, as 10m.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,28 +64,17 @@ def command() -> None:
 
 @command.command("sign")
 @wish_options
-@database_option
-@click.option("-o", "--output", "target", type=FILE, required=True, help="The file to make; - is standard output.")
-@yes_option
-@json_option
+@orders.made_options
 def config_sign(wish: Wish, database: Target, target: Path, *, yes: bool, as_json: bool) -> None:
     """Sign FILES: the main file, then those of conf.d. With --stream and --base it needs no database."""
     from collector import configurations
-    from collector.files import write_whole
 
     made, message = _sign(wish, database, "Sign", yes=yes)
-    write_whole(target, message)
-    row = {**configurations.describe(made), "file": str(target)}
-    tell(f"configuration {made.number} is in {target}", row, as_json=as_json and str(target) != "-")
+    orders.write_made("configuration", made.number, configurations.describe(made), message, target, as_json=as_json)
 
 
 @command.command("relay")
-@click.argument("file", type=FILE)
-@broker_options
-@database_option
-@wait_option
-@yes_option
-@json_option
+@orders.relay_options
 def config_relay(
     file: Path, address: "Address", database: Target, wait: str | None, *, yes: bool, as_json: bool
 ) -> None:
@@ -112,11 +91,7 @@ def config_relay(
 
 @command.command("push")
 @wish_options
-@broker_options
-@database_option
-@wait_option
-@yes_option
-@json_option
+@orders.send_options
 def config_push(
     wish: Wish, address: "Address", database: Target, wait: str | None, *, yes: bool, as_json: bool
 ) -> None:
@@ -152,8 +127,8 @@ def _sign(wish: Wish, database: Target, question: str, *, yes: bool) -> "tuple[C
 
     key = SigningKey.load(wish.key)
     texts = configurations.texts(wish.files)
-    stream, base, now = stream_of(database, wish.gateway, wish.stream), _base(database, wish), now_ms()
-    ends = now + milliseconds(wish.expires)
+    stream, base, now = orders.stream_of(database, wish.gateway, wish.stream), _base(database, wish), now_ms()
+    ends = now + orders.milliseconds(wish.expires)
     made = Configuration(wish.gateway, stream, wish.number or now, now, ends, base, texts, wish.who, wish.why)
     message = made.sign(key)
     confirm(f"{question} {configurations.sentence(made)}; until {output.moment(ends)} (UTC)?", yes=yes)
@@ -173,26 +148,23 @@ def _relay(database: "Database", address: "Address", signed: "Signed", wait: str
     from collector import configurations, relay
 
     made = signed.configuration
-    seconds = 0.0 if wait is None else milliseconds(wait) / 1000
+    seconds = orders.seconds(wait)
     row = relay.configuration(database, address, signed)
     if wait is None:
-        heard = "" if row["listening"] else "; nobody listens there now"
-        tell(f"configuration {made.number} is sent to {made.gateway}{heard}", row, as_json=as_json)
+        orders.tell_sent("configuration", made, row, as_json=as_json)
         return
-    end = time.monotonic() + seconds
-    while True:
-        found = configurations.status(database, gateway=made.gateway, number=made.number)
-        outcome = configurations.outcome(found, made.number)
-        if outcome is not None or time.monotonic() >= end:
-            break
-        time.sleep(POLL_SECONDS)
+    found = orders.until(
+        lambda found: configurations.outcome(found, made.number),
+        lambda: configurations.status(database, gateway=made.gateway, number=made.number),
+        seconds,
+    )
     _show(found, as_json=as_json)
-    _leave(outcome)
+    _leave(configurations.outcome(found, made.number))
 
 
 def _leave(outcome: "Row | None") -> None:
     if outcome is None or outcome["status"] != "kept":
-        click.get_current_context().exit(NO_RESULT if outcome is None else NOT_DONE)
+        orders.leave(orders.NO_RESULT if outcome is None else orders.NOT_DONE)
 
 
 def _show(found: "Sequence[Row]", *, as_json: bool) -> None:

@@ -66,9 +66,7 @@ def broker_options(verb: Verb) -> Callable[..., Any]:
         said = {name: given.pop(name) for name in names}
         return verb(address=None if said["broker"] is None else _address(**said), **given)
 
-    for option in reversed(_BROKER):
-        wrapped = option(wrapped)
-    return wrapped
+    return together(*_BROKER)(wrapped)
 
 
 def broker_options_if(verb: Verb) -> Callable[..., Any]:
@@ -103,6 +101,18 @@ def _address(
     )
 
 
+def together(*options: Callable[..., Any]) -> Callable[[Verb], Callable[..., Any]]:
+    """Several options (or arguments) as one decorator, in their order."""
+
+    def decorate(verb: Verb) -> Callable[..., Any]:
+        wrapped: Callable[..., Any] = verb
+        for option in reversed(options):
+            wrapped = option(wrapped)
+        return wrapped
+
+    return decorate
+
+
 def wishing(wish: type, options: Sequence[Callable[..., Any]]) -> Callable[[Verb], Callable[..., Any]]:
     """Return what gives a verb `options`, and `wish`, a dataclass that is made of them."""
 
@@ -111,9 +121,7 @@ def wishing(wish: type, options: Sequence[Callable[..., Any]]) -> Callable[[Verb
         def wrapped(**given: Any) -> Any:  # noqa: ANN401 - what click gives, and what the verb returns
             return verb(wish=wish(**{field.name: given.pop(field.name) for field in fields(wish)}), **given)
 
-        for option in reversed(options):
-            wrapped = option(wrapped)
-        return wrapped
+        return together(*options)(wrapped)
 
     return decorate
 

@@ -1,24 +1,24 @@
 """`lamppost-collector schedule`"""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from collector import output
-from collector.cli import command as commanding
+from collector.cli import orders
+from collector.cli.command import relay_signed, status_of
 from collector.cli.options import (
     FILE,
-    broker_options,
     confirm,
     database_option,
     gateway_option,
     json_option,
     now_ms,
     reading,
-    tell,
+    wishing,
     writing,
-    yes_option,
 )
 from collector.database import Target
 from collector.errors import UsageError
@@ -28,6 +28,31 @@ if TYPE_CHECKING:
 
     from buffer.schedule import Entry, Schedule
     from collector.broker import Address
+
+
+WISH = (
+    click.argument("source", type=FILE),
+    *orders.addressed("schedule"),
+    click.option("--edition", type=click.IntRange(1), help="Higher than before; counted on in --database otherwise."),
+    *orders.recorded("1h", "7d"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What an operator wants signed, as they said it."""
+
+    source: Path
+    key: Path
+    gateway: str
+    stream: str | None
+    edition: int | None
+    why: str
+    who: str
+    expires: str
+
+
+wish_options = wishing(Wish, WISH)
 
 
 @click.group("schedule")
@@ -56,43 +81,33 @@ def schedule_preview(source: Path, zone: str, location: str | None, days: int, *
 
 
 @command.command("sign")
-@click.argument("source", type=FILE)
-@click.option("--key", type=FILE, required=True, help="The operator's private key.")
-@click.option("--gateway", required=True, help="Whom the schedule is for.")
-@click.option("--stream", help="Which life of its store (gateways streams); the newest in --database otherwise.")
-@click.option("--edition", type=click.IntRange(1), help="Higher than any before; counted on in --database otherwise.")
-@click.option("--why", required=True, help="The reason, for the record.")
-@click.option("--who", required=True, help="The person, for the record.")
-@click.option("--expires", default="1h", show_default=True, help="Not taken later than this; at most 7d.")
-@database_option
-@click.option("-o", "--output", "target", type=FILE, required=True, help="The file to make; - is standard output.")
-@yes_option
-@json_option
-def schedule_sign(
-    source: Path, key: Path, gateway: str, stream: str | None, edition: int | None, why: str, who: str, expires: str,
-    database: Target, target: Path, *, yes: bool, as_json: bool,
-) -> None:  # fmt: skip
+@wish_options
+@orders.made_options
+def schedule_sign(wish: Wish, database: Target, target: Path, *, yes: bool, as_json: bool) -> None:
     """Sign the schedule in SOURCE. With --stream and --edition it needs no database and runs anywhere."""
     from buffer.command import new_number
     from buffer.keys import SigningKey
     from buffer.schedule import Schedule
-    from collector import commands, schedules, schedulesource
-    from collector.files import write_whole
+    from collector import commands, schedulesource
 
-    entries, signer = schedulesource.load(source), SigningKey.load(key)
-    to = commanding.stream_of(database, gateway, stream)
-    if edition is None:
-        with reading(database) as opened:
-            edition = schedules.next_edition(opened, gateway)
-    now = now_ms()
-    ends = now + commanding.milliseconds(expires)
-    made = Schedule(gateway, to, new_number(), now, ends, edition, entries, who, why)
+    entries, signer = schedulesource.load(wish.source), SigningKey.load(wish.key)
+    to = orders.stream_of(database, wish.gateway, wish.stream)
+    edition, now = _edition(database, wish), now_ms()
+    ends = now + orders.milliseconds(wish.expires)
+    made = Schedule(wish.gateway, to, new_number(), now, ends, edition, entries, wish.who, wish.why)
     message = made.sign(signer)
     _show(entries, asked=True)
     confirm(f"Sign {commands.sentence(made)}; to be taken until {output.moment(ends)} (UTC)?", yes=yes)
-    write_whole(target, message)
-    row = {**commands.describe(made), "file": str(target)}
-    tell(f"schedule {made.edition} is in {target}", row, as_json=as_json and str(target) != "-")
+    orders.write_made("schedule", edition, commands.describe(made), message, target, as_json=as_json)
+
+
+def _edition(database: Target, wish: Wish) -> int:
+    from collector import schedules
+
+    if wish.edition is not None:
+        return wish.edition
+    with reading(database) as opened:
+        return schedules.next_edition(opened, wish.gateway)
 
 
 @command.command("show")
@@ -115,12 +130,7 @@ def schedule_show(file: Path, by: Path | None, *, as_json: bool) -> None:
 
 
 @command.command("relay")
-@click.argument("file", type=FILE)
-@broker_options
-@database_option
-@commanding.wait_option
-@yes_option
-@json_option
+@orders.relay_options
 def schedule_relay(
     file: Path, address: "Address", database: Target, wait: str | None, *, yes: bool, as_json: bool
 ) -> None:
@@ -137,7 +147,7 @@ def schedule_relay(
             raise CommandFault(f"{file} is a command, not a schedule: command relay")
         _show(signed.command.entries, asked=True)
         confirm(f"Send {commands.sentence(signed.command)}; signed by {signed.key.name}?", yes=yes)
-        commanding.relay_signed(opened, address, message, wait, as_json=as_json)
+        relay_signed(opened, address, message, wait, as_json=as_json)
 
 
 @command.command("status")
@@ -164,7 +174,7 @@ def schedule_status(gateway: str | None, limit: int, database: Target, *, as_jso
                 row["gateway"],
                 f"{row['who']} ({row['name']})",
                 row["why"],
-                commanding.status_of(row),
+                status_of(row),
                 row["result"] and row["result"]["reason"],
             )
             for row in found
