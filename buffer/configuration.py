@@ -1,6 +1,7 @@
 """A signed configuration: what an operator wants one gateway to run, and what it was made from (docs/format.md)."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -60,15 +61,17 @@ class Configuration:
         return cls(*_decode(cbor.loads(payload, "the configuration")))
 
 
-def check_texts(texts: list[Text]) -> tuple[Text, ...]:
-    """Names and sizes within their bounds; raises `BatchFormatError`."""
+def check_texts(texts: list[Text], folders: Sequence[str] = ("conf.d",)) -> tuple[Text, ...]:
+    """Names (the others are in one of `folders`) and sizes within their bounds; raises `BatchFormatError`."""
     if not texts:
         raise BatchFormatError("the configuration has no files")
     names = [name for name, _ in texts]
-    main, others = names[0], names[1:]
-    for name, bare in [(main, main), *((name, name.removeprefix("conf.d/")) for name in others)]:
-        if len(bare) > MAX_NAME or not NAME.fullmatch(bare) or (name in others and name == bare):
-            cbor.fail("name of a file", "NAME.toml of the first and conf.d/NAME.toml of the others", name)
+    for n, name in enumerate(names):
+        folder, slash, bare = name.rpartition("/")
+        right = folder in folders if n else not slash
+        if not right or len(bare) > MAX_NAME or not NAME.fullmatch(bare):
+            others = " or ".join(f"{one}/NAME.toml" for one in folders)
+            cbor.fail("name of a file", f"NAME.toml of the first and {others} of the others", name)
     if len(set(names)) < len(names):
         raise BatchFormatError("a file stands twice in the configuration")
     if (size := sum(len(text.encode()) for _, text in texts)) > MAX_TEXT_BYTES:

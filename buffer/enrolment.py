@@ -17,6 +17,7 @@ from buffer import cbor, cose
 from buffer.cose import Kind
 from buffer.errors import BatchFormatError, KeyFileError
 from buffer.keys import ID, KEY_BYTES, PublicKey, SigningKey, key_id
+from buffer.running import Running
 
 VERSION = 1
 SECRET_BYTES = 16  # 128 bits: nobody guesses it within its life
@@ -26,7 +27,7 @@ MAX_URL = 300  # characters
 MAX_CSR = 2048  # bytes; one for a P-256 key has about 300
 MAX_REQUEST = 8192  # bytes; the certificate request, two keys and two signatures are under 1,000
 MAX_TOKEN = 1024  # characters
-MAX_ANSWER = 65536  # bytes; a certificate, its authority and a few lines
+MAX_ANSWER = 65536  # bytes; a certificate, its authority, a few lines, and what runs in half of it
 MAX_BROKERS = 8
 PREFIX = "lamppost-token-"
 
@@ -162,14 +163,20 @@ class Answer:
     authority: PublicKey
     brokers: tuple[str, ...] = ()
     root: str = "lamppost"
+    running: Running | None = None
+    """What the box before it ran, where this one takes its place."""
+    updates: PublicKey | None = None
+    """The authority of updates, which root pins."""
 
     def to_json(self) -> str:
         """One object; nothing in it is a secret."""
+        more: dict[str, Any] = {} if self.running is None else {"running": self.running.to_item()}
+        more |= {} if self.updates is None else {"updates": json.loads(self.updates.to_json())}
         return json.dumps(
             {
                 "version": VERSION, "gateway": self.gateway, "site": self.site, "certificate": self.certificate,
                 "ca": self.ca, "authority": json.loads(self.authority.to_json()), "brokers": list(self.brokers),
-                "root": self.root,
+                "root": self.root, **more,
             },
             indent=1,
         )  # fmt: skip
@@ -192,10 +199,18 @@ class Answer:
             raise BatchFormatError("the answer lacks a part, or one is not a text")
         if len(brokers) > MAX_BROKERS or not all(isinstance(url, str) and len(url) <= MAX_URL for url in brokers):
             raise BatchFormatError("the brokers of the answer are no short list of URLs")
-        try:
-            authority = PublicKey.from_json(json.dumps(item.get("authority")))
-        except KeyFileError as error:
-            raise BatchFormatError(f"the authority's key in the answer: {error}") from error
+        authority = _public(item.get("authority"))
+        updates = None if item.get("updates") is None else _public(item["updates"])
+        if updates is not None and updates.role != "authority":
+            raise BatchFormatError(f"the authority of updates is a key of role {updates.role!r}")
+        running = None if item.get("running") is None else Running.from_item(item["running"])
         _id(item["gateway"], "gateway")
         _id(item["site"], "site")
-        return cls(**texts, authority=authority, brokers=tuple(brokers))
+        return cls(**texts, authority=authority, brokers=tuple(brokers), running=running, updates=updates)
+
+
+def _public(item: object) -> PublicKey:
+    try:
+        return PublicKey.from_json(json.dumps(item))
+    except KeyFileError as error:
+        raise BatchFormatError(f"a key in the answer: {error}") from error

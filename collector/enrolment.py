@@ -1,14 +1,18 @@
 """Whether a gateway that asks becomes known or gets a new certificate, and what it is given."""
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, replace
 
 from buffer.enrolment import Answer, Request, check_voucher
 from buffer.errors import BufferFault
 from buffer.keys import PublicKey
-from collector import registry, tokens
+from buffer.running import Running
+from collector import registry, running, tokens
 from collector.ca import GATEWAY_DAYS, CertificateAuthority, Issued
 from collector.database import Database
-from collector.errors import AuthorityFault, EnrolmentRefused, RegistryError
+from collector.errors import AuthorityFault, ConfigurationFault, EnrolmentRefused, RegistryError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,8 @@ class Enrolment:
     brokers: tuple[str, ...] = ()
     root: str = "lamppost"
     days: float = GATEWAY_DAYS
+    updates: PublicKey | None = None
+    """The authority of updates, for root of a gateway that has none yet."""
 
     def answer(self, message: bytes, now_ms: int) -> Answer:
         """Take a request that entitles itself; raises EnrolmentRefused. What is promised is on the disk by then."""
@@ -48,7 +54,18 @@ class Enrolment:
             registry.succeed(self.database, request.key, now_ms)
         except RegistryError as error:
             raise EnrolmentRefused("key", str(error)) from error
-        return self._keep(request, issued, now_ms)
+        answer = self._keep(request, issued, now_ms)
+        return replace(answer, running=self._running(request.key.gateway), updates=self.updates)
+
+    def _running(self, gateway: str) -> Running | None:
+        """The files of the box before, as far as it told them."""
+        try:
+            found = running.find(self.database, gateway)
+            found.to_item()
+        except (ConfigurationFault, BufferFault) as error:
+            logger.info("%s: no configuration goes with the answer: %s", gateway, error)
+            return None
+        return found if found.texts else None
 
     def _renew(self, request: Request, now_ms: int) -> Answer:
         self._require(request.key)

@@ -6,6 +6,7 @@ from config import Point
 RESULT = "gateway/command-result"
 LOCK = "gateway/lock"
 CONFIGURATION = "gateway/configuration"
+RUNNING = "gateway/running"
 REPLACEMENT = "gateway/replacement"
 DECOMMISSIONED = "gateway/decommissioned"
 COMMISSIONING = "gateway/commissioning"
@@ -16,7 +17,7 @@ TYPE = "json"
 
 def points() -> dict[str, Point]:
     """The points by their full ids."""
-    names = (RESULT, LOCK, CONFIGURATION, REPLACEMENT, DECOMMISSIONED, COMMISSIONING)
+    names = (RESULT, LOCK, CONFIGURATION, RUNNING, REPLACEMENT, DECOMMISSIONED, COMMISSIONING)
     return {
         name: Point.model_validate({"id": name, "name": name.partition("/")[2], "priority": "critical"})
         for name in names

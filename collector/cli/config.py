@@ -120,6 +120,34 @@ def config_status(number: int | None, gateway: str | None, limit: int, database:
         _leave(configurations.outcome(found, number))
 
 
+@command.command("running")
+@click.argument("gateway")
+@click.option("--out", type=FILE, help="A folder that is not there yet: the files go into it.")
+@database_option
+@json_option
+def config_running(gateway: str, out: Path | None, database: Target, *, as_json: bool) -> None:
+    """The files that GATEWAY said last that it runs; edited, they are what config push takes."""
+    from collector import running
+    from collector.errors import ConfigurationFault
+
+    with reading(database) as opened:
+        found = running.find(opened, gateway)
+    if out is not None:
+        running.write(found, out)
+    if as_json:
+        told = {"gateway": gateway, "hash": found.hash, "source": found.source, "at_ms": found.at_ms}
+        more = {"hidden": found.hidden, "reason": found.reason, "folder": None if out is None else str(out)}
+        output.as_json({**told, **more, "files": [{"name": name, "text": text} for name, text in found.texts]})
+    elif out is None:
+        for name, text in found.texts:
+            lines = (output.printable(line.expandtabs(), whole=True) for line in text.splitlines())
+            click.echo("\n".join([f"# ---- {name}", *lines]))
+    if not found.texts:
+        raise ConfigurationFault(f"{gateway} runs {found.hash[:12]} and has not told its files: {found.reason}")
+    if found.hidden:
+        output.note(f'{found.hidden} values are "(hidden)": put them back before this is used')
+
+
 def _sign(wish: Wish, database: Target, question: str, *, yes: bool) -> "tuple[Configuration, bytes]":
     from buffer.configuration import Configuration
     from buffer.keys import SigningKey

@@ -14,6 +14,7 @@ platform_options = (
     click.option("--authority", type=FILE, required=True, help="The public key that gateways are to pin."),
     click.option("--tell-broker", "brokers", multiple=True, help="A broker that gateways are told of; repeatable."),
     click.option("--root", default="lamppost", show_default=True, help="The first part of every topic."),
+    click.option("--update-authority", type=FILE, help="The key that root of a gateway is to pin for updates."),
     click.option("--days", type=click.FloatRange(0.01, 3653), default=90, show_default=True, help="Of certificates."),
 )
 
@@ -46,7 +47,9 @@ def command(request: Path, kid: str | None, out: Path, database: Target, *, yes:
     output.note(f"{answer.gateway} of site {answer.site}: enrolled")
 
 
-def _platform(folder: Path, authority: Path, brokers: tuple[str, ...], root: str, days: float) -> dict[str, object]:
+def _platform(
+    folder: Path, authority: Path, brokers: tuple[str, ...], root: str, update_authority: Path | None, days: float
+) -> dict[str, object]:
     from buffer.keys import PublicKey
     from collector.ca import CertificateAuthority
     from collector.errors import UsageError
@@ -57,9 +60,12 @@ def _platform(folder: Path, authority: Path, brokers: tuple[str, ...], root: str
             Broker.parse(url)
         except ValueError as error:
             raise UsageError(str(error)) from error
+    updates = None if update_authority is None else PublicKey.load(update_authority)
+    if updates is not None and updates.role != "authority":
+        raise UsageError(f"--update-authority: {update_authority} is a key of role {updates.role!r}, not 'authority'")
     return {
         "ca": CertificateAuthority.load(folder), "authority": PublicKey.load(authority), "brokers": brokers,
-        "root": root, "days": days,
+        "root": root, "days": days, "updates": updates,
     }  # fmt: skip
 
 

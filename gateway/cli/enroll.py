@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gateway.cli.output import config_option, plain
+
 if TYPE_CHECKING:
     from buffer.enrolment import Answer, Token
     from gateway.enrol import Places
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 KEYS = Path("/etc/lamppost/keys")
 FILE = click.Path(path_type=Path, dir_okay=False)
 MAX_TOKEN_FILE = 4096
+MAX_REASONS = 8
 
 
 @click.command("enroll")
@@ -28,13 +31,15 @@ MAX_TOKEN_FILE = 4096
     "--keys", type=click.Path(path_type=Path, file_okay=False), default=KEYS, show_default=True,
     help="The folder of keys and certificates.",
 )  # fmt: skip
+@config_option
 def command(
     token: Path | None, request_file: Path | None, answer_file: Path | None, gateway: str | None, site: str | None,
-    keys: Path, *, renew: bool, now: bool, new_key: bool,
+    keys: Path, config: Path, *, renew: bool, now: bool, new_key: bool,
 ) -> None:  # fmt: skip
     """Make this gateway known by a TOKEN, a file that holds it (- or nothing: it is asked for).
 
     Keys are made here if there are none, and never leave this box. Without a network: --request, then --answer.
+    Where another box was this gateway, what it ran is put in the place of a configuration that nobody has edited.
     """
     from gateway import enrol
     from gateway.enrol import Places
@@ -45,7 +50,7 @@ def command(
     if request_file is not None:
         _write_request(places, request_file, gateway, site)
     elif answer_file is not None:
-        _take(places, answer_file)
+        _take(places, answer_file, config)
     elif renew:
         _renew(places, now=now)
     elif new_key:
@@ -53,7 +58,7 @@ def command(
         _tell(answer, places)
         click.echo("The new key is used from the next start on: systemctl restart lamppost", err=True)
     else:
-        _tell(enrol.redeem(places, _token(token)), places)
+        _settle(enrol.redeem(places, _token(token)), places, config)
     places.give()
 
 
@@ -82,13 +87,13 @@ def _write_request(places: "Places", path: Path, gateway: str | None, site: str 
     click.echo(f"{path}: carry it to the platform, and read out there the key id {kid}", err=True)
 
 
-def _take(places: "Places", path: Path) -> None:
+def _take(places: "Places", path: Path, config: Path) -> None:
     from buffer.enrolment import MAX_ANSWER, Answer
 
     with path.open() as file:
         answer = Answer.from_json(file.read(MAX_ANSWER + 1))
     places.install(answer)
-    _tell(answer, places)
+    _settle(answer, places, config)
 
 
 def _renew(places: "Places", *, now: bool) -> None:
@@ -100,6 +105,61 @@ def _renew(places: "Places", *, now: bool) -> None:
         click.echo("The certificate is good for longer than a third of its life: nothing to do.", err=True)
         return
     _tell(enrol.renew(places), places)
+
+
+def _settle(answer: "Answer", places: "Places", config: Path) -> None:
+    """Of a box that is new: its keys are the agent's, what ran before runs on, and root knows whom to believe."""
+    places.give()
+    if not _inherit(answer, places, config):
+        _tell(answer, places)
+    if answer.updates is not None:
+        _pin(answer, config.parent)
+
+
+def _inherit(answer: "Answer", places: "Places", config: Path) -> bool:
+    """Whether the configuration of the box before is in place."""
+    from datetime import UTC, datetime
+
+    from gateway import inherit
+
+    if answer.running is None:
+        return False
+    told = f"{datetime.fromtimestamp(answer.running.at_ms / 1000, UTC):%Y-%m-%d %H:%M} UTC"
+    try:
+        outcome = inherit.take(answer, answer.running, places, config)
+    except OSError as error:
+        click.echo(f"What the box before ran is not here: {plain(str(error))}", err=True)
+        click.echo("  try: sudo lamppost enroll, with the same token or answer", err=True)
+        return False
+    if outcome.placed:
+        click.echo(f"{answer.gateway} of site {answer.site} is known to the platform.", err=True)
+        click.echo(f"{config} is what the box before ran ({told}). Next: systemctl restart lamppost", err=True)
+        return True
+    click.echo(f"What the box before ran ({told}) lies in {outcome.aside}, and is not used:", err=True)
+    for reason in outcome.reasons[:MAX_REASONS]:
+        click.echo(f"- {plain(reason)}", err=True)
+    if (more := len(outcome.reasons) - MAX_REASONS) > 0:
+        click.echo(f"- and {more} more", err=True)
+    click.echo(f"Put right what is wrong, move the files to {config.parent}, and run lamppost check.", err=True)
+    return False
+
+
+def _pin(answer: "Answer", etc: Path) -> None:
+    """Tell root whom to believe about new versions, unless it knows."""
+    import os
+
+    from gateway.errors import GatewayError
+    from gateway.updates import trust
+
+    if answer.updates is None or os.geteuid() != 0:
+        return
+    try:
+        if trust.pin(answer.updates, etc):
+            click.echo(
+                f"Updates are believed that {answer.updates.kid.hex()} stands for ({trust.AUTHORITY}).", err=True
+            )
+    except (GatewayError, OSError) as error:
+        click.echo(f"No authority of updates was pinned: {plain(str(error))}", err=True)
 
 
 def _tell(answer: "Answer", places: "Places") -> None:

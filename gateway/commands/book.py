@@ -14,7 +14,7 @@ from gateway.clock import AgentClock
 from gateway.commands.task import Outcome, Status, Task, result_of
 from gateway.keeper import Keeper
 from gateway.recorder import Recorder
-from gateway.system import CONFIGURATION, RESULT
+from gateway.system import CONFIGURATION, RESULT, RUNNING
 
 T = TypeVar("T")
 
@@ -94,6 +94,10 @@ class Book:
     def tell_configuration(self, told: str, also: Callable[[Connection], None]) -> None:
         """What came of a configuration, and `also` in its transaction."""
         self._keeper.commit_with(lambda: self._recorder.value(CONFIGURATION, told), also)
+
+    def tell_running(self, told: str, also: Callable[[Connection], None]) -> None:
+        """What files run, and `also` in its transaction."""
+        self._keeper.commit_with(lambda: self._recorder.value(RUNNING, told), also)
 
     def tell(self, status: Status, told: str, also: Callable[[Connection], None]) -> None:
         """A result, and `also` in its transaction."""

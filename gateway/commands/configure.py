@@ -24,6 +24,7 @@ from gateway.commands.desk import Desk
 from gateway.commands.judge import Here, Moment, leaves_room, meant
 from gateway.commands.locks import Locks, place
 from gateway.commands.pushed import Push, State
+from gateway.commands.runs import Runs
 from gateway.errors import GatewayError
 from gateway.installation import Installation
 from gateway.reload import Difference, Reloader
@@ -39,6 +40,8 @@ LOOK_S = 0.5
 AGAIN_S = 5.0
 """A bus that is lent now cannot be changed back now."""
 TOLD_A_MINUTE = 10
+DAY_S = 86_400.0
+"""So often it is looked whether the platform is to be told anew which files run."""
 REASON_MAX = 4_000
 """Characters of what is wrong: forty problems."""
 UNTOLD = frozenset(("addressee", "replay"))
@@ -54,14 +57,16 @@ class Configurations:
     """Takes configurations, from afar or out of the gateway's own files, one after the other."""
 
     def __init__(
-        self, here: Here, clock: AgentClock, book: Book, desk: Desk, locks: Locks, reloader: Reloader, choice: Choice
-    ) -> None:
+        self, here: Here, clock: AgentClock, book: Book, desk: Desk, locks: Locks, reloader: Reloader, choice: Choice,
+        runs: Runs,
+    ) -> None:  # fmt: skip
         self._here = here
         self._clock = clock
         self._book = book
         self._desk = desk
         self._locks = locks
         self._reloader = reloader
+        self._runs = runs
         self._state = choice.state
         self._own = choice.own
         self._file = pushed.beside(reloader.running.buffer.path)
@@ -103,7 +108,12 @@ class Configurations:
             await self._note(self._state)
             self._tell("running", self._state.last[2] if self._state.last else "", None)
         while True:
-            found = await self._inbox.get()
+            await self._tell_files()
+            try:
+                async with asyncio.timeout(DAY_S):
+                    found = await self._inbox.get()
+            except TimeoutError:
+                continue
             try:
                 await self._take(found)
             except (StoreError, OSError) as error:
@@ -131,6 +141,7 @@ class Configurations:
             await self._note(choice.state)
             if lost or self._desk.ring is not None:
                 self._tell("running", choice.state.last[2] if lost and choice.state.last else "", trial)
+            await self._tell_files()
             return found
 
     def status(self) -> dict[str, Any]:
@@ -265,6 +276,9 @@ class Configurations:
     async def _end(self, state: State, push: Push) -> None:
         await self._note(state)
         self._tell(state.last[1] if state.last else "", state.last[2] if state.last else "", push)
+
+    async def _tell_files(self) -> None:
+        await self._runs.tell(self._reloader.running, self._main, self.texts)
 
     async def _refuse(self, push: Push, error: NotAllowed) -> None:
         self._count(error.reason, str(error))

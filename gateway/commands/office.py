@@ -30,6 +30,7 @@ from gateway.commands.locks import Lock, Locks
 from gateway.commands.revert import Reverter
 from gateway.commands.ring import Ring
 from gateway.commands.rules import Rules
+from gateway.commands.runs import Runs
 from gateway.commands.schedules import NOWHERE, Schedules, Site
 from gateway.commands.shelf import Shelf
 from gateway.commands.silence import Silence
@@ -67,6 +68,7 @@ class Office:
         """Read what is kept; `authority` is the platform's pinned key, whatever its role."""
         stream = await self._store.call(lambda store: store.stream)
         self._here = Here(gateway, site, stream)
+        self._platform = authority is not None
         await asyncio.to_thread(self.locks.load)
         if authority is not None and authority.role == AUTHORITY:
             self.ring = Ring(ring.beside(self._path), authority)
@@ -93,7 +95,8 @@ class Office:
 
     def configurations(self, reloader: Reloader, choice: Choice) -> Configurations:
         """What takes configurations, by the same rules."""
-        return Configurations(self._here, self._clock, self._book, self.desk, self.locks, reloader, choice)
+        runs = Runs(self._book, self._clock, tells=self._platform)
+        return Configurations(self._here, self._clock, self._book, self.desk, self.locks, reloader, choice, runs)
 
     def rearrange(self, buses: list[BusTask]) -> None:
         """Write to these from now on."""

@@ -15,6 +15,7 @@ from buffer.keyring import Keyring
 from buffer.keys import PublicKey
 from buffer.update import Manifest
 from gateway.errors import UpdateRefused
+from gateway.files import save
 
 ETC = Path("/etc/lamppost")
 AUTHORITY = "update-authority.json"
@@ -60,6 +61,23 @@ def authority(etc: Path = ETC) -> PublicKey:
     if key.role != "authority":
         raise UpdateRefused(f"{path}: a key of role {key.role!r}, not 'authority'", remedy)
     return key
+
+
+def pin(key: PublicKey, etc: Path = ETC) -> bool:
+    """As root: believe this authority from now on, where none is pinned; False where that is so already.
+
+    Raises `UpdateRefused` where another one is pinned: that is exchanged by hand alone. Raises `OSError`.
+    """
+    path = etc / AUTHORITY
+    if path.exists() or path.is_symlink():
+        if authority(etc).raw != key.raw:
+            raise UpdateRefused(
+                f"{path} is another authority for updates than the platform's: it stays", f"less {path}"
+            )
+        return False
+    save(path, (key.to_json() + "\n").encode())
+    path.chmod(0o644)
+    return True
 
 
 def keyring(where: Here, pinned: PublicKey, lowest: int) -> Keyring:
