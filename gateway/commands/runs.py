@@ -26,7 +26,7 @@ from gateway.installation import LOCAL_PROFILES
 log = logging.getLogger(__name__)
 
 OWN = f"{CONF_D}/own-tables.toml"
-"""What the gateway's own files have and a configuration from afar left out is told as this file."""
+"""What the gateway's own conf.d has and a configuration from afar left out is told as this file."""
 PROFILES = LOCAL_PROFILES.name
 
 
@@ -60,7 +60,7 @@ def look(config: Config, main: Path, pushed: Sequence[Text] | None, at_ms: int) 
             if fingerprint_of(texts) != config.fingerprint:
                 return None
         else:
-            texts = [*pushed, *_left_out(main, pushed)]
+            texts = _completed(main, pushed)
         return _hidden(made, [*texts, *_texts(None, PROFILES, LOCAL_PROFILES)])
     except (BatchFormatError, ValueError) as error:
         return made.without(str(error))
@@ -91,14 +91,24 @@ def _texts(main: Path | None, folder: str, place: Path) -> list[Text]:
     return found
 
 
-def _left_out(main: Path, pushed: Sequence[Text]) -> list[Text]:
-    """The tables that stay as the gateway has them, where a configuration from afar does not repeat them."""
+def _completed(main: Path, pushed: Sequence[Text]) -> list[Text]:
+    """With the tables that stay as the gateway has them, where a configuration from afar does not repeat them.
+
+    Each goes into a file of the folder that it came from: paths in it are relative to that.
+    """
     problems: list[Problem] = []
     parsed = [parse(Path(name), text.encode(), problems) for name, text in pushed]
     there = {name for source in parsed if source is not None for name in source.table}
-    own = {name: s.table[name] for s in sources(main, problems) for name in OURS if name in s.table}
-    text = "".join(f"{name} = {_toml(table)}\n" for name, table in own.items() if name not in there)
-    return [(OWN, text)] if text else []
+    own = {True: "", False: ""}
+    for source in sources(main, problems):
+        missing = [name for name in OURS if name in source.table and name not in there]
+        own[source.file == main] += "".join(f"\n[{name}]\n{_lines(source.table[name])}" for name in missing)
+    (name, text), *others = pushed
+    return [(name, text + own[True]), *others, *([(OWN, own[False])] if own[False] else [])]
+
+
+def _lines(table: dict[str, object]) -> str:
+    return "".join(f"{_quoted(key)} = {_toml(value)}\n" for key, value in table.items())
 
 
 def _toml(value: object) -> str:
