@@ -205,10 +205,12 @@ def test_neither_a_will_nor_a_user_name_nor_retaining_makes_it_another(join: Joi
         collector.subscribe("lamppost/v1/+/+/status")
         collector.subscribe("lamppost/v1/+/+/batch")
         topic = "lamppost/v1/nord/gw-0002/status"
-        with suppress(ConnectionError, OSError):  # mosquitto refuses the connection for such a will, or drops the will
-            with join("gw-0001", user="gw-0002", will=topic) as gateway:
-                assert gateway.publish("lamppost/v1/nord/gw-0002/batch", retain=True) == NOT_AUTHORIZED
-                gateway.drop()
+        with (
+            suppress(ConnectionError, OSError),  # mosquitto refuses the connection for such a will, or drops the will
+            join("gw-0001", user="gw-0002", will=topic) as gateway,
+        ):
+            assert gateway.publish("lamppost/v1/nord/gw-0002/batch", retain=True) == NOT_AUTHORIZED
+            gateway.drop()
         with join("gw-0001", user="collector") as gateway:
             assert gateway.publish("lamppost/v1/nord/gw-0001/command", retain=True) == NOT_AUTHORIZED
             gateway.publish("lamppost/v1/nord/gw-0001/batch")
