@@ -179,6 +179,8 @@ REFUSALS = {
     "misuse": "the token was used before, by another key: somebody else may have seen it",
     "key": "this gateway's key is not known there, or was revoked",
     "voucher": "the present key, which should vouch for the new one, is not known there",
+    "keys": "two keys of this gateway count there already: one of them must be revoked first",
+    "often": "this key was given too many certificates today: somebody else may have it",
     "request": "it cannot read the request",
 }
 

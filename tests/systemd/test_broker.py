@@ -115,7 +115,7 @@ def join(
     broker._config.write_text(f"user root\n{text}")
     broker.start()
 
-    def joined(name: str, authority: str = "gateways", port: str = "", **more: str) -> Peer:
+    def joined(name: str, authority: str = "gateways", port: str = "", **more: Any) -> Peer:
         files = authorities[authority].issue(name)
         return Peer(ports[port or authority], authorities["platform"].file, *files, **more)
 
