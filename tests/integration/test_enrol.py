@@ -32,7 +32,7 @@ from tests.conftest import ROOT
 from tests.mosquitto import Mosquitto, free_port
 
 pytest.importorskip("uvicorn")
-from collector import enrol_server
+from collector import doors, enrol_server
 
 
 def call(module: str, *arguments: object, text: str = "", wanted: int = 0) -> tuple[str, str]:
@@ -299,7 +299,7 @@ def test_an_address_that_opens_connections_and_says_nothing_keeps_nobody_out(pla
 
 
 async def test_a_connection_that_says_nothing_more_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(enrol_server, "CONNECTION_S", 0.3)
+    monkeypatch.setattr(doors, "CONNECTION_S", 0.3)
     call("collector", "ca", "init", tmp_path / "ca")
     cert, key = tmp_path / "server.pem", tmp_path / "server.key"
     call("collector", "ca", "server", tmp_path / "ca", "localhost", "--cert", cert, "--key", key)
