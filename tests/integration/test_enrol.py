@@ -268,8 +268,13 @@ def test_by_hand_the_key_id_is_what_an_operator_compares(platform: Platform, tmp
     )  # fmt: skip
     call(*platform_side, wanted=77)  # nobody says yes
     call(*platform_side, "--kid", "0" * 16, wanted=77)
-    call(*platform_side, "--kid", kid)
-    call("gateway", "enroll", "--answer", answer, "--keys", box)
+    _, shown = call(*platform_side, "--kid", kid)
+    read_out = shown.split()[-1]
+    _, error = call("gateway", "enroll", "--answer", answer, "--keys", box, "--check", "0" * 16, wanted=77)
+    assert "it was exchanged" in error
+    assert not Places(box).certificate.exists()
+    _, error = call("gateway", "enroll", "--answer", answer, "--keys", box, "--check", read_out)
+    assert f"answer {read_out}" in error
     assert Places(box).certificate.exists()
     other = tmp_path / "other"
     other.mkdir()
