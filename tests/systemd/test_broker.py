@@ -111,7 +111,9 @@ def join(
         ("broker.pem", cert), ("broker.key", key), ("lamppost.acl", SHIPPED / "lamppost.acl"),
     ):  # fmt: skip
         text = text.replace(f"/etc/mosquitto/{name}", str(path))
-    broker = Mosquitto(tmp_path, program("mosquitto", "mosquitto"), port=ports["gateways"])
+    broker = Mosquitto(
+        tmp_path, program("mosquitto", "mosquitto"), port=ports["platform"]
+    )  # opened last: once it accepts, both do
     broker._config.write_text(f"user root\n{text}")
     broker.start()
 
