@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import ssl
+import stat
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -74,25 +75,42 @@ class Places:
         batch = SigningKey.load(self.batch) if self.batch.exists() else SigningKey.create(self.batch)
         return batch, _tls_key(self.tls)
 
-    def install(self, answer: Answer, url: str = "", ca_hash: bytes = b"") -> None:
-        """Put an answer in place, the certificate last; raises `OSError` or `EnrolmentFailed`, then nothing is new."""
+    def install(self, answer: Answer, url: str = "", ca_hash: bytes = b"", *, pinned: bool = False) -> None:
+        """Put an answer in place, the certificate last; raises `OSError` or `EnrolmentFailed`, then nothing is new.
+
+        Whom to believe is set at enrolment and `pinned` from then on: the server that renews is on-line, the
+        authority's key is not, and who took the one must not get what belongs to the other.
+        """
         check(answer, _tls_key(self.tls))
         known = {"gateway": answer.gateway, "site": answer.site, "brokers": list(answer.brokers), "root": answer.root}
         if url:
             known |= {"url": url, "ca_sha256": ca_hash.hex()}
         elif self.enrolment.exists():
             known = {**json.loads(self.enrolment.read_text()), **known}
-        save(self.ca, answer.ca.encode())
-        save(self.authority, (answer.authority.to_json() + "\n").encode())
+        if not pinned:
+            save(self.ca, answer.ca.encode())
+            save(self.authority, (answer.authority.to_json() + "\n").encode())
         save(self.enrolment, (json.dumps(known) + "\n").encode())
         save(self.certificate, answer.certificate.encode())
 
     def give(self) -> None:
-        """As root: what was made belongs to whom the folder belongs to, which is the agent's user."""
-        if os.geteuid() == 0:
-            owner = self.folder.stat()
-            for path in self.folder.iterdir():
-                os.chown(path, owner.st_uid, owner.st_gid)
+        """As root: what was made belongs to whom the folder belongs to, which is the agent's user.
+
+        Files that lie there alone, and nothing that a link leads to: that user may have put one there.
+        """
+        if os.geteuid() != 0:
+            return
+        owner = self.folder.stat()
+        for path in self.folder.iterdir():
+            if not stat.S_ISREG(path.lstat().st_mode):
+                continue
+            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                found = os.fstat(handle)
+                if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+                    os.fchown(handle, owner.st_uid, owner.st_gid)
+            finally:
+                os.close(handle)
 
 
 def _tls_key(path: Path) -> ec.EllipticCurvePrivateKey:
@@ -179,6 +197,8 @@ REFUSALS = {
     "misuse": "the token was used before, by another key: somebody else may have seen it",
     "key": "this gateway's key is not known there, or was revoked",
     "voucher": "the present key, which should vouch for the new one, is not known there",
+    "keys": "two keys of this gateway count there already: one of them must be revoked first",
+    "often": "this key was given too many certificates today: somebody else may have it",
     "request": "it cannot read the request",
 }
 
@@ -220,17 +240,16 @@ def _exchange(url: str, context: ssl.SSLContext, method: str, path: str, body: b
 
 def redeem(places: Places, token: Token) -> Answer:
     """Enrol by a token; the same token may be tried again by this gateway when an answer was lost."""
-    answer = ask(token.url, token.ca, request(places, token.gateway, token.site, secret=token.secret))
+    message = request(places, token.gateway, token.site, secret=token.secret)
+    answer = _answer(token.url, token.ca, message, token.gateway, token.site)
     places.install(answer, token.url, token.ca)
     return answer
 
 
 def renew(places: Places) -> Answer:
-    """A new certificate for the keys that are known."""
+    """A new certificate for the keys that are known, and nothing else."""
     known = _known(places)
-    answer = ask(known["url"], bytes.fromhex(known["ca_sha256"]), request(places, known["gateway"], known["site"]))
-    places.install(answer)
-    return answer
+    return _renewed(places, known, request(places, known["gateway"], known["site"]))
 
 
 def roll(places: Places) -> Answer:
@@ -242,9 +261,28 @@ def roll(places: Places) -> Answer:
     fresh = places.next_batch
     successor = SigningKey.load(fresh) if fresh.exists() else SigningKey.create(fresh)
     message = request(places, known["gateway"], known["site"], successor=successor)
-    answer = ask(known["url"], bytes.fromhex(known["ca_sha256"]), message)
-    places.install(answer)
+    answer = _renewed(places, known, message)
     fresh.replace(places.batch)
+    return answer
+
+
+def _renewed(places: Places, known: dict[str, str], message: bytes) -> Answer:
+    answer = _answer(known["url"], bytes.fromhex(known["ca_sha256"]), message, known["gateway"], known["site"])
+    places.install(answer, pinned=True)
+    return answer
+
+
+def _answer(url: str, ca_hash: bytes, message: bytes, gateway: str, site: str) -> Answer:
+    """What the platform gives that very gateway; raises `EnrolmentFailed`."""
+    answer = ask(url, ca_hash, message)
+    if (answer.gateway, answer.site) != (gateway, site):
+        raise EnrolmentFailed(f"the answer is for {answer.gateway} of site {answer.site}, not {gateway} of {site}")
+    try:
+        authority = x509.load_pem_x509_certificate(answer.ca.encode())
+    except ValueError as error:
+        raise EnrolmentFailed("the answer has no authority's certificate") from error
+    if authority.fingerprint(hashes.SHA256()) != ca_hash:
+        raise EnrolmentFailed("the answer names another authority than that of the token")
     return answer
 
 

@@ -5,9 +5,13 @@ from pathlib import Path
 
 
 def save(path: Path, data: bytes) -> None:
-    """Put `data` on the disk in place of what was there; raises `OSError`, then that is as it was."""
+    """Put `data` on the disk in place of what was there; raises `OSError`, then that is as it was.
+
+    Root may save into somebody else's folder: no link that lies there leads anywhere.
+    """
     fresh = path.with_name(path.name + ".new")
-    with fresh.open("wb") as file:
+    fresh.unlink(missing_ok=True)  # of a save that was cut off
+    with fresh.open("xb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
