@@ -216,7 +216,7 @@ def test_a_revoked_gateway_loses_its_live_session_and_does_not_come_back(
     finally:
         client.disconnect()
         client.loop_stop()
-    with pytest.raises(ssl.SSLError, match="revoked"):
+    with pytest.raises(ssl.SSLError, match=r"revoked|EOF"):  # the alert, or the end where that came first
         _connack(port, context)
     with pytest.raises(OSError):  # what it kept of a handshake before is no way around the list
         _connack(port, context, session)
