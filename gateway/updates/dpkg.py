@@ -43,6 +43,12 @@ def fields(deb: Path) -> tuple[str, str]:
     return package, version
 
 
+def installed_bytes(deb: Path) -> int:
+    """What its files take on the disk, as it says itself (deb-substvars(5), in KiB)."""
+    said = _run("dpkg-deb", "-f", str(deb), "Installed-Size").strip()
+    return int(said) << 10 if said.isascii() and said.isdigit() else 0
+
+
 def older(one: str, other: str) -> bool:
     """Whether a version comes before another (deb-version(7)); any does after an empty one."""
     words = ["dpkg", "--compare-versions", one, "lt", other]
