@@ -50,9 +50,15 @@ def installed_bytes(deb: Path) -> int:
 
 
 def older(one: str, other: str) -> bool:
-    """Whether a version comes before another (deb-version(7)); any does after an empty one."""
+    """Whether a version comes before another (deb-version(7)); any does after an empty one.
+
+    Raises `UpdateFailed` for what is no version: "not older" would open what a floor closes.
+    """
     words = ["dpkg", "--compare-versions", one, "lt", other]
-    return subprocess.run(words, check=False, timeout=SHORT_S, env={**os.environ, **ENV}).returncode == 0
+    code = subprocess.run(words, check=False, timeout=SHORT_S, env={**os.environ, **ENV}).returncode
+    if code not in (0, 1):
+        raise UpdateFailed(f"dpkg cannot compare {one!r} and {other!r}")
+    return code == 0
 
 
 def configure() -> None:

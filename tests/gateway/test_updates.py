@@ -112,6 +112,12 @@ def test_what_may_not_be_tried(version: str, floor: str, architecture: str, why:
     service.check(Manifest("1.10", "arm64", 1, HASH, "1.10", 1), "1.5", "arm64", "1.9.1", ("2.5",))
 
 
+def test_a_floor_that_dpkg_cannot_compare_is_none_to_pass(program: object) -> None:
+    program("dpkg", "dpkg")  # type: ignore[operator]  # the fixture
+    with pytest.raises(UpdateFailed, match="cannot compare"):
+        service.check(Manifest("2.0", "arm64", 1, HASH, "1.0", 1), "1.5", "arm64", "9-", ())
+
+
 BEFORE = Before(active=True, committing=True, uplink=True)
 WELL = Look(True, 1, True, True)
 ALONE = replace(WELL, uplink=False)
