@@ -117,12 +117,12 @@ def test_an_update_with_a_full_buffer_loses_and_doubles_nothing(box: Machine, de
     assert version(box) == "99.0 install ok installed"
     assert pid(box) not in ("0", before)
     assert told(box)["floor"] == "99.0"
-    for _ in range(6):  # as often as somebody takes the wrong file: the path unit goes on
-        assert "is not newer than 99.0" in box.run("lamppost update /root/newer.update", check=False)
-    box.run("cp /root/newer.update /var/lib/lamppost-update/incoming/update")
-    box.until("lamppost update | grep -q 'is not newer than 99.0'", 20)
-    box.until("test \"$(echo $(ls /var/lib/lamppost-update))\" = 'incoming state.json'", 10)
+    box.until("test \"$(echo $(ls /var/lib/lamppost-update))\" = 'incoming state.json'", 60)
+    for _ in range(6):  # as often as somebody hands in what is none: the path unit goes on
+        box.run("echo none >/var/lib/lamppost-update/incoming/update")
+        box.until("test ! -e /var/lib/lamppost-update/incoming/update", 30)
     assert "is not newer than 99.0" in box.run("lamppost update /root/newer.update", check=False)
+    box.until("lamppost update | grep -q 'refused: no update'", 20)
     account(box)
 
 
