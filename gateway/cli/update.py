@@ -79,7 +79,7 @@ def _foresee(path: Path, places: "Places") -> None:
         where, now_ms = trust.here(), time.time_ns() // 1_000_000
         trust.verify(message, where, trust.keyring(where, trust.authority(), state.keyring), now_ms)
     except UpdateRefused as error:
-        if not isinstance(error.__cause__, PermissionError):
+        if type(error.__cause__) is not PermissionError:  # `UpdateRefused` is one, too
             raise
         click.echo("this user may not read the keyring: root verifies the signature", err=True)
     with suppress(UpdateFailed):  # no package is installed here, or dpkg is not

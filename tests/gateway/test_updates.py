@@ -242,6 +242,8 @@ def test_what_root_will_refuse_is_said_before_it_is_handed_in(
     given.write_bytes(signed())
     (etc / "lamppost.toml").write_text('[gateway]\nid = "gw-1"\nsite = "sued"\n')
     assert "may not update sued/gw-1" in str(invoke(tmp_path, str(given)).exception)
+    (etc / trust.AUTHORITY).chmod(0o666)
+    assert "could be written by others" in str(invoke(tmp_path, str(given)).exception)
     (etc / trust.AUTHORITY).unlink()
     assert "no authority for updates" in str(invoke(tmp_path, str(given)).exception)
     assert list((tmp_path / "incoming").iterdir()) == []
