@@ -14,10 +14,13 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from gateway.files import read_plain
+
 ETC = Path("/etc/lamppost")
 MADE = Path("/run/systemd/generator")
 ANY = "any"
 RELOAD_S = 30.0
+MAX_FILE = 1 << 20  # bytes; a thousand devices have a tenth of it
 URL = re.compile(r"(?!sqlite)\b[a-z][a-z0-9+]*://[^\s'\"]+")
 
 
@@ -63,7 +66,7 @@ def allowed(hosts: Iterable[str]) -> list[str]:
 def _text(hosts: Callable[[Path], Iterator[str]], etc: Path) -> str:
     try:
         names = allowed(hosts(etc))
-    except (OSError, ValueError, TypeError, AttributeError):  # the agent says what is wrong; it may run on as it was
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):  # the agent says what is wrong, or runs on
         names = [ANY]
     return f"[Service]\nIPAddressAllow={' '.join(names)}\n" if names else "[Service]\n"
 
@@ -71,14 +74,14 @@ def _text(hosts: Callable[[Path], Iterator[str]], etc: Path) -> str:
 def _agent(etc: Path) -> Iterator[str]:
     """The hosts of the brokers and of the buses."""
     for file in (etc / "lamppost.toml", *sorted(etc.glob("conf.d/*.toml"))):
-        table = tomllib.loads(file.read_text())
+        table = tomllib.loads(_config(file))
         yield from map(_host, table.get("uplink", {}).get("brokers", []))
         yield from (bus["host"] for bus in table.get("buses", {}).values() if "host" in bus)
 
 
 def _collector(etc: Path) -> Iterator[str]:
     """The hosts of the URLs that the collector runs with: its broker, a database."""
-    for line in (etc / "collector.env").read_text().splitlines():
+    for line in _config(etc / "collector.env").splitlines():
         name, _, value = line.partition("=")
         if not name.lstrip().startswith("#"):
             yield from map(_host, URL.findall(value))
@@ -86,6 +89,10 @@ def _collector(etc: Path) -> Iterator[str]:
 
 def _host(url: str) -> str:
     return urlsplit(url).hostname or ""
+
+
+def _config(path: Path) -> str:
+    return read_plain(path, MAX_FILE, follow=True).decode()
 
 
 def _read(path: Path) -> str:

@@ -1,5 +1,6 @@
 """What the services may reach follows the configuration."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,21 @@ def _agent(etc: Path, text: str) -> str:
 )  # fmt: skip
 def test_the_agent_reaches_its_brokers_and_buses(tmp_path: Path, text: str, allowed: str) -> None:
     assert _agent(tmp_path, text) == (f"[Service]\nIPAddressAllow={allowed}\n" if allowed else "[Service]\n")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "giant", "deep"])
+def test_a_file_that_is_a_trap_holds_up_no_boot(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "lamppost.toml"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    elif kind == "giant":
+        path.touch()
+        os.truncate(path, 1 << 40)
+    else:
+        path.write_text("a = " + "[" * 100_000)
+    assert drop_ins(tmp_path)[AGENT] == "[Service]\nIPAddressAllow=any\n"
 
 
 def test_every_file_counts(tmp_path: Path) -> None:
