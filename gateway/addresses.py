@@ -25,7 +25,7 @@ EVERYONE = "everyone"
 """No address: it opens all."""
 SEALED, KEYS = "sealed", ("batch.key", "tls.key")
 """As `gateway.sealed` and `gateway.enrol` have them."""
-MAX_ENROLMENT = 65536  # characters; `lamppost enroll` writes a few hundred
+MAX_FILE = 65536  # characters; `lamppost enroll` and rules of alarms have a few hundred
 RULES = re.compile(r"--rules[ =]+(\S+)")
 URL = re.compile(r"(?!sqlite)\b[a-z][a-z0-9+]*://[^\s'\"]+")
 
@@ -107,7 +107,7 @@ def _alarms(etc: Path) -> Iterator[str]:
         if name in ("LAMPPOST_COLLECTOR_DATABASE", "ALARMS"):
             yield from map(_host, URL.findall(value))
         if name == "ALARMS" and (rules := RULES.search(value)):
-            yield _host(tomllib.loads(Path(rules[1]).read_text()).get("webhook", {}).get("url", ""))
+            yield _host(tomllib.loads(_small(Path(rules[1]))).get("webhook", {}).get("url", ""))
 
 
 def _variables(file: Path) -> Iterator[tuple[str, str]]:
@@ -119,9 +119,9 @@ def _variables(file: Path) -> Iterator[tuple[str, str]]:
 
 
 def _small(path: Path) -> str:
-    """A file that is not root's: neither a pipe, which would stop the boot, nor without end."""
+    """A file that is perhaps not root's: neither a pipe, which would stop the boot, nor without end."""
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)) as file:
-        return file.read(MAX_ENROLMENT)
+        return file.read(MAX_FILE)
 
 
 def _is_sealed(etc: Path, name: str) -> bool:
