@@ -19,7 +19,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from buffer.enrolment import MAX_ANSWER, Answer, Request, Token, vouch
 from buffer.errors import BufferFault
-from buffer.keys import SigningKey
+from buffer.keys import SigningKey, located
+from gateway import sealed
 from gateway.errors import EnrolmentFailed
 from gateway.files import save
 
@@ -56,6 +57,11 @@ class Places:
         return self.folder / "tls.pem"
 
     @property
+    def private(self) -> tuple[Path, ...]:
+        """All that must stay here."""
+        return self.batch, self.next_batch, self.tls
+
+    @property
     def ca(self) -> Path:
         """Whose certificates brokers have."""
         return self.folder / "ca.pem"
@@ -72,7 +78,7 @@ class Places:
 
     def prepare(self) -> tuple[SigningKey, ec.EllipticCurvePrivateKey]:
         """Both keys, made if there are none; raises `OSError` or `EnrolmentFailed`."""
-        batch = SigningKey.load(self.batch) if self.batch.exists() else SigningKey.create(self.batch)
+        batch = sealed.signing_key(self.batch) if sealed.there(self.batch) else SigningKey.create(self.batch)
         return batch, _tls_key(self.tls)
 
     def install(self, answer: Answer, url: str = "", ca_hash: bytes = b"", *, pinned: bool = False) -> None:
@@ -114,7 +120,7 @@ class Places:
 
 
 def _tls_key(path: Path) -> ec.EllipticCurvePrivateKey:
-    if not path.exists():
+    if not sealed.there(path):
         made = ec.generate_private_key(ec.SECP256R1())
         data = made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
@@ -122,7 +128,8 @@ def _tls_key(path: Path) -> ec.EllipticCurvePrivateKey:
             file.flush()
             os.fsync(file.fileno())
     try:
-        key = load_pem_private_key(path.read_bytes()[:MAX_FILE], None)
+        pem = sealed.read(path) if sealed.is_only_sealed(path) else located(path).read_bytes()
+        key = load_pem_private_key(pem[:MAX_FILE], None)
     except (ValueError, TypeError) as error:
         raise EnrolmentFailed(f"{path}: not a private key") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey):
@@ -258,11 +265,16 @@ def roll(places: Places) -> Answer:
     A try that was cut off is gone on with: the same successor is offered again.
     """
     known = _known(places)
-    fresh = places.next_batch
-    successor = SigningKey.load(fresh) if fresh.exists() else SigningKey.create(fresh)
+    fresh, safe = places.next_batch, sealed.is_only_sealed(places.batch)
+    if not sealed.there(fresh) and safe:
+        sealed.put(fresh, SigningKey.generate()[1])
+    successor = sealed.signing_key(fresh) if sealed.there(fresh) else SigningKey.create(fresh)
     message = request(places, known["gateway"], known["site"], successor=successor)
     answer = _renewed(places, known, message)
-    fresh.replace(places.batch)
+    if safe:
+        sealed.place(fresh).replace(sealed.place(places.batch))
+    else:
+        fresh.replace(places.batch)
     return answer
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 KEYS = Path("/etc/lamppost/keys")
+SEALED = Path("/etc/lamppost/sealed")
 STATE = Path("/var/lib/lamppost")
 PIECE = 1 << 20
 BESIDE = ("configuration.cbor", "keyring.cose", "schedule.cbor", "locks.json")

@@ -77,14 +77,13 @@ def _token(path: Path | None) -> "Token":
 
 
 def _write_request(places: "Places", path: Path, gateway: str | None, site: str | None) -> None:
-    from buffer.keys import SigningKey
-    from gateway import enrol
+    from gateway import enrol, sealed
     from gateway.files import save
 
     if gateway is None or site is None:
         raise click.UsageError("--request needs --gateway and --site")
     save(path, enrol.request(places, gateway, site))
-    kid = SigningKey.load(places.batch).kid.hex()
+    kid = sealed.signing_key(places.batch).kid.hex()
     click.echo(f"{path}: carry it to the platform, and read out there the key id {kid}", err=True)
 
 

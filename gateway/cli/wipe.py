@@ -29,7 +29,7 @@ FIRST = ".key"
 @json_option
 def command(yes: bool, why: str, wait_s: float, config: Path, run_dir: Path, as_json: bool) -> None:
     """Destroy this gateway's keys and data, after telling the platform. There is no way back."""
-    from gateway import wipe
+    from gateway import sealed, wipe
     from gateway.errors import GatewayError
 
     found = sorted(wipe.files(*_named(config)), key=lambda path: FIRST not in path.name)
@@ -46,6 +46,7 @@ def command(yes: bool, why: str, wait_s: float, config: Path, run_dir: Path, as_
             continue
         except OSError as error:
             failed.append(f"{path}: {error.strerror}")
+    sealed.reload()
     if as_json:
         print_json({"told": told, "files": len(found) - len(failed), "failed": failed})
     else:
@@ -59,10 +60,11 @@ def command(yes: bool, why: str, wait_s: float, config: Path, run_dir: Path, as_
 def _named(config: Path) -> tuple[Path, tuple[Path, ...], tuple[Path, ...]]:
     """The store, the secrets that the configuration names, whole folders; what can be read of one that is broken."""
     from config import ConfigErrors, load
+    from gateway import sealed
     from gateway.installation import DEFAULT, profile_folders
-    from gateway.wipe import KEYS, STATE
+    from gateway.wipe import KEYS, SEALED, STATE
 
-    folders = (KEYS, STATE) if config == DEFAULT else ()  # another installation has its own
+    folders = (KEYS, SEALED, STATE) if config == DEFAULT else ()  # another installation has its own
     try:
         found = load(config, profiles=profile_folders())
     except ConfigErrors as errors:
@@ -71,11 +73,12 @@ def _named(config: Path) -> tuple[Path, tuple[Path, ...], tuple[Path, ...]]:
         if errors.partial is None:
             return STATE / "buffer.db", (), folders
         found = errors.partial
-    named: list[Path | None] = [found.gateway.key]
+    named: list[Path | None] = [found.gateway.key, sealed.place(found.gateway.key)]
     if found.uplink is not None:
         named.append(found.uplink.password_file)
         if found.uplink.tls is not None:
-            named += [found.uplink.tls.key, found.uplink.tls.cert]
+            key = found.uplink.tls.key
+            named += [key, key and sealed.place(key), found.uplink.tls.cert]
     return found.buffer.path, tuple(path for path in named if path is not None), folders
 
 
