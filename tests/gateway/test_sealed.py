@@ -174,8 +174,8 @@ def test_a_successor_is_never_plain(places: Places, monkeypatch: pytest.MonkeyPa
     offered = sealed.signing_key(places.next_batch).kid
     assert _kid(places) == old
     answer = Answer("gw-1", "nord", "", "", SigningKey.generate()[0].public(role="authority"), (), "")
-    monkeypatch.setattr(enrol, "ask", lambda *_: answer)
-    monkeypatch.setattr(Places, "install", lambda *_: None)
+    monkeypatch.setattr(enrol, "_answer", lambda *_: answer)
+    monkeypatch.setattr(Places, "install", lambda *_, **__: None)
     enrol.roll(places)
     assert (sealed.signing_key(places.batch).kid, sealed.there(places.next_batch)) == (offered, False)
     assert [path.name for path in places.folder.iterdir()] == ["enrolment.json"]
