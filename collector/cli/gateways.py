@@ -90,6 +90,8 @@ def gateways_list(database: Target, *, as_json: bool) -> None:
 def _state(row: dict[str, Any]) -> str:
     if row["revoked_at"] is not None:
         return f"revoked {output.moment(row['revoked_at'])}"
+    if row["wiped_at"] is not None:
+        return f"wiped {output.moment(row['wiped_at'])}"
     return "FORKED" if row["forked"] else "ok"
 
 
