@@ -9,8 +9,6 @@ from collector.database import Database, Sql
 from collector.errors import DatabaseBroken, RegistryError, UnknownGateway
 
 ROLE = "batch"
-COLLECTOR = "collector"
-"""The name of collectors at the broker, whose ACL lets it hear all gateways: no gateway may have it."""
 
 
 def parse(text: str) -> PublicKey:
@@ -29,7 +27,6 @@ def add(database: Database, key: PublicKey, now_ms: int, *, beside: bool = False
 
     Raises RegistryError for a key that was revoked or is another gateway's, and for a second one without `beside`.
     """
-    _check_name(key.gateway)
     with database.transaction() as db:
         row = db.execute("SELECT gateway, site, revoked_at FROM gateways WHERE kid = ?", (key.kid.hex(),)).fetchone()
         if row is not None:
@@ -55,7 +52,6 @@ def succeed(database: Database, key: PublicKey, now_ms: int) -> bool:
 
     Raises RegistryError for a key that was revoked or is another gateway's, or of another site.
     """
-    _check_name(key.gateway)
     with database.transaction() as db:
         row = db.execute("SELECT gateway, site, revoked_at FROM gateways WHERE kid = ?", (key.kid.hex(),)).fetchone()
         if row is not None:
@@ -66,11 +62,6 @@ def succeed(database: Database, key: PublicKey, now_ms: int) -> bool:
             (key.gateway, key.site, key.kid.hex(), key.raw.hex(), now_ms),
         )
         return True
-
-
-def _check_name(gateway: str) -> None:
-    if gateway == COLLECTOR:
-        raise RegistryError(f"no gateway may be called {COLLECTOR}: that is the collectors' name at the broker")
 
 
 def valid_keys(database: Database, gateway: str) -> list[PublicKey]:

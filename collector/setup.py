@@ -20,9 +20,10 @@ from collector.ca import SERVER_DAYS, CertificateAuthority, private_key
 from collector.database import Database
 from collector.errors import AuthorityFault, FileFault, UsageError
 from collector.files import read_bounded, write_whole
-from collector.registry import COLLECTOR
 
 LOCAL = "127.0.0.1"
+COLLECTOR = "collector"
+"""The user name in lamppost.acl that hears all gateways."""
 USER, BROKER_GROUP = "lamppost-collector", "mosquitto"
 GATEWAYS_PORT, PLATFORM_PORT, ENROL_PORT = 8883, 8884, 8444
 """The two listeners of systemd/mosquitto/lamppost.conf, and LISTEN of systemd/collector-enroll.env."""
