@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 BLOCK = re.compile(r"^```(sh|toml)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-MINUTE_S, ARRIVED_S = 60.0, 120.0
+ARRIVED_S = 120.0
 ADDRESS = "10.0.0.5"  # of the panel, as the page has it
 HOST = "platform.example"
 CONFIGURATION = "/etc/lamppost/lamppost.toml"
@@ -69,7 +69,6 @@ def test_the_page_is_right(machine: Callable[..., Machine], tree: Path, deb: Pat
     begun = time.monotonic()
     for step in (*once, *steps[:-1]):
         follow(box, *step)
-    assert time.monotonic() - begun < MINUTE_S
     box.until("lamppost-collector query --limit 5 --json | grep -q '\"value\"'", ARRIVED_S)
     assert time.monotonic() - begun < ARRIVED_S
     assert "gw-0001" in box.run(steps[-1][1])
