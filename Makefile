@@ -100,7 +100,12 @@ LIB := $(DESTDIR)/usr/local/lib
 BIN := $(DESTDIR)/usr/local/bin
 SHARE := $(DESTDIR)/usr/local/share
 ETC := $(DESTDIR)/etc
-UNITS := lamppost.service lamppost-collector.service lamppost-web.service lamppost-collector-web.service
+# Not lamppost-update.path and .service: they have dpkg install and take back a package.
+SERVICES := lamppost.service lamppost-collector.service lamppost-web.service lamppost-collector-web.service \
+  lamppost-collector-enroll.service lamppost-collector-alarms.service lamppost-renew.service
+TIMERS := lamppost-renew.timer
+UNITS := $(SERVICES) $(TIMERS)
+WANTS := $(LIB)/systemd/system/timers.target.wants
 COMMANDS := lamppost lamppost-collector
 GENERATOR := $(LIB)/systemd/system-generators/lamppost-addresses
 
@@ -119,16 +124,17 @@ install:
 	  "$(INTO)/bin/python" "$(INTO)/bin/$$name" completion zsh >"$(SHARE)/zsh/site-functions/_$$name"; done
 	@for name in $(COMMANDS); do ln -sfn "$(PREFIX)/bin/$$name" "$(BIN)/$$name"; done
 	@umask 022; for unit in $(UNITS); do sed "s|/opt/lamppost|$(PREFIX)|g" "systemd/$$unit" >"$(LIB)/systemd/system/$$unit"; done
+	@install -d "$(WANTS)"; for timer in $(TIMERS); do ln -sfn "../$$timer" "$(WANTS)/$$timer"; done # on, as by the package
 	@umask 022; sed "s|/opt/lamppost|$(PREFIX)|g" systemd/generators/lamppost-addresses >"$(GENERATOR)"; chmod 755 "$(GENERATOR)"
 	@install -D -m 644 systemd/sysusers.d/lamppost.conf "$(LIB)/sysusers.d/lamppost.conf"
 	@install -D -m 644 systemd/tmpfiles.d/lamppost.conf "$(LIB)/tmpfiles.d/lamppost.conf"
 	@keep() { [ -e "$$3" ] || install -m "$$1" "$$2" "$$3"; }; \
 	keep 640 systemd/lamppost.toml "$(ETC)/lamppost/lamppost.toml"; \
-	keep 644 systemd/collector.env "$(ETC)/lamppost/collector.env"
+	for name in collector.env collector-enroll.env; do keep 644 "systemd/$$name" "$(ETC)/lamppost/$$name"; done
 	@if [ -z "$(DESTDIR)" ]; then \
 	  systemd-sysusers "$(LIB)/sysusers.d/lamppost.conf"; \
 	  systemd-tmpfiles --create "$(LIB)/tmpfiles.d/lamppost.conf"; \
-	  if [ -d /run/systemd/system ]; then systemctl daemon-reload; systemctl try-restart $(UNITS); fi; \
+	  if [ -d /run/systemd/system ]; then systemctl daemon-reload; systemctl try-restart $(SERVICES); systemctl start $(TIMERS); fi; \
 	  echo "installed in $(PREFIX); next: docs/install.md"; \
 	fi
 
@@ -137,7 +143,7 @@ uninstall:
 	@rm -rf "$(INTO)"
 	@for name in $(COMMANDS); do rm -f "$(BIN)/$$name" "$(SHARE)/man/man1/$$name".1 "$(SHARE)/man/man1/$$name"-*.1 \
 	  "$(SHARE)/bash-completion/completions/$$name" "$(SHARE)/zsh/site-functions/_$$name"; done
-	@for unit in $(UNITS); do rm -f "$(LIB)/systemd/system/$$unit"; done
+	@for unit in $(UNITS); do rm -f "$(LIB)/systemd/system/$$unit" "$(WANTS)/$$unit"; done
 	@rm -f "$(LIB)/sysusers.d/lamppost.conf" "$(LIB)/tmpfiles.d/lamppost.conf" "$(GENERATOR)"
 	@if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 	@echo "kept: $(ETC)/lamppost, /var/lib/lamppost* and the users"

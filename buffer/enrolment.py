@@ -29,6 +29,7 @@ MAX_REQUEST = 8192  # bytes; the certificate request, two keys and two signature
 MAX_TOKEN = 1024  # characters
 MAX_ANSWER = 65536  # bytes; a certificate, its authority, a few lines, and what runs in half of it
 MAX_BROKERS = 8
+ANSWER_ID_DIGITS = 16  # as many as a key id has: what two people compare over the telephone
 PREFIX = "lamppost-token-"
 
 
@@ -142,6 +143,11 @@ def check_voucher(message: bytes, old: PublicKey, new: PublicKey) -> None:
     item = cbor.fields(cbor.loads(cose.verify(message, Kind.VOUCHER, old), "the voucher"), "the voucher", range(1, 4))
     if item[1] != VERSION or item[2] != new.gateway or item[3] != new.raw:
         raise BatchFormatError("the voucher is for another gateway or key")
+
+
+def answer_id(data: bytes) -> str:
+    """What names the bytes of an answer that is carried by hand; nothing else in it says that it was not exchanged."""
+    return hashlib.sha256(data).hexdigest()[:ANSWER_ID_DIGITS]
 
 
 def _id(value: object, what: str) -> str:

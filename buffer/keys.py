@@ -111,7 +111,7 @@ class PublicKey:
 
 
 class SigningKey:
-    """A private key; it never leaves this object but into the file that `create` makes."""
+    """A private key; it leaves this object when it is made, and never after."""
 
     def __init__(self, private: Ed25519PrivateKey) -> None:
         self._private = private
@@ -121,20 +121,29 @@ class SigningKey:
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read a PKCS#8 PEM file that only its owner can read; raises `KeyFileError`."""
-        pem = _read_private(path)
+        return cls.parse(_read_private(located(path)), str(path))
+
+    @classmethod
+    def parse(cls, pem: bytes, where: str) -> Self:
+        """A PKCS#8 PEM that was read from `where`; raises `KeyFileError`."""
         try:
             private = load_pem_private_key(pem, password=None)
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-            raise KeyFileError(f"{path}: not an unencrypted PKCS#8 PEM private key: {error}") from error
+            raise KeyFileError(f"{where}: not an unencrypted PKCS#8 PEM private key: {error}") from error
         if not isinstance(private, Ed25519PrivateKey):
-            raise KeyFileError(f"{path}: not an Ed25519 key")
+            raise KeyFileError(f"{where}: not an Ed25519 key")
         return cls(private)
+
+    @classmethod
+    def generate(cls) -> tuple[Self, bytes]:
+        """A new key and its PKCS#8 PEM, on no disk."""
+        key = cls(Ed25519PrivateKey.generate())
+        return key, key._private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
     @classmethod
     def create(cls, path: Path) -> Self:
         """Make a new key and its file (mode 0600, synced); never overwrites; raises `KeyFileError`."""
-        key = cls(Ed25519PrivateKey.generate())
-        pem = key._private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        key, pem = cls.generate()
         try:
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(pem)
@@ -151,6 +160,13 @@ class SigningKey:
     def public(self, gateway: str = "", site: str = "", role: str = "batch") -> PublicKey:
         """The public half, named."""
         return PublicKey(gateway, site, role, self.kid, self._raw)
+
+
+def located(path: Path) -> Path:
+    """The file, or where there is none what systemd gave the service by its name (systemd.exec(5), Credentials)."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    given = Path(folder) / path.name if folder else path
+    return given if not path.exists() and given.exists() else path
 
 
 def _read_private(path: Path) -> bytes:

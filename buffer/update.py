@@ -24,8 +24,8 @@ MAX_MANIFEST = 4096  # bytes; one has about 250
 MAX_PACKAGE = 256 << 20  # bytes; ten times what the package has, and room on any card for three of them
 HASH_BYTES = 32
 PIECE = 1 << 20
-PACKAGE_VERSION = re.compile(r"[0-9][A-Za-z0-9.+~-]{0,63}")
-"""deb-version(7) without an epoch."""
+PACKAGE_VERSION = re.compile(r"[0-9][A-Za-z0-9.+~-]{0,63}(?<!-)")
+"""deb-version(7) without an epoch; an empty revision is no version to dpkg, and compares as nothing."""
 ARCHITECTURE = re.compile(r"[a-z0-9-]{1,32}")
 
 

@@ -4,6 +4,7 @@ A gateway's certificate says nothing but its id (common name) and site (organiza
 """
 
 import os
+import stat
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -23,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from collector.errors import AuthorityFault
+from collector.tokens import RESERVED
 
 KEY_FILE, CERTIFICATE_FILE = "ca.key", "ca.pem"
 ROOT_DAYS = 3653  # ten years: longer than a gateway stands
@@ -73,7 +75,7 @@ class CertificateAuthority:
     def load(cls, folder: Path) -> Self:
         """Read it; raises `AuthorityFault`."""
         try:
-            private = _read(folder / KEY_FILE)
+            private = _read(folder / KEY_FILE, private=True)
             key = load_pem_private_key(private, None)
             certificate = x509.load_pem_x509_certificate(_read(folder / CERTIFICATE_FILE))
         except OSError as error:
@@ -97,8 +99,10 @@ class CertificateAuthority:
     def gateway(self, csr: bytes, gateway: str, site: str, days: float = GATEWAY_DAYS) -> Issued:
         """A certificate for the key of a request in DER; what else the request wishes for is not heeded.
 
-        Raises `AuthorityFault` when it is no request for a P-256 key that signed it.
+        Raises `AuthorityFault` when it is no request for a P-256 key that signed it, or no gateway may be called so.
         """
+        if gateway in RESERVED:
+            raise AuthorityFault(f"no gateway may be called {gateway!r}: brokers know the platform's own clients by it")
         names = [
             x509.NameAttribute(NameOID.COMMON_NAME, gateway),
             x509.NameAttribute(NameOID.ORGANIZATION_NAME, site),
@@ -112,11 +116,15 @@ class CertificateAuthority:
         usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
         return self._leaf(public, names, usage, x509.SubjectAlternativeName([_name(host) for host in hosts]), days)
 
-    def revocations(self, serials: list[tuple[str, int]], days: int = 30) -> bytes:
-        """The list (PEM) of revoked certificates: (serial in hexadecimal, ms since the epoch)."""
+    def revocations(self, serials: list[tuple[str, int]], days: float | None = None) -> bytes:
+        """The list (PEM) of revoked certificates: (serial in hexadecimal, ms since the epoch).
+
+        It is good as long as the authority, or for `days`: a broker whose list has ended lets nobody in.
+        """
         now = datetime.now(UTC)
+        ends = self.certificate.not_valid_after_utc if days is None else now + timedelta(days=days)
         builder = x509.CertificateRevocationListBuilder().issuer_name(self.certificate.subject)
-        builder = builder.last_update(now - BACKDATE).next_update(now + timedelta(days=days))
+        builder = builder.last_update(now - BACKDATE).next_update(ends)
         for serial, at_ms in serials:
             one = x509.RevokedCertificateBuilder().serial_number(int(serial, 16))
             one = one.revocation_date(datetime.fromtimestamp(at_ms / 1000, UTC))
@@ -131,7 +139,12 @@ class CertificateAuthority:
         names: x509.SubjectAlternativeName | None,
         days: float,
     ) -> Issued:
-        builder = _builder(subject, self.certificate.subject, public, datetime.now(UTC), timedelta(days=days))
+        now, last = datetime.now(UTC), self.certificate.not_valid_after_utc
+        if now >= last:
+            raise AuthorityFault(
+                f"the authority has ended on {last:%Y-%m-%d}: lamppost-collector ca init makes another"
+            )
+        builder = _builder(subject, self.certificate.subject, public, now, min(timedelta(days=days), last - now))
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         builder = builder.add_extension(_usage(authority=False), critical=True).add_extension(usage, critical=False)
         if names is not None:
@@ -158,7 +171,7 @@ def _key_of(csr: bytes) -> ec.EllipticCurvePublicKey:
         request = x509.load_der_x509_csr(csr)
         key = request.public_key()
         signed = request.is_signature_valid
-    except (ValueError, UnsupportedAlgorithm, InvalidSignature) as error:
+    except (ValueError, UnsupportedAlgorithm, InvalidSignature, x509.InvalidVersion) as error:
         raise AuthorityFault("not a certificate request (PKCS#10)") from error
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise AuthorityFault("the certificate request is not for a P-256 key")
@@ -197,8 +210,11 @@ def _name(host: str) -> x509.GeneralName:
         return x509.DNSName(host)
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, *, private: bool = False) -> bytes:
     with path.open("rb") as file:
+        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+        if private and mode & 0o077:
+            raise AuthorityFault(f"{path}: mode {mode:04o} lets others in; remedy: chmod 600 {path}")
         return file.read(MAX_FILE)
 
 

@@ -1,13 +1,12 @@
-"""The HTTPS server that gateways enrol at: three small paths, bounded in size, rate and time."""
+"""The HTTPS server that gateways enrol at: three small paths, behind a door that is bounded (`collector.doors`)."""
 
 import asyncio
 import logging
 import ssl
 import time
-from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -17,54 +16,14 @@ from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from buffer.enrolment import MAX_REQUEST
+from collector import doors
+from collector.doors import Limits
 from collector.enrolment import Enrolment, revoked_certificates
 from collector.errors import CollectorError, EnrolmentRefused
 
 logger = logging.getLogger(__name__)
 
-MAX_EACH = 8  # of these from one address: boxes behind it that enrol at the same moment
-CONNECTION_S = 30.0  # for all that a connection is for: a request and its answer take seconds over the worst link
-MAX_CLIENTS = 64  # connections at once; each costs a thread's turn of some milliseconds
 BODY_S = 10.0  # a request is a kilobyte
-PER_MINUTE = 20  # requests of one address; a site behind one address enrols a box every three seconds
-ALL_PER_SECOND = 50  # two signatures are verified and one is made for each: a quarter of a small core
-MAX_ADDRESSES = 10_000  # that are remembered; the oldest are forgotten
-
-
-@dataclass(slots=True)
-class _Bucket:
-    """`rate` tokens a second, at most `most` saved up."""
-
-    rate: float
-    most: float
-    left: float
-    at: float
-
-    def take(self, now: float) -> bool:
-        self.left = min(self.most, self.left + (now - self.at) * self.rate)
-        self.at = now
-        if self.left < 1:
-            return False
-        self.left -= 1
-        return True
-
-
-@dataclass(slots=True)
-class Limits:
-    """Who may ask now; times are those of a monotonic clock in seconds."""
-
-    clock: Callable[[], float] = time.monotonic
-    _all: _Bucket = field(default_factory=lambda: _Bucket(ALL_PER_SECOND, ALL_PER_SECOND, ALL_PER_SECOND, 0.0))
-    _each: OrderedDict[str, _Bucket] = field(default_factory=OrderedDict)
-
-    def admit(self, address: str) -> bool:
-        """Whether one more request of this address is heard."""
-        now = self.clock()
-        bucket = self._each.pop(address, None) or _Bucket(PER_MINUTE / 60, PER_MINUTE, PER_MINUTE, now)
-        self._each[address] = bucket
-        if len(self._each) > MAX_ADDRESSES:
-            self._each.popitem(last=False)
-        return bucket.take(now) and self._all.take(now)
 
 
 def application(enrolment: Enrolment, limits: Limits) -> Starlette:
@@ -112,19 +71,65 @@ def _too_many() -> Response:
     return PlainTextResponse("too many requests\n", 429, {"Retry-After": "60"})
 
 
-class _Brief(H11Protocol):
-    """A connection that ends in time, whatever comes over it: uvicorn itself waits for ever for a first request."""
+class _Inside(H11Protocol):
+    """One connection's HTTP; it says when it is over."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
-        super().connection_made(transport)
-        self._end = self.loop.call_later(CONNECTION_S, transport.abort)
-        others = [one.client for one in self.connections if isinstance(one, _Brief)]
-        if sum(one is not None and self.client is not None and one[0] == self.client[0] for one in others) > MAX_EACH:
-            transport.abort()
+    over: Callable[[], None]
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._end.cancel()
+        self.over()
         super().connection_lost(exc)
+
+
+class _Door(asyncio.Protocol):
+    """A connection before its handshake: let in before TLS costs anything, or not; ended in time whatever it says."""
+
+    def __init__(self, limits: Limits, context: ssl.SSLContext, inside: _Inside) -> None:
+        self._limits, self._context, self._inside = limits, context, inside
+        self._early = bytearray()
+        self._lost = self._made = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # TCP is no less
+        self._transport = transport
+        self._inside.over = self._over
+        if not self._limits.enter(transport, transport.get_extra_info("peername")[0]):
+            transport.abort()
+            return
+        transport.pause_reading()  # until the handshake reads
+        loop = asyncio.get_running_loop()
+        self._end = loop.call_later(doors.CONNECTION_S, transport.abort)
+        self._shaking = loop.create_task(self._shake(transport))
+
+    async def _shake(self, transport: asyncio.Transport) -> None:
+        try:
+            secure = await asyncio.get_running_loop().start_tls(
+                transport, self, self._context, server_side=True, ssl_handshake_timeout=doors.CONNECTION_S
+            )
+        except OSError:  # whatever the other side said instead of TLS, or that it went
+            secure = None
+        if secure is None or self._lost:
+            transport.abort()
+            self._over()
+            return
+        secure.set_protocol(self._inside)
+        self._made = True
+        self._inside.connection_made(secure)
+        if self._early:
+            self._inside.data_received(bytes(self._early))
+
+    def data_received(self, data: bytes) -> None:
+        self._early += data  # what came with the end of the handshake: one read of the socket at most
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = True
+        if self._made:  # told just after the handshake, on its way here when the other took over
+            self._inside.connection_lost(exc)
+        else:
+            self._over()
+
+    def _over(self) -> None:
+        if self._limits.leave(self._transport):
+            self._end.cancel()
 
 
 async def _body(request: Request) -> bytes | None:
@@ -146,10 +151,24 @@ def _now_ms() -> int:
 
 def server(enrolment: Enrolment, host: str, port: int, cert: Path, key: Path) -> uvicorn.Server:
     """A server that is not started; its TLS is 1.2 or newer."""
+    limits = Limits()
+    context = _context(cert, key)
+
+    def door(**more: Any) -> _Door:  # noqa: ANN401 - uvicorn's own
+        return _Door(limits, context, _Inside(**more))
+
     config = uvicorn.Config(
-        application(enrolment, Limits()), host=host, port=port, ssl_certfile=str(cert), ssl_keyfile=str(key),
-        ssl_version=ssl.PROTOCOL_TLS_SERVER, limit_concurrency=MAX_CLIENTS, timeout_keep_alive=5,
-        h11_max_incomplete_event_size=8192, http=_Brief, ws="none", lifespan="off", access_log=False,
+        application(enrolment, limits), host=host, port=port, timeout_keep_alive=5, log_level="warning",
+        h11_max_incomplete_event_size=8192, http=door, ws="none", lifespan="off", access_log=False,  # type: ignore[arg-type]
         log_config=None, server_header=False, date_header=True, proxy_headers=False,
+        headers=[("Connection", "close")],  # a second request behind the first would be nobody's that is honest
     )  # fmt: skip
     return uvicorn.Server(config)
+
+
+def _context(cert: Path, key: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION  # it costs the server most
+    context.load_cert_chain(cert, key)
+    return context

@@ -10,7 +10,10 @@ from buffer.running import Running
 from collector import registry, running, tokens
 from collector.ca import GATEWAY_DAYS, CertificateAuthority, Issued
 from collector.database import Database
-from collector.errors import AuthorityFault, ConfigurationFault, EnrolmentRefused, RegistryError
+from collector.errors import AuthorityFault, ConfigurationFault, EnrolmentRefused, RegistryError, TooManyKeys
+
+MAX_CERTIFICATES = 24  # of one key within DAY_MS: a box asks once in two months, and again when an answer was lost
+DAY_MS = 86_400_000
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +84,8 @@ class Enrolment:
             issued = self._issue(request)
             try:
                 registry.add(self.database, request.key, now_ms, beside=True)
+            except TooManyKeys as error:
+                raise EnrolmentRefused("keys", str(error)) from error
             except RegistryError as error:
                 raise EnrolmentRefused("key", str(error)) from error
             return self._keep(request, issued, now_ms)
@@ -100,6 +105,12 @@ class Enrolment:
     def _keep(self, request: Request, issued: Issued, now_ms: int) -> Answer:
         key = request.key
         with self.database.transaction() as db:
+            (lately,) = db.execute(
+                "SELECT count(*) FROM certificates WHERE gateway = ? AND kid = ? AND issued_at > ?",
+                (key.gateway, key.kid.hex(), now_ms - DAY_MS),
+            ).fetchone()
+            if lately >= MAX_CERTIFICATES:
+                raise EnrolmentRefused("often", f"key {key.kid.hex()} of {key.gateway} was given {lately} within a day")
             db.execute(
                 "INSERT INTO certificates VALUES (?, ?, ?, ?, ?, NULL)",
                 (issued.serial, key.gateway, key.kid.hex(), now_ms, issued.ends_ms),

@@ -37,6 +37,10 @@ class RegistryError(CollectorError, ValueError):
     exit_code = 65  # EX_DATAERR
 
 
+class TooManyKeys(RegistryError):
+    """A gateway has as many keys as it may have at once."""
+
+
 class UnknownGateway(CollectorError, LookupError):
     """No key of that gateway is known."""
 

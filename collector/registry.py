@@ -5,10 +5,13 @@ from typing import Any
 from buffer import cose
 from buffer.errors import KeyFileError
 from buffer.keys import PublicKey
+from collector import tokens
 from collector.database import Database, Sql
-from collector.errors import DatabaseBroken, RegistryError, UnknownGateway
+from collector.errors import DatabaseBroken, RegistryError, TooManyKeys, UnknownGateway
 
 ROLE = "batch"
+MAX_KEYS = 2
+"""Of a gateway at once: the present one and its successor. A thief of one cannot make a chain of others with it."""
 
 
 def parse(text: str) -> PublicKey:
@@ -25,21 +28,18 @@ def parse(text: str) -> PublicKey:
 def add(database: Database, key: PublicKey, now_ms: int, *, beside: bool = False) -> bool:
     """Make a key known; say whether it is new. A gateway has one valid key unless `beside` keeps the older ones.
 
-    Raises RegistryError for a key that was revoked or is another gateway's, and for a second one without `beside`.
+    Raises RegistryError for a key that was revoked or is another gateway's, for a second one without `beside`, and
+    TooManyKeys for a third.
     """
+    tokens.require_name(key.gateway)
     with database.transaction() as db:
         row = db.execute("SELECT gateway, site, revoked_at FROM gateways WHERE kid = ?", (key.kid.hex(),)).fetchone()
         if row is not None:
             return _known(key, *row)
-        other = db.execute(
-            "SELECT kid, site FROM gateways WHERE gateway = ? AND revoked_at IS NULL", (key.gateway,)
-        ).fetchone()
-        if other is not None and not beside:
-            raise RegistryError(
-                f"{key.gateway} already has the key {other[0]}: revoke it first, or keep both by --beside"
-            )
-        if other is not None and other[1] != key.site:
-            raise RegistryError(f"{key.gateway} is of the site {other[1]!r}, this key of {key.site!r}")
+        sql = "SELECT kid, site FROM gateways WHERE gateway = ? AND revoked_at IS NULL ORDER BY added_at, kid"
+        others = db.execute(sql, (key.gateway,)).fetchall()
+        if others:
+            _require_room(key, others, beside=beside)
         db.execute(
             "INSERT INTO gateways VALUES (?, ?, ?, ?, ?, NULL)",
             (key.gateway, key.site, key.kid.hex(), key.raw.hex(), now_ms),
@@ -50,8 +50,9 @@ def add(database: Database, key: PublicKey, now_ms: int, *, beside: bool = False
 def succeed(database: Database, key: PublicKey, now_ms: int) -> bool:
     """Make a key known in place of whatever keys its gateway had, with their certificates; say whether it is new.
 
-    Raises RegistryError for a key that was revoked or is another gateway's, or of another site.
+    Raises RegistryError for a key that was revoked, or is known as another gateway's or another site's.
     """
+    tokens.require_name(key.gateway)
     with database.transaction() as db:
         row = db.execute("SELECT gateway, site, revoked_at FROM gateways WHERE kid = ?", (key.kid.hex(),)).fetchone()
         if row is not None:
@@ -73,6 +74,19 @@ def valid_keys(database: Database, gateway: str) -> list[PublicKey]:
         return [PublicKey(gateway, site, ROLE, bytes.fromhex(kid), bytes.fromhex(raw)) for site, kid, raw in rows]
 
 
+def _require_room(key: PublicKey, others: list[tuple[str, str]], *, beside: bool) -> None:
+    """Whether a key may stand beside those of its gateway: (kid, site)."""
+    if not beside:
+        raise RegistryError(
+            f"{key.gateway} already has the key {others[0][0]}: revoke it first, or keep both by --beside"
+        )
+    if others[0][1] != key.site:
+        raise RegistryError(f"{key.gateway} is of the site {others[0][1]!r}, this key of {key.site!r}")
+    if len(others) >= MAX_KEYS:
+        kids = " and ".join(kid for kid, _ in others)
+        raise TooManyKeys(f"{key.gateway} has the keys {kids}: revoke the one that its box does not use")
+
+
 def _known(key: PublicKey, gateway: str, site: str, revoked_at: int | None) -> bool:
     if (gateway, site) != (key.gateway, key.site):
         raise RegistryError(f"key {key.kid.hex()} is known as that of {gateway} of the site {site}")
@@ -84,10 +98,12 @@ def _known(key: PublicKey, gateway: str, site: str, revoked_at: int | None) -> b
 def revoke(database: Database, gateway: str, now_ms: int, kid: str | None = None) -> int:
     """Let a gateway's keys (or one of them), and their certificates, count no more; return how many keys did.
 
-    Raises UnknownGateway.
+    With all of them its invitations end: whoever took the box may have its token. Raises UnknownGateway.
     """
     with database.transaction() as db:
         _require(db, gateway)
+        if kid is None:
+            tokens.forget(db, gateway)
         return _revoke(db, gateway, now_ms, kid)
 
 

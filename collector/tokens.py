@@ -4,15 +4,22 @@ import hashlib
 from typing import Any
 
 from buffer.enrolment import Token
-from collector.database import Database
-from collector.errors import EnrolmentRefused
+from collector.database import Database, Sql
+from collector.errors import EnrolmentRefused, RegistryError
 
-MAX_LIFE_MS = 30 * 86_400_000
-"""Longer invitations lie about in mails."""
+RESERVED = frozenset({"collector"})
+"""What brokers know the platform's own clients by: a gateway of that name would read what all the others say."""
+
+
+def require_name(gateway: str) -> None:
+    """Raise RegistryError for a name that no gateway may have."""
+    if gateway in RESERVED:
+        raise RegistryError(f"no gateway may be called {gateway!r}: brokers know the platform's own clients by it")
 
 
 def add(database: Database, token: Token, now_ms: int, ends_ms: int) -> None:
-    """Keep a token's hash; an older one of the gateway that nobody used is good no more."""
+    """Keep a token's hash; an older one of the gateway that nobody used is good no more. Raises RegistryError."""
+    require_name(token.gateway)
     with database.transaction() as db:
         db.execute("DELETE FROM tokens WHERE gateway = ? AND used_at IS NULL", (token.gateway,))
         db.execute(
@@ -22,9 +29,14 @@ def add(database: Database, token: Token, now_ms: int, ends_ms: int) -> None:
 
 
 def withdraw(database: Database, gateway: str) -> int:
-    """Let a gateway's unused tokens be good no more; how many there were."""
+    """Let a gateway's tokens be good for nobody any more; how many there were."""
     with database.transaction() as db:
-        return db.execute("DELETE FROM tokens WHERE gateway = ? AND used_at IS NULL", (gateway,)).rowcount
+        return forget(db, gateway)
+
+
+def forget(db: Sql, gateway: str) -> int:
+    """Within a transaction: as `withdraw`. One that was used goes too: its key may not have come in yet."""
+    return db.execute("DELETE FROM tokens WHERE gateway = ?", (gateway,)).rowcount
 
 
 def take(database: Database, secret: bytes, gateway: str, site: str, kid: str, now_ms: int) -> None:

@@ -1,8 +1,10 @@
 """How the command line speaks to the daemon: the other end of its sockets."""
 
 import json
+import math
 import os
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -11,6 +13,8 @@ from gateway.errors import NotAllowed, NotRunning, RequestRefused
 
 RUN_DIR = Path("/run/lamppost")
 ANSWER_S = 10.0
+MAX_ANSWER = 64 << 20  # bytes of one; a status of ten thousand points has some 5 MB
+PIECE = 1 << 16
 
 
 def run_dir() -> Path:
@@ -35,20 +39,19 @@ class Client:
         except OSError as error:
             self._socket.close()
             raise NotRunning(f"no daemon answers on {path}", "sudo systemctl start lamppost") from error
-        self._file = self._socket.makefile("rb")
+        self._read = bytearray()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
         self._socket.close()
 
     def call(self, verb: str, **args: object) -> Any:  # noqa: ANN401 - any JSON
-        """One request, one result."""
+        """One request, one result, all of it within the time that an answer may take."""
         self._socket.settimeout(self._answer_s)
         self._send(verb, args)
-        return self._receive()["result"]
+        return self._receive(time.monotonic() + self._answer_s)["result"]
 
     def stream(self, verb: str, **args: object) -> Iterator[Any]:
         """One request, results until the daemon or the caller ends it."""
@@ -59,9 +62,9 @@ class Client:
     def _send(self, verb: str, args: dict[str, object]) -> None:
         self._socket.sendall(json.dumps({"id": 1, "verb": verb, "args": args}).encode() + b"\n")
 
-    def _receive(self) -> dict[str, Any]:
+    def _receive(self, end: float = math.inf) -> dict[str, Any]:
         try:
-            line = self._file.readline()
+            line = self._line(end)
         except TimeoutError as error:
             raise NotRunning("the daemon does not answer", "systemctl status lamppost") from error
         except ConnectionError:  # it has as many conversations as it takes, or is going
@@ -73,6 +76,22 @@ class Client:
             refusal = answer["error"]
             raise RequestRefused(refusal["code"], refusal["message"], refusal["remedy"])
         return answer
+
+    def _line(self, end: float) -> bytes:
+        """The next line, b"" after the last; whoever drips bytes does not hold up the caller. Raises `TimeoutError`."""
+        seen = 0
+        while (at := self._read.find(b"\n", seen)) < 0:
+            seen = len(self._read)
+            if seen > MAX_ANSWER:
+                raise ConnectionError("a line without an end")
+            if end < math.inf:
+                self._socket.settimeout(max(end - time.monotonic(), 0.001))
+            if not (piece := self._socket.recv(PIECE)):
+                return b""
+            self._read += piece
+        line = bytes(self._read[: at + 1])
+        del self._read[: at + 1]
+        return line
 
 
 def _join_remedy(path: Path) -> str:

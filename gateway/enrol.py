@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import ssl
+import stat
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from buffer.enrolment import MAX_ANSWER, Answer, Request, Token, vouch
 from buffer.errors import BufferFault
-from buffer.keys import SigningKey
+from buffer.keys import SigningKey, located
+from gateway import sealed
 from gateway.errors import EnrolmentFailed
 from gateway.files import save
 
@@ -55,6 +57,11 @@ class Places:
         return self.folder / "tls.pem"
 
     @property
+    def private(self) -> tuple[Path, ...]:
+        """All that must stay here."""
+        return self.batch, self.next_batch, self.tls
+
+    @property
     def ca(self) -> Path:
         """Whose certificates brokers have."""
         return self.folder / "ca.pem"
@@ -71,32 +78,49 @@ class Places:
 
     def prepare(self) -> tuple[SigningKey, ec.EllipticCurvePrivateKey]:
         """Both keys, made if there are none; raises `OSError` or `EnrolmentFailed`."""
-        batch = SigningKey.load(self.batch) if self.batch.exists() else SigningKey.create(self.batch)
+        batch = sealed.signing_key(self.batch) if sealed.there(self.batch) else SigningKey.create(self.batch)
         return batch, _tls_key(self.tls)
 
-    def install(self, answer: Answer, url: str = "", ca_hash: bytes = b"") -> None:
-        """Put an answer in place, the certificate last; raises `OSError` or `EnrolmentFailed`, then nothing is new."""
+    def install(self, answer: Answer, url: str = "", ca_hash: bytes = b"", *, pinned: bool = False) -> None:
+        """Put an answer in place, the certificate last; raises `OSError` or `EnrolmentFailed`, then nothing is new.
+
+        Whom to believe is set at enrolment and `pinned` from then on: the server that renews is on-line, the
+        authority's key is not, and who took the one must not get what belongs to the other.
+        """
         check(answer, _tls_key(self.tls))
         known = {"gateway": answer.gateway, "site": answer.site, "brokers": list(answer.brokers), "root": answer.root}
         if url:
             known |= {"url": url, "ca_sha256": ca_hash.hex()}
         elif self.enrolment.exists():
             known = {**json.loads(self.enrolment.read_text()), **known}
-        save(self.ca, answer.ca.encode())
-        save(self.authority, (answer.authority.to_json() + "\n").encode())
+        if not pinned:
+            save(self.ca, answer.ca.encode())
+            save(self.authority, (answer.authority.to_json() + "\n").encode())
         save(self.enrolment, (json.dumps(known) + "\n").encode())
         save(self.certificate, answer.certificate.encode())
 
     def give(self) -> None:
-        """As root: what was made belongs to whom the folder belongs to, which is the agent's user."""
-        if os.geteuid() == 0:
-            owner = self.folder.stat()
-            for path in self.folder.iterdir():
-                os.chown(path, owner.st_uid, owner.st_gid)
+        """As root: what was made belongs to whom the folder belongs to, which is the agent's user.
+
+        Files that lie there alone, and nothing that a link leads to: that user may have put one there.
+        """
+        if os.geteuid() != 0:
+            return
+        owner = self.folder.stat()
+        for path in self.folder.iterdir():
+            if not stat.S_ISREG(path.lstat().st_mode):
+                continue
+            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                found = os.fstat(handle)
+                if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+                    os.fchown(handle, owner.st_uid, owner.st_gid)
+            finally:
+                os.close(handle)
 
 
 def _tls_key(path: Path) -> ec.EllipticCurvePrivateKey:
-    if not path.exists():
+    if not sealed.there(path):
         made = ec.generate_private_key(ec.SECP256R1())
         data = made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
@@ -104,7 +128,8 @@ def _tls_key(path: Path) -> ec.EllipticCurvePrivateKey:
             file.flush()
             os.fsync(file.fileno())
     try:
-        key = load_pem_private_key(path.read_bytes()[:MAX_FILE], None)
+        pem = sealed.read(path) if sealed.is_only_sealed(path) else located(path).read_bytes()
+        key = load_pem_private_key(pem[:MAX_FILE], None)
     except (ValueError, TypeError) as error:
         raise EnrolmentFailed(f"{path}: not a private key") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey):
@@ -179,6 +204,8 @@ REFUSALS = {
     "misuse": "the token was used before, by another key: somebody else may have seen it",
     "key": "this gateway's key is not known there, or was revoked",
     "voucher": "the present key, which should vouch for the new one, is not known there",
+    "keys": "two keys of this gateway count there already: one of them must be revoked first",
+    "often": "this key was given too many certificates today: somebody else may have it",
     "request": "it cannot read the request",
 }
 
@@ -220,17 +247,16 @@ def _exchange(url: str, context: ssl.SSLContext, method: str, path: str, body: b
 
 def redeem(places: Places, token: Token) -> Answer:
     """Enrol by a token; the same token may be tried again by this gateway when an answer was lost."""
-    answer = ask(token.url, token.ca, request(places, token.gateway, token.site, secret=token.secret))
+    message = request(places, token.gateway, token.site, secret=token.secret)
+    answer = _answer(token.url, token.ca, message, token.gateway, token.site)
     places.install(answer, token.url, token.ca)
     return answer
 
 
 def renew(places: Places) -> Answer:
-    """A new certificate for the keys that are known."""
+    """A new certificate for the keys that are known, and nothing else."""
     known = _known(places)
-    answer = ask(known["url"], bytes.fromhex(known["ca_sha256"]), request(places, known["gateway"], known["site"]))
-    places.install(answer)
-    return answer
+    return _renewed(places, known, request(places, known["gateway"], known["site"]))
 
 
 def roll(places: Places) -> Answer:
@@ -239,12 +265,36 @@ def roll(places: Places) -> Answer:
     A try that was cut off is gone on with: the same successor is offered again.
     """
     known = _known(places)
-    fresh = places.next_batch
-    successor = SigningKey.load(fresh) if fresh.exists() else SigningKey.create(fresh)
+    fresh, safe = places.next_batch, sealed.is_only_sealed(places.batch)
+    if not sealed.there(fresh) and safe:
+        sealed.put(fresh, SigningKey.generate()[1])
+    successor = sealed.signing_key(fresh) if sealed.there(fresh) else SigningKey.create(fresh)
     message = request(places, known["gateway"], known["site"], successor=successor)
-    answer = ask(known["url"], bytes.fromhex(known["ca_sha256"]), message)
-    places.install(answer)
-    fresh.replace(places.batch)
+    answer = _renewed(places, known, message)
+    if safe:
+        sealed.place(fresh).replace(sealed.place(places.batch))
+    else:
+        fresh.replace(places.batch)
+    return answer
+
+
+def _renewed(places: Places, known: dict[str, str], message: bytes) -> Answer:
+    answer = _answer(known["url"], bytes.fromhex(known["ca_sha256"]), message, known["gateway"], known["site"])
+    places.install(answer, pinned=True)
+    return answer
+
+
+def _answer(url: str, ca_hash: bytes, message: bytes, gateway: str, site: str) -> Answer:
+    """What the platform gives that very gateway; raises `EnrolmentFailed`."""
+    answer = ask(url, ca_hash, message)
+    if (answer.gateway, answer.site) != (gateway, site):
+        raise EnrolmentFailed(f"the answer is for {answer.gateway} of site {answer.site}, not {gateway} of {site}")
+    try:
+        authority = x509.load_pem_x509_certificate(answer.ca.encode())
+    except ValueError as error:
+        raise EnrolmentFailed("the answer has no authority's certificate") from error
+    if authority.fingerprint(hashes.SHA256()) != ca_hash:
+        raise EnrolmentFailed("the answer names another authority than that of the token")
     return answer
 
 

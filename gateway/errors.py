@@ -89,6 +89,12 @@ class EnrolmentFailed(GatewayError, ValueError):
     exit_code = 77  # EX_NOPERM
 
 
+class SealFailed(GatewayError):
+    """A key could not be sealed, or what is sealed does not open here."""
+
+    exit_code = 69  # EX_UNAVAILABLE
+
+
 class UpdateRefused(GatewayError, PermissionError):
     """A new version is not taken; nothing was changed."""
 

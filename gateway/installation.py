@@ -15,8 +15,8 @@ from drivers import registry
 from drivers.base import Driver
 from drivers.errors import SetupError
 from drivers.setup import prepare
-from gateway import series
-from gateway.errors import SetupFailed
+from gateway import sealed, series
+from gateway.errors import SealFailed, SetupFailed
 from gateway.load import load as load_of
 
 DEFAULT = Path("/etc/lamppost/lamppost.toml")
@@ -124,7 +124,9 @@ def signing_key(config: Config) -> SigningKey:
     """The gateway's own key; raises `SetupFailed`."""
     path = config.gateway.key
     try:
-        return SigningKey.load(path)
+        return sealed.signing_key(path)
+    except SealFailed as error:
+        raise SetupFailed(f"gateway.key: {error}", error.remedy) from error
     except (OSError, BufferFault) as error:
         raise SetupFailed(f"gateway.key: {error}", f"lamppost key new {path}") from error
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 KEYS = Path("/etc/lamppost/keys")
+SEALED = Path("/etc/lamppost/sealed")
 STATE = Path("/var/lib/lamppost")
 WEB = Path("/var/lib/lamppost-web")
 """The page's password, and the token of the metrics."""

@@ -27,7 +27,8 @@ class Authority:
     def issue(self, name: str, ends: timedelta = timedelta(days=1)) -> tuple[Path, Path]:
         """A certificate for 127.0.0.1 and its key; it `ends` so far from now, or ended before."""
         key = ec.generate_private_key(ec.SECP256R1())
-        cert, private = self.folder / f"{name}-cert.pem", self.folder / f"{name}-key.pem"
+        stem = name.replace("/", "_")  # some names are meant to be odd
+        cert, private = self.folder / f"{stem}-cert.pem", self.folder / f"{stem}-key.pem"
         cert.write_bytes(self._certificate(name, key, ends, authority=False).public_bytes(serialization.Encoding.PEM))
         private.write_bytes(
             key.private_bytes(

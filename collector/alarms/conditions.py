@@ -19,6 +19,8 @@ class Kind(StrEnum):
     FORK = "fork"  # stream
     GAP = "gap"  # stream
     BROKEN = "broken"  # stream:number
+    MISUSE = "token-misuse"  # the key that a token was used for
+    TWO_KEYS = "two-keys"  # ""
 
 
 Key: TypeAlias = tuple[str, str, str]
@@ -69,6 +71,14 @@ _GAPS = """
     WHERE state = 'pending' AND coalesce(to_ms, 0) < ? GROUP BY gateway, stream"""
 
 
+_MISUSED = """
+    SELECT t.gateway, t.kid, sum(t.misuses) FROM tokens t WHERE t.misuses > 0
+        AND NOT EXISTS (SELECT 1 FROM gateways g WHERE g.kid = t.kid AND g.revoked_at IS NOT NULL)
+    GROUP BY t.gateway, t.kid"""
+
+_KEYS = "SELECT gateway, kid FROM gateways WHERE revoked_at IS NULL ORDER BY gateway, added_at, kid"
+
+
 def find(database: Database, rules: Rules, now_ms: int, still_open: Callable[[Key], bool]) -> Found:
     """Look at everything once; `still_open` tells whether an alarm is: a value near a limit must not flap."""
     found, db = Found(), database.connection
@@ -80,6 +90,7 @@ def find(database: Database, rules: Rules, now_ms: int, still_open: Callable[[Ke
             for limit, line in _limited(rules, lines):
                 _judge(db, found, limit, line, now_ms, still_open)
         _streams(db, found, rules, now_ms)
+        _identities(db, found)
     return found
 
 
@@ -151,6 +162,22 @@ def _streams(db: Sql, found: Found, rules: Rules, now_ms: int) -> None:
     if rules.gap:
         for gateway, stream, first, last, count in db.execute(_GAPS, (now_ms - rules.gap,)):
             found.wrong[gateway, Kind.GAP, stream] = f"{count} numbers from {first} to {last} have not arrived"
+
+
+def _identities(db: Sql, found: Found) -> None:
+    for gateway, kid, count in db.execute(_MISUSED):
+        found.wrong[gateway, Kind.MISUSE, kid] = (
+            f"its token was tried {count} times with other keys than {kid}, which used it: revoke the gateway,"
+            " unless its box shows that key (then: token withdraw)"
+        )
+    keys: dict[str, list[str]] = {}
+    for gateway, kid in db.execute(_KEYS):
+        keys.setdefault(gateway, []).append(kid)
+    for gateway, kids in keys.items():
+        if len(kids) > 1:
+            found.wrong[gateway, Kind.TWO_KEYS, ""] = (
+                f"{' and '.join(kids)} count, the older one first: revoke the one that its box does not use (--kid)"
+            )
 
 
 def _names(pattern: str, gateway: str, name: str) -> bool:

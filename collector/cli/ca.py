@@ -57,12 +57,16 @@ def server(folder: Path, hosts: tuple[str, ...], cert: Path, key: Path, days: in
 
 @command.command("crl")
 @folder_argument
+@click.option("--days", type=click.FloatRange(0.01, 3653), help="How long it is good; otherwise as the authority is.")
 @database_option
-def crl(folder: Path, database: Target) -> None:
-    """Print the list of certificates that brokers must refuse, as of now."""
+def crl(folder: Path, days: float | None, database: Target) -> None:
+    """Print the list of certificates that brokers must refuse, as of now.
+
+    A broker whose list has ended lets no gateway in: --days is for those who renew it by a timer.
+    """
     from collector.ca import CertificateAuthority
     from collector.enrolment import revoked_certificates
 
     with reading(database) as opened:
         listed = revoked_certificates(opened, now_ms())
-    click.echo(CertificateAuthority.load(folder).revocations(listed).decode(), nl=False)
+    click.echo(CertificateAuthority.load(folder).revocations(listed, days).decode(), nl=False)

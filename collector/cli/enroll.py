@@ -30,7 +30,7 @@ def command(request: Path, kid: str | None, out: Path, database: Target, *, yes:
 
     Compare the key id with the one that the gateway shows: whoever exchanged the file on its way has another.
     """
-    from buffer.enrolment import MAX_REQUEST, Request
+    from buffer.enrolment import MAX_REQUEST, Request, answer_id
     from collector.enrolment import Enrolment
 
     message = read_bounded(request, MAX_REQUEST)
@@ -43,8 +43,11 @@ def command(request: Path, kid: str | None, out: Path, database: Target, *, yes:
         )
     with writing(database) as opened:
         answer = Enrolment(opened, **_platform(**platform)).admit(message, now_ms(), kid=kid)  # type: ignore[arg-type]
-    write_whole(out, (answer.to_json() + "\n").encode())
-    output.note(f"{answer.gateway} of site {answer.site}: enrolled")
+    data = (answer.to_json() + "\n").encode()
+    write_whole(out, data)
+    output.note(
+        f"{answer.gateway} of site {answer.site}: enrolled; read out to the technician: answer {answer_id(data)}"
+    )
 
 
 def _platform(

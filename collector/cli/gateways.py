@@ -131,7 +131,7 @@ def gateways_streams(gateway: str | None, database: Target, *, as_json: bool) ->
 @database_option
 @json_option
 def gateways_revoke(gateway: str, kid: str | None, database: Target, *, as_json: bool) -> None:
-    """Believe GATEWAY's signatures no more; what is stored stays."""
+    """Believe GATEWAY's signatures no more, and let its tokens end; what is stored stays."""
     from collector import registry
 
     with writing(database) as opened:
@@ -148,17 +148,17 @@ def gateways_revoke(gateway: str, kid: str | None, database: Target, *, as_json:
 def gateways_replace(
     context: click.Context, gateway: str, url: str | None, folder: Path, hours: int, database: Target, *, as_json: bool
 ) -> None:
-    """Print a token for the box that takes GATEWAY's place; the old box's keys count until it is used."""
-    from collector import registry
+    """Print a token for the box that takes GATEWAY's place.
+
+    The old box's keys count until it is used, unless they were revoked before, as those of a stolen one.
+    """
+    from collector import keyrings
     from collector.cli.token import add
-    from collector.errors import UnknownGateway
 
     with reading(database) as opened:
-        known = registry.valid_keys(opened, gateway)
-    if not known:
-        raise UnknownGateway(f"no valid key of {gateway!r} is known; token add invites a new gateway")
+        site = keyrings.site_of(opened, gateway)
     context.invoke(
-        add, gateway=gateway, site=known[0].site, url=url, folder=folder, hours=hours, database=database,
+        add, gateway=gateway, site=site, url=url, folder=folder, hours=hours, database=database,
         as_json=as_json,
     )  # fmt: skip
 

@@ -95,7 +95,7 @@ def listed(database: Target, *, as_json: bool) -> None:
 @database_option
 @json_option
 def withdraw(gateway: str, database: Target, *, as_json: bool) -> None:
-    """Let a token of GATEWAY that nobody used be good no more."""
+    """Let the tokens of GATEWAY be good for nobody any more, and forget what became of them."""
     from collector import tokens
 
     with writing(database) as opened:

@@ -22,6 +22,7 @@ MAX_REASONS = 8
 @click.argument("token", type=FILE, required=False)
 @click.option("--request", "request_file", type=FILE, help="By hand: write the request to carry to the platform.")
 @click.option("--answer", "answer_file", type=FILE, help="By hand: take the platform's answer.")
+@click.option("--check", "expected", help="With --answer: its id, as the platform read it out; then nothing is asked.")
 @click.option("--renew", is_flag=True, help="A new certificate, if two thirds of the old one's life are over.")
 @click.option("--now", is_flag=True, help="With --renew: whatever is left of the old one.")
 @click.option("--new-key", is_flag=True, help="A new key for batches, which the present one vouches for.")
@@ -34,7 +35,7 @@ MAX_REASONS = 8
 @config_option
 def command(
     token: Path | None, request_file: Path | None, answer_file: Path | None, gateway: str | None, site: str | None,
-    keys: Path, config: Path, *, renew: bool, now: bool, new_key: bool,
+    keys: Path, config: Path, expected: str | None, *, renew: bool, now: bool, new_key: bool,
 ) -> None:  # fmt: skip
     """Make this gateway known by a TOKEN, a file that holds it (- or nothing: it is asked for).
 
@@ -50,7 +51,7 @@ def command(
     if request_file is not None:
         _write_request(places, request_file, gateway, site)
     elif answer_file is not None:
-        _take(places, answer_file, config)
+        _take(places, answer_file, config, expected)
     elif renew:
         _renew(places, now=now)
     elif new_key:
@@ -76,24 +77,38 @@ def _token(path: Path | None) -> "Token":
 
 
 def _write_request(places: "Places", path: Path, gateway: str | None, site: str | None) -> None:
-    from buffer.keys import SigningKey
-    from gateway import enrol
+    from gateway import enrol, sealed
     from gateway.files import save
 
     if gateway is None or site is None:
         raise click.UsageError("--request needs --gateway and --site")
     save(path, enrol.request(places, gateway, site))
-    kid = SigningKey.load(places.batch).kid.hex()
+    kid = sealed.signing_key(places.batch).kid.hex()
     click.echo(f"{path}: carry it to the platform, and read out there the key id {kid}", err=True)
 
 
-def _take(places: "Places", path: Path, config: Path) -> None:
+def _take(places: "Places", path: Path, config: Path, expected: str | None) -> None:
     from buffer.enrolment import MAX_ANSWER, Answer
 
-    with path.open() as file:
-        answer = Answer.from_json(file.read(MAX_ANSWER + 1))
+    with path.open("rb") as file:
+        data = file.read(MAX_ANSWER + 1)
+    _compare(data, expected)
+    answer = Answer.from_json(data.decode(errors="replace"))
     places.install(answer)
     _settle(answer, places, config)
+
+
+def _compare(data: bytes, expected: str | None) -> None:
+    """Whether it is the platform's answer: it says whom to believe from now on, and nothing in it can prove itself."""
+    from buffer.enrolment import answer_id
+    from gateway.errors import EnrolmentFailed
+
+    found = answer_id(data)
+    if expected is not None and expected.strip().lower() != found:
+        raise EnrolmentFailed(f"this is answer {found}, not {expected}: it was exchanged, or is of another day")
+    click.echo(f"answer {found}: the platform showed the same when it was made", err=True)
+    if expected is None and sys.stdin.isatty() and not click.confirm("Is it?", err=True):
+        raise EnrolmentFailed("nothing was changed")
 
 
 def _renew(places: "Places", *, now: bool) -> None:
@@ -165,6 +180,16 @@ def _pin(answer: "Answer", etc: Path) -> None:
 def _tell(answer: "Answer", places: "Places") -> None:
     """What goes into the configuration, on standard output; it is there already after a renewal."""
     import json
+
+    from buffer.keys import PublicKey
+
+    pinned = PublicKey.load(places.authority)
+    if pinned != answer.authority:  # a renewal
+        click.echo(
+            f"The platform names the authority {answer.authority.kid.hex()} now; {pinned.kid.hex()} is believed, as"
+            " before. If that is meant: sudo lamppost enroll TOKEN-FILE",
+            err=True,
+        )
 
     click.echo(f"{answer.gateway} of site {answer.site} is known to the platform.", err=True)
     click.echo(f'[gateway]\nid = "{answer.gateway}"\nsite = "{answer.site}"\nkey = "{places.batch}"')

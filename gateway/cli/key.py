@@ -6,10 +6,16 @@ import click
 
 from gateway.cli.output import config_option
 
+KEYS = Path("/etc/lamppost/keys")
+keys_option = click.option(
+    "--keys", type=click.Path(path_type=Path, file_okay=False), default=KEYS, show_default=True,
+    help="The folder of keys and certificates.",
+)  # fmt: skip
+
 
 @click.group("key")
 def command() -> None:
-    """The key that the gateway signs its batches with."""
+    """The keys of this gateway: the one that signs its batches, and that of its certificate."""
 
 
 @command.command("new")
@@ -31,3 +37,28 @@ def show(config: Path) -> None:
     found = installation.read(config).config
     key = installation.signing_key(found)
     click.echo(key.public(found.gateway.id, found.gateway.site, "batch").to_json())
+
+
+@command.command("seal")
+@keys_option
+def seal(keys: Path) -> None:
+    """Encrypt the keys of this gateway by its TPM, or by the host key where it has none; as root, after enrolling.
+
+    The service gets them from systemd; a running agent is restarted. On another board, what a TPM sealed is lost.
+    """
+    from gateway import sealed
+    from gateway.enrol import Places
+
+    for name, by in sealed.seal(Places(keys).private).items():
+        click.echo(f"{name}: sealed by {'the TPM' if by == 'TPM' else 'the host key: there is no TPM'}", err=True)
+
+
+@command.command("unseal")
+@keys_option
+def unseal(keys: Path) -> None:
+    """Make plain files of sealed keys again; as root."""
+    from gateway import sealed
+    from gateway.enrol import Places
+
+    for name in sealed.unseal(Places(keys).private):
+        click.echo(f"{name}: a plain file again", err=True)

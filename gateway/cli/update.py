@@ -1,6 +1,7 @@
 """`lamppost update`"""
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,8 @@ from gateway.cli.output import json_option, plain, print_json
 if TYPE_CHECKING:
     from gateway.updates.places import Last, Places
 
-WAIT_S = 900.0
+WAIT_S = 1800.0
+"""Longer than a trial in an outage and the way back from it."""
 LOOK_S = 1.0
 
 
@@ -30,6 +32,7 @@ def command(file: Path | None, no_wait: bool, as_json: bool) -> None:
     places = Places()
     before = places.state().last
     if file is not None:
+        _foresee(file, places)
         _hand_in(file, places)
         if no_wait:
             return
@@ -62,6 +65,27 @@ def _hand_in(path: Path, places: "Places") -> None:
         fresh.unlink(missing_ok=True)
 
 
+def _foresee(path: Path, places: "Places") -> None:
+    """Say at once what root would refuse, as far as this user may read what it depends on; root looks anew."""
+    from buffer.update import Manifest, read_manifest
+    from gateway.errors import UpdateFailed, UpdateRefused
+    from gateway.updates import dpkg, trust
+    from gateway.updates.service import check
+
+    with path.open("rb") as file:
+        message = read_manifest(file)
+    manifest, state = Manifest.peek(message), places.state()
+    try:
+        where, now_ms = trust.here(), time.time_ns() // 1_000_000
+        trust.verify(message, where, trust.keyring(where, trust.authority(), state.keyring), now_ms)
+    except UpdateRefused as error:
+        if type(error.__cause__) is not PermissionError:  # `UpdateRefused` is one, too
+            raise
+        click.echo("this user may not read the keyring: root verifies the signature", err=True)
+    with suppress(UpdateFailed):  # no package is installed here, or dpkg is not
+        check(manifest, dpkg.state()[0], dpkg.architecture(), state.floor, state.bad)
+
+
 def _wait(places: "Places", before: "Last | None") -> None:
     from gateway.errors import UpdateFailed
 
@@ -81,11 +105,14 @@ def _show(places: "Places", *, as_json: bool) -> None:
     last = state.last
     if as_json:
         row = {"trial": None if trial is None else trial.version, "floor": state.floor or None, "bad": list(state.bad)}
+        row |= {"doubted": list(state.doubted)}
         print_json({**row, "last": None if last is None else asdict(last)})
     elif last is None:
         click.echo("no update was handed in so far")
     else:
         why = f": {last.reason}" if last.reason else ""
         click.echo(plain(f"{last.version or 'the update'}: {last.status}{why}"))
+    if last is not None and last.status == "untested":
+        raise UpdateFailed("the last update could not be tried", "when that has passed: lamppost update FILE")
     if last is not None and last.status != "installed":
         raise UpdateFailed(f"the last update was not kept: {plain(last.status)}", "journalctl -u lamppost-update")

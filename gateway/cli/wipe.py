@@ -32,7 +32,7 @@ def command(yes: bool, why: str, wait_s: float, config: Path, run_dir: Path, as_
 
     Exit code 69: all was destroyed, and the platform does not know.
     """
-    from gateway import wipe
+    from gateway import sealed, wipe
     from gateway.errors import GatewayError, NotTold
 
     found = sorted(wipe.files(*_named(config)), key=lambda path: FIRST not in path.name)
@@ -49,6 +49,7 @@ def command(yes: bool, why: str, wait_s: float, config: Path, run_dir: Path, as_
             continue
         except OSError as error:
             failed.append(f"{path}: {error.strerror}")
+    sealed.reload()
     if as_json:
         print_json({"told": told, "undelivered": undelivered, "files": len(found) - len(failed), "failed": failed})
     elif found:
@@ -78,10 +79,11 @@ def _say(*, told: bool, undelivered: int | None, folder: Path) -> None:
 def _named(config: Path) -> tuple[Path, tuple[Path, ...], tuple[Path, ...]]:
     """The store, the secrets that the configuration names, whole folders; what can be read of one that is broken."""
     from config import ConfigErrors, load
+    from gateway import sealed
     from gateway.installation import DEFAULT, profile_folders
-    from gateway.wipe import KEYS, STATE, WEB
+    from gateway.wipe import KEYS, SEALED, STATE, WEB
 
-    folders = (KEYS, STATE, WEB) if config == DEFAULT else ()  # another installation has its own
+    folders = (KEYS, SEALED, STATE, WEB) if config == DEFAULT else ()  # another installation has its own
     try:
         found = load(config, profiles=profile_folders())
     except ConfigErrors as errors:
@@ -90,11 +92,12 @@ def _named(config: Path) -> tuple[Path, tuple[Path, ...], tuple[Path, ...]]:
         if errors.partial is None:
             return STATE / "buffer.db", (), folders
         found = errors.partial
-    named: list[Path | None] = [found.gateway.key]
+    named: list[Path | None] = [found.gateway.key, sealed.place(found.gateway.key)]
     if found.uplink is not None:
         named.append(found.uplink.password_file)
         if found.uplink.tls is not None:
-            named += [found.uplink.tls.key, found.uplink.tls.cert]
+            key = found.uplink.tls.key
+            named += [key, key and sealed.place(key), found.uplink.tls.cert]
     return found.buffer.path, tuple(path for path in named if path is not None), folders
 
 

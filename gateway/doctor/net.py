@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from buffer.keys import located
+from gateway import sealed
 from gateway.uplink.dial import Via, dial
 
 TRY_S = 4.0
@@ -102,8 +104,15 @@ def _context(target: Target) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=target.ca)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if target.cert is not None:
-        context.load_cert_chain(target.cert, target.key)
+        context.load_cert_chain(target.cert, target.key and _key(Path(target.key)))
     return context
+
+
+def _key(path: Path) -> str:
+    """Where the key is; raises `FileNotFoundError` for one that systemd gives to the running agent alone."""
+    if sealed.is_only_sealed(path):
+        raise FileNotFoundError(0, "sealed, and tried by the agent alone: start it", str(path))
+    return str(located(path))
 
 
 def _via(target: Target) -> Via | None:

@@ -43,10 +43,22 @@ def fields(deb: Path) -> tuple[str, str]:
     return package, version
 
 
+def installed_bytes(deb: Path) -> int:
+    """What its files take on the disk, as it says itself (deb-substvars(5), in KiB)."""
+    said = _run("dpkg-deb", "-f", str(deb), "Installed-Size").strip()
+    return int(said) << 10 if said.isascii() and said.isdigit() else 0
+
+
 def older(one: str, other: str) -> bool:
-    """Whether a version comes before another (deb-version(7)); any does after an empty one."""
+    """Whether a version comes before another (deb-version(7)); any does after an empty one.
+
+    Raises `UpdateFailed` for what is no version: "not older" would open what a floor closes.
+    """
     words = ["dpkg", "--compare-versions", one, "lt", other]
-    return subprocess.run(words, check=False, timeout=SHORT_S, env={**os.environ, **ENV}).returncode == 0
+    code = subprocess.run(words, check=False, timeout=SHORT_S, env={**os.environ, **ENV}).returncode
+    if code not in (0, 1):
+        raise UpdateFailed(f"dpkg cannot compare {one!r} and {other!r}")
+    return code == 0
 
 
 def configure() -> None:

@@ -41,12 +41,23 @@ def look(run_dir: Path = RUN_DIR) -> Look:
     pid = int(values.get("MainPID") or 0)
     if values.get("ActiveState") != "active":
         return Look(False, pid)
-    with suppress(GatewayError, OSError, ValueError, KeyError, TypeError):
+    with suppress(GatewayError, OSError, ValueError, KeyError, TypeError, RecursionError):  # the agent may be hostile
         with Client(status_socket(run_dir), ANSWER_S) as client:
             status = client.call("status")
         uplink = status["uplink"]
         return Look(True, pid, status["buffer"]["committed"] > 0 and not status["stuck"], bool(uplink and uplink["up"]))
     return Look(True, pid)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was wanting, "" when nothing was; and whether it was the link to the broker alone."""
+
+    wrong: str = ""
+    link: bool = False
+
+
+NO_LINK = "the agent did not reach the broker"
 
 
 def lacking(before: Before, now: Look) -> str:
@@ -56,29 +67,42 @@ def lacking(before: Before, now: Look) -> str:
     if before.committing and not now.committing:
         return "the agent committed no sample"
     if before.uplink and not now.uplink:
-        return "the agent did not reach the broker"
+        return NO_LINK
     return ""
 
 
-def judge(before: Before, trial_s: float, steady_s: float, see: Callable[[], Look] = look) -> str:
-    """Watch until one process does for `steady_s` all that was done before; "" then, else what was wanting.
+def judge(before: Before, trial_s: float, link_s: float, steady_s: float, see: Callable[[], Look] = look) -> Verdict:
+    """Watch until one process does for `steady_s` all that was done before.
 
-    An agent that was not running is only asked for its version.
+    It has `trial_s` for that, and `link_s` where nothing but the link is wanting: that may be an outage elsewhere. An
+    agent that was not running is only asked for its version.
     """
     if not before.active:
-        return "" if runs() else "the new version does not even tell its number"
-    end = time.monotonic() + trial_s
-    since, pid, wrong = 0.0, 0, "it was not looked at"
-    while time.monotonic() < end:
+        return Verdict("" if runs() else "the new version does not even tell its number")
+    begun = since = time.monotonic()
+    pid, found = 0, Verdict("it was not looked at")
+    while True:
         now = see()
-        told = lacking(before, now)
-        if told or now.pid != pid:
-            since, pid = time.monotonic(), now.pid
-            wrong = told or "the agent was started again and again"
+        told, elapsed = lacking(before, now), time.monotonic() - begun
+        if now.pid != pid:
+            again = Verdict(told or "the agent was started again and again", found.link and told == NO_LINK)
+            since, pid, found = time.monotonic(), now.pid, again
+        elif told:
+            since, found = time.monotonic(), Verdict(told, told == NO_LINK)
         elif time.monotonic() - since >= steady_s:
-            return ""
+            return Verdict()
+        limit = link_s if found.link else trial_s
+        if elapsed >= limit:
+            return Verdict(f"{found.wrong} within {limit:.0f} s", found.link)
         time.sleep(LOOK_S)
-    return f"{wrong} within {trial_s:.0f} s"
+
+
+def links(seconds: float, see: Callable[[], Look] = look) -> bool:
+    """Whether the agent reaches the broker within that time."""
+    end = time.monotonic() + seconds
+    while not (found := see().uplink) and time.monotonic() < end:
+        time.sleep(LOOK_S)
+    return found
 
 
 def runs() -> bool:

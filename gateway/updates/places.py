@@ -13,11 +13,13 @@ FOLDER = Path("/var/lib/lamppost-update")
 MAX_BAD = 16
 MAX_FILE = 65536
 TRYING, BACK = "trying", "back"
+AGENT, LINK, CUTS, INSTALL = "agent", "link", "cuts", "install"
+"""Why a version goes back: the agent did not do its work, or only had no link; the trial was cut off; dpkg failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Last:
-    """What became of the last update: `installed`, `refused` or `taken-back`."""
+    """What became of the last update: `installed`, `refused`, `taken-back`, `untested` or `failed`."""
 
     version: str
     status: str
@@ -34,6 +36,8 @@ class State:
     """The highest number of a keyring that was believed."""
     bad: tuple[str, ...] = ()
     last: Last | None = None
+    doubted: tuple[str, ...] = ()
+    """Versions that went back once for what may have come from outside; the second time they are bad."""
 
     def told(self, last: Last) -> "State":
         """With the outcome of an update."""
@@ -41,7 +45,11 @@ class State:
 
     def marked(self, version: str) -> "State":
         """With a version that did no good."""
-        return replace(self, bad=(*(one for one in self.bad if one != version), version)[-MAX_BAD:])
+        return replace(self, bad=_with(self.bad, version))
+
+    def doubting(self, version: str) -> "State":
+        """With a version that may have done no good."""
+        return replace(self, doubted=_with(self.doubted, version))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +73,9 @@ class Trial:
     phase: str = TRYING
     tries: int = 0
     reason: str = ""
+    cause: str = AGENT
+    again: bool = False
+    """It was doubted before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +88,11 @@ class Places:
     def incoming(self) -> Path:
         """What an operator hands in."""
         return self.folder / "incoming" / "update"
+
+    @property
+    def taken(self) -> Path:
+        """What was handed in, for the moment between the spool and an open file."""
+        return self.folder / "taken"
 
     @property
     def new(self) -> Path:
@@ -123,10 +139,15 @@ class Places:
         path.chmod(0o644)
 
 
+def _with(versions: tuple[str, ...], version: str) -> tuple[str, ...]:
+    return (*(one for one in versions if one != version), version)[-MAX_BAD:]
+
+
 def _state(path: Path, item: dict[str, Any]) -> State:
     try:
         last = item["last"]
-        return State(item["floor"], int(item["keyring"]), tuple(item["bad"]), None if last is None else Last(**last))
+        found = State(item["floor"], int(item["keyring"]), tuple(item["bad"]), None if last is None else Last(**last))
+        return replace(found, doubted=tuple(item.get("doubted", ())))
     except (TypeError, KeyError, ValueError) as error:
         raise FileDamaged(f"{path} is not what was written") from error
 

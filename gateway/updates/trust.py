@@ -15,13 +15,15 @@ from buffer.keyring import Keyring
 from buffer.keys import PublicKey
 from buffer.update import Manifest
 from gateway.errors import UpdateRefused
-from gateway.files import save
+from gateway.files import read_plain, save
 
 ETC = Path("/etc/lamppost")
 AUTHORITY = "update-authority.json"
 STORE = "/var/lib/lamppost/buffer.db"
 KEYRING = "keyring.cose"
 MAX_KEYRING = 1 << 18  # as in gateway/commands/ring.py
+MAX_CONFIG = 1 << 20  # bytes; a thousand devices have a tenth of it
+MAX_AUTHORITY = 4096  # bytes; one has about 150
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +40,12 @@ def here(etc: Path = ETC) -> Here:
     tables: dict[str, dict[str, str]] = {"gateway": {}, "buffer": {}}
     try:
         for file in (etc / "lamppost.toml", *sorted(etc.glob("conf.d/*.toml"))):
-            found = tomllib.loads(file.read_text())
+            found = tomllib.loads(read_plain(file, MAX_CONFIG, follow=True).decode())
             for name, table in tables.items():
                 table |= found.get(name, {})
         store = Path(tables["buffer"].get("path", STORE))
         return Here(tables["gateway"]["site"], tables["gateway"]["id"], etc / store.with_name(KEYRING))
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise UpdateRefused(f"{etc} does not say which gateway this is: {error}", "sudo lamppost check") from error
 
 
@@ -53,9 +55,9 @@ def authority(etc: Path = ETC) -> PublicKey:
     remedy = f"sudo install -m 644 AUTHORITY.json {path}"
     try:
         found = path.lstat()
-        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        if not stat.S_ISREG(found.st_mode) or found.st_uid not in (0, os.geteuid()) or found.st_mode & 0o022:
             raise UpdateRefused(f"{path} could be written by others than root: it proves nothing", remedy)
-        key = PublicKey.from_json(path.read_text())
+        key = PublicKey.from_json(read_plain(path, MAX_AUTHORITY).decode())
     except (OSError, ValueError) as error:
         raise UpdateRefused(f"no authority for updates is pinned: {error}", remedy) from error
     if key.role != "authority":
@@ -83,8 +85,7 @@ def pin(key: PublicKey, etc: Path = ETC) -> bool:
 def keyring(where: Here, pinned: PublicKey, lowest: int) -> Keyring:
     """The keyring that the agent has; raises `UpdateRefused`, `NotAllowed`, `SignatureError` or `BatchFormatError`."""
     try:
-        with where.keyring.open("rb") as file:
-            ring = Keyring.read(file.read(MAX_KEYRING + 1), pinned)
+        ring = Keyring.read(read_plain(where.keyring, MAX_KEYRING), pinned)  # a folder of the agent's user
     except OSError as error:
         remedy = "lamppost-collector keyring relay"
         raise UpdateRefused(f"no keyring says who may sign updates: {error}", remedy) from error

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from buffer.keys import located
 from config import Tls
 
 log = logging.getLogger(__name__)
@@ -83,7 +84,7 @@ def tls_context(tls: Tls | None) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=str(tls.ca) if tls and tls.ca else None)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if tls and tls.cert:
-        context.load_cert_chain(str(tls.cert), str(tls.key) if tls.key else None)
+        context.load_cert_chain(str(tls.cert), str(located(tls.key)) if tls.key else None)
     return context
 
 

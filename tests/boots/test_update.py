@@ -34,7 +34,7 @@ sudo -u lamppost lamppost key new /etc/lamppost/keys/batch.key >/dev/null
 lamppost key show | sudo -u lamppost-collector lamppost-collector gateways add -
 """
 UPLINK = '[uplink]\nbrokers = ["mqtt://127.0.0.1:1883"]\nauthority = "authority.json"\n'
-FAST = "[Service]\nEnvironment=LAMPPOST_UPDATE_TRIAL_S=30 LAMPPOST_UPDATE_STEADY_S=5\n"
+FAST = "[Service]\nEnvironment=LAMPPOST_UPDATE_TRIAL_S=30 LAMPPOST_UPDATE_STEADY_S=5 LAMPPOST_UPDATE_LINK_S=45\n"
 BACK_S = 300.0
 RESTARTS = 3
 """An answer that a process had asked for when it ended is nobody's sample: at most one for each start."""
@@ -117,8 +117,12 @@ def test_an_update_with_a_full_buffer_loses_and_doubles_nothing(box: Machine, de
     assert version(box) == "99.0 install ok installed"
     assert pid(box) not in ("0", before)
     assert told(box)["floor"] == "99.0"
-    box.until("test \"$(echo $(ls /var/lib/lamppost-update))\" = 'incoming state.json'", 10)
+    box.until("test \"$(echo $(ls /var/lib/lamppost-update))\" = 'incoming state.json'", 60)
+    for _ in range(6):  # as often as somebody hands in what is none: the path unit goes on
+        box.run("echo none >/var/lib/lamppost-update/incoming/update")
+        box.until("test ! -e /var/lib/lamppost-update/incoming/update", 30)
     assert "is not newer than 99.0" in box.run("lamppost update /root/newer.update", check=False)
+    box.until("lamppost update | grep -q 'refused: no update'", 20)
     account(box)
 
 
@@ -141,6 +145,28 @@ def test_a_version_that_hangs_goes_by_itself(box: Machine, deb: Path, tmp_path: 
     box.until("lamppost status --json | grep -q '\"committed\":[1-9]'", 20)
     assert told(box)["bad"] == ["98.0"]
     assert "was tried here and did no good" in box.run("lamppost update /root/hangs.update", check=False)
+    account(box)
+
+
+UP = 'lamppost status --json | grep -q \'"up":true,"broker"\''
+
+
+def test_an_outage_of_the_broker_condemns_no_version(box: Machine, deb: Path, tmp_path: Path) -> None:
+    begin(box, newer=package(deb, tmp_path, "96.0"))
+    box.run("systemctl enable --quiet --now device lamppost-collector lamppost")
+    box.until(UP, 30)
+    box.run(
+        "lamppost update --no-wait /root/newer.update; until test -e /var/lib/lamppost-update/trial.json; do :; done"
+    )
+    box.run("systemctl stop mosquitto")
+    box.until(
+        "lamppost update | grep -q '96.0: untested: the agent did not reach the broker within 45 s; nor does'", BACK_S
+    )
+    assert version(box) != "96.0 install ok installed"
+    assert told(box)["bad"] == []
+    box.run("systemctl start mosquitto")
+    box.until(UP, 60)
+    assert "96.0: installed" in box.run("lamppost update /root/newer.update")
     account(box)
 
 

@@ -84,6 +84,7 @@ def test_an_older_version_is_refused_only_where_it_does_not_know_the_store(
 ) -> None:
     box.put("/etc/systemd/system/device.service", DEVICE_UNIT)
     box.put("/root/older.deb", repacked(deb, tmp_path, "0.0.1"))
+    box.put("/root/newer.deb", repacked(deb, tmp_path, "99.0"))
     box.boot()
     box.run(KEYS)
     configure(box, CONFIG)
@@ -107,3 +108,6 @@ def test_an_older_version_is_refused_only_where_it_does_not_know_the_store(
     box.run(install)
     assert version(box) == "0.0.1 install ok installed"
     assert pid(box) not in ("0", before)
+    box.run(f'systemctl stop lamppost; python3 -c "{store.format("=65535")}"')  # as the agent's user could
+    box.run("apt-get install --yes ./newer.deb")
+    assert version(box) == "99.0 install ok installed"

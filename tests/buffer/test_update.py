@@ -67,6 +67,7 @@ def test_another_kind_or_a_changed_bit_is_refused() -> None:
     "wrong",
     [
         {"version": ""}, {"version": "1:2.0"}, {"version": "1.0; reboot"}, {"version": "9" * 65}, {"floor": "../x"},
+        {"floor": "9-"},
         {"architecture": "AMD64"}, {"size": 0}, {"size": MAX_PACKAGE + 1}, {"sha256": bytes(31)}, {"issued_ms": -1},
     ],
 )  # fmt: skip

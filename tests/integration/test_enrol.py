@@ -32,7 +32,7 @@ from tests.conftest import ROOT
 from tests.mosquitto import Mosquitto, free_port
 
 pytest.importorskip("uvicorn")
-from collector import enrol_server
+from collector import doors, enrol_server
 
 
 def call(module: str, *arguments: object, text: str = "", wanted: int = 0) -> tuple[str, str]:
@@ -196,6 +196,9 @@ def test_a_revoked_gateway_loses_its_live_session_and_does_not_come_back(
         f"keyfile {platform.folder}/server.key", "require_certificate true", "use_identity_as_username true",
         "use_username_as_clientid true", f"crlfile {crl}",
     )  # fmt: skip
+    context = ssl.create_default_context(cafile=str(places.ca))
+    context.load_cert_chain(places.certificate, places.tls)
+    session = _session(port, context)
     ends: queue.Queue[bool] = queue.Queue()
     client = paho.Client(CallbackAPIVersion.VERSION2, "lamppost-gw-10", protocol=paho.MQTTv311)
     client.tls_set(str(places.ca), str(places.certificate), str(places.tls))
@@ -213,19 +216,31 @@ def test_a_revoked_gateway_loses_its_live_session_and_does_not_come_back(
     finally:
         client.disconnect()
         client.loop_stop()
-    context = ssl.create_default_context(cafile=str(places.ca))
-    context.load_cert_chain(places.certificate, places.tls)
+    with pytest.raises(ssl.SSLError, match=r"revoked|EOF"):  # the alert, or the end where that came first
+        _connack(port, context)
+    with pytest.raises(OSError):  # what it kept of a handshake before is no way around the list
+        _connack(port, context, session)
+
+
+def _connack(port: int, context: ssl.SSLContext, session: ssl.SSLSession | None = None) -> tuple[Any, bool | None]:
+    """Connect as an MQTT 3.1.1 client and read the answer: TLS 1.3 tells of a refused certificate that late.
+
+    The session to resume later, and whether one was resumed.
+    """
     with (
         socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
-        pytest.raises(ssl.SSLError, match="revoked"),
+        context.wrap_socket(plain, server_hostname="127.0.0.1", session=session) as secure,
     ):
-        _hear(plain, context)
+        secure.sendall(b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01x")
+        if secure.recv(4) != b"\x20\x02\x00\x00":
+            raise ConnectionError("refused")
+        return secure.session, secure.session_reused
 
 
-def _hear(plain: socket.socket, context: ssl.SSLContext) -> None:
-    """The handshake and one byte: TLS 1.3 tells of a refused certificate behind the handshake."""
-    with context.wrap_socket(plain, server_hostname="127.0.0.1") as secure:
-        secure.recv(1)
+def _session(port: int, context: ssl.SSLContext) -> ssl.SSLSession:
+    found: ssl.SSLSession = _connack(port, context)[0]
+    assert _connack(port, context, found)[1]  # the broker does resume sessions
+    return found
 
 
 def test_the_old_key_vouches_for_the_new_one(platform: Platform, tmp_path: Path) -> None:
@@ -255,6 +270,10 @@ def test_another_box_takes_the_place_of_one_that_broke(platform: Platform, tmp_p
     call("gateway", "enroll", "--keys", second.folder, "-", text=token)
     known = {row["kid"]: row["revoked_at"] is None for row in platform.known() if row["gateway"] == "gw-8"}
     assert known == {SigningKey.load(first.batch).kid.hex(): False, SigningKey.load(second.batch).kid.hex(): True}
+    call("collector", "gateways", "revoke", "gw-8", "--database", platform.database)  # stolen: revoked at once
+    replace = ("gateways", "replace", "gw-8", "--url", platform.url, "--ca", platform.ca)
+    token, _ = call("collector", *replace, "--database", platform.database)
+    assert (Token.parse(token).gateway, Token.parse(token).site) == ("gw-8", "nord")
 
 
 def test_by_hand_the_key_id_is_what_an_operator_compares(platform: Platform, tmp_path: Path) -> None:
@@ -268,8 +287,13 @@ def test_by_hand_the_key_id_is_what_an_operator_compares(platform: Platform, tmp
     )  # fmt: skip
     call(*platform_side, wanted=77)  # nobody says yes
     call(*platform_side, "--kid", "0" * 16, wanted=77)
-    call(*platform_side, "--kid", kid)
-    call("gateway", "enroll", "--answer", answer, "--keys", box)
+    _, shown = call(*platform_side, "--kid", kid)
+    read_out = shown.split()[-1]
+    _, error = call("gateway", "enroll", "--answer", answer, "--keys", box, "--check", "0" * 16, wanted=77)
+    assert "it was exchanged" in error
+    assert not Places(box).certificate.exists()
+    _, error = call("gateway", "enroll", "--answer", answer, "--keys", box, "--check", read_out)
+    assert f"answer {read_out}" in error
     assert Places(box).certificate.exists()
     other = tmp_path / "other"
     other.mkdir()
@@ -299,7 +323,7 @@ def test_an_address_that_opens_connections_and_says_nothing_keeps_nobody_out(pla
 
 
 async def test_a_connection_that_says_nothing_more_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(enrol_server, "CONNECTION_S", 0.3)
+    monkeypatch.setattr(doors, "CONNECTION_S", 0.3)
     call("collector", "ca", "init", tmp_path / "ca")
     cert, key = tmp_path / "server.pem", tmp_path / "server.key"
     call("collector", "ca", "server", tmp_path / "ca", "localhost", "--cert", cert, "--key", key)

@@ -15,10 +15,16 @@ FILES = (
     "usr/local/lib/systemd/system/lamppost-collector.service",
     "usr/local/lib/systemd/system/lamppost-web.service",
     "usr/local/lib/systemd/system/lamppost-collector-web.service",
+    "usr/local/lib/systemd/system/lamppost-collector-enroll.service",
+    "usr/local/lib/systemd/system/lamppost-collector-alarms.service",
+    "usr/local/lib/systemd/system/lamppost-renew.service",
+    "usr/local/lib/systemd/system/lamppost-renew.timer",
+    "usr/local/lib/systemd/system/timers.target.wants/lamppost-renew.timer",
     "usr/local/lib/sysusers.d/lamppost.conf",
     "usr/local/lib/tmpfiles.d/lamppost.conf",
     "etc/lamppost/lamppost.toml",
     "etc/lamppost/collector.env",
+    "etc/lamppost/collector-enroll.env",
     "usr/local/lib/systemd/system-generators/lamppost-addresses",
 )
 

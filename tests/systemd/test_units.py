@@ -12,7 +12,10 @@ import pytest
 from tests.conftest import ROOT
 
 SYSTEMD = ROOT / "systemd"
-UNITS = ("lamppost.service", "lamppost-collector.service", "lamppost-web.service", "lamppost-collector-web.service")
+UNITS = (
+    "lamppost.service", "lamppost-collector.service", "lamppost-web.service", "lamppost-collector-web.service",
+    "lamppost-collector-enroll.service", "lamppost-collector-alarms.service",
+)  # fmt: skip
 
 Program = Callable[[str, str], str]
 
@@ -48,8 +51,9 @@ def test_systemd_takes_the_unit(unit: str, tmp_path: Path, program: Program) -> 
     [
         ("lamppost.service", 12),
         ("lamppost-collector.service", 10),
-        ("lamppost-renew.service", 11),
-        ("lamppost-collector-enroll.service", 11),
+        ("lamppost-renew.service", 10),
+        ("lamppost-collector-enroll.service", 10),
+        ("lamppost-collector-alarms.service", 10),
         ("lamppost-web.service", 10),
         ("lamppost-collector-web.service", 10),
     ],
