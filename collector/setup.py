@@ -9,14 +9,11 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
-from cryptography.x509.oid import NameOID
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from buffer.keys import PublicKey, SigningKey
-from collector.ca import SERVER_DAYS, CertificateAuthority, private_key
+from collector.ca import CertificateAuthority, private_key
 from collector.database import Database
 from collector.errors import AuthorityFault, FileFault, UsageError
 from collector.files import read_bounded, write_whole
@@ -94,12 +91,8 @@ def _certificates(host: str, places: Places) -> None:
     for folder, name in ((places.state, "server"), (places.mosquitto, "broker")):
         issued = gateways.server(_key(folder / f"{name}.key").public_key(), (host, LOCAL))
         write_whole(folder / f"{name}.pem", issued.pem.encode())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, COLLECTOR)])
-    request = x509.CertificateSigningRequestBuilder().subject_name(subject)
-    signed = request.sign(_key(places.state / "collector.key"), hashes.SHA256()).public_bytes(Encoding.DER)
-    write_whole(
-        places.state / "collector.pem", platform.gateway(signed, COLLECTOR, "platform", SERVER_DAYS).pem.encode()
-    )
+    own = platform.client(_key(places.state / "collector.key").public_key(), COLLECTOR)
+    write_whole(places.state / "collector.pem", own.pem.encode())
     write_whole(places.mosquitto / "gateways-ca.pem", gateways.pem.encode())
     write_whole(places.mosquitto / "platform-ca.pem", platform.pem.encode())
 
