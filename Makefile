@@ -80,7 +80,7 @@ deb: $(READY)
 
 boots: $(READY)
 	@tools/debian boots
-	@LAMPPOST_DEB=$$(DEB_COMPRESS=gzip tools/deb) .venv/bin/python -m pytest -n $(JOBS) tests/boots $(BOOTS)
+	@deb=$$(DEB_COMPRESS=gzip tools/deb); LAMPPOST_DEB=$$deb .venv/bin/python -m pytest -n $(JOBS) tests/boots $(BOOTS)
 
 .venv/bin/pip:
 	@tools/debian build "$(PYTHON)"

@@ -18,7 +18,9 @@ from collector.keyrings import Kept
 from collector.query import Row, rows
 
 REMOTE = "remote"
-KINDS = {"command-result": "command", "lock": "lock", "configuration": "configuration"}
+KINDS = {
+    "command-result": "command", "lock": "lock", "configuration": "configuration", "decommissioned": "decommissioned",
+}  # fmt: skip
 """By the gateway's own point that tells of it."""
 
 EVENTS = """
@@ -26,7 +28,8 @@ EVENTS = """
         b.received_at
     FROM series s JOIN samples x ON x.series = s.id
         JOIN batches b ON b.gateway = s.gateway AND b.stream = s.stream AND b.number = x.batch
-    WHERE s.device = 'gateway' AND s.point IN ('command-result', 'lock', 'configuration') AND x.text IS NOT NULL
+    WHERE s.device = 'gateway' AND s.point IN ('command-result', 'lock', 'configuration', 'decommissioned')
+        AND x.text IS NOT NULL
         AND (:gateway IS NULL OR s.gateway = :gateway) AND x.ts_ms >= :since
     ORDER BY x.ts_ms, s.gateway, x.batch, x.rowid"""
 
@@ -38,8 +41,8 @@ COMMANDS = """
 def events(database: Database, *, gateway: str | None = None, since_ms: int = 0) -> Iterator[Row]:
     """Yield every change in ascending time: what gateways told, then the commands that nothing was told of.
 
-    `kind` is `command`, `lock` or `configuration`; `message` is the signed command; `hash` names the signed batch that
-    says `told`.
+    `kind` is `command`, `lock`, `configuration` or `decommissioned`; `message` is the signed command; `hash` names the
+    signed batch that says `told`.
     """
     signed = {(row["gateway"], row["number"]): row for row in rows(database, COMMANDS, {"gateway": gateway})}
     answered = set()

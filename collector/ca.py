@@ -110,6 +110,11 @@ class CertificateAuthority:
         usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
         return self._leaf(_key_of(csr), x509.Name(names), usage, None, days)
 
+    def client(self, public: ec.EllipticCurvePublicKey, name: str, days: float = SERVER_DAYS) -> Issued:
+        """A certificate for a TLS client of the platform's own, by an authority that no gateway has one of."""
+        usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+        return self._leaf(public, x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), usage, None, days)
+
     def server(self, public: ec.EllipticCurvePublicKey, hosts: tuple[str, ...], days: float = SERVER_DAYS) -> Issued:
         """A certificate for a broker or an enrolment server that is known by these names and addresses."""
         names = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0][:64])])  # RFC 5280, ub-common-name

@@ -124,7 +124,7 @@ def confirm(database: Database, gateway: str) -> int:
 
 
 def overview(database: Database) -> list[dict[str, Any]]:
-    """Return one row a key with what its gateway has delivered."""
+    """Return one row a key with what its gateway has delivered; `wiped_at`: when it said, with this key, its last."""
     sql = """
         SELECT gateway, site, kid, added_at, revoked_at,
             (SELECT count(*) FROM batches b WHERE b.gateway = g.gateway) AS batches,
@@ -132,7 +132,11 @@ def overview(database: Database) -> list[dict[str, Any]]:
             (SELECT count(*) FROM waiting w WHERE w.gateway = g.gateway AND w.state IN ('catalogue', 'clock', 'ready'))
                 AS waiting,
             (SELECT count(*) FROM gaps x WHERE x.gateway = g.gateway AND x.state != 'ledgered') AS gaps,
-            (SELECT count(*) FROM streams s WHERE s.gateway = g.gateway AND s.forked_at IS NOT NULL) AS forked
+            (SELECT count(*) FROM streams s WHERE s.gateway = g.gateway AND s.forked_at IS NOT NULL) AS forked,
+            (SELECT max(b.received_at) FROM series s JOIN samples x ON x.series = s.id
+                JOIN batches b ON b.gateway = s.gateway AND b.stream = s.stream AND b.number = x.batch
+                WHERE s.device = 'gateway' AND s.point = 'decommissioned' AND s.gateway = g.gateway
+                    AND b.received_at >= g.added_at) AS wiped_at
         FROM gateways g ORDER BY gateway, added_at, kid"""
     with database.errors():
         cursor = database.connection.execute(sql)

@@ -1,8 +1,9 @@
 """The collector's SQLite file: opening it, transactions, and which of SQLite's errors are worth another try."""
 
+import os
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from operator import itemgetter
 from pathlib import Path
 
@@ -41,6 +42,19 @@ def translate(error: sqlite3.Error, path: Path) -> CollectorError:
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
     kind = DatabaseBusy if code & 0xFF in _PASSING else DatabaseBroken
     return kind(f"{path}: {error}")
+
+
+def _make_for_the_service(path: Path) -> None:
+    """What root makes belongs to whom the folder belongs to; what SQLite makes beside it then does as well."""
+    if os.geteuid() != 0:
+        return
+    with suppress(OSError):  # it is there already, or SQLite says what is wrong
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        try:
+            owner = path.parent.stat()
+            os.fchown(handle, owner.st_uid, owner.st_gid)
+        finally:
+            os.close(handle)
 
 
 VIEWS = (
@@ -93,6 +107,7 @@ class SqliteDatabase(Database):
     def writer(cls, target: Target) -> "SqliteDatabase":
         """Open for writing and make the tables if the file is new."""
         path = Path(target)
+        _make_for_the_service(path)
         try:
             database = cls(path, sqlite3.connect(path, isolation_level=None, check_same_thread=False))
         except sqlite3.Error as error:

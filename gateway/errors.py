@@ -53,6 +53,12 @@ class WireError(GatewayError, ValueError):
     """A message of another platform's form cannot be read."""
 
 
+class NotTold(GatewayError, ConnectionError):
+    """What was asked for was done here, and the platform does not know of it."""
+
+    exit_code = 69  # EX_UNAVAILABLE
+
+
 class LinkError(GatewayError, ConnectionError):
     """The link to a broker could not be made, or broke."""
 

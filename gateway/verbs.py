@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 TAIL_QUEUE = 10_000
 """Samples that may wait for a slow reader; what does not fit is counted and told."""
 QUEUE_MAX = 1_000
+SQLITE_MAX = 2**63 - 1
+"""The greatest integer that SQLite takes."""
 PROBLEMS_MAX = 20
 PATTERNS_MAX = 64
 TEXT_MAX = 200
@@ -86,12 +88,18 @@ class Verbs:
         """The state of everything, now."""
         return await status(self._agent)
 
-    async def queue(self, _: Args) -> list[dict[str, Any]]:
-        """The batches that are sealed and not acknowledged, the oldest thousand of them; first those salvaged."""
-        spool = self._agent.spool
+    async def queue(self, args: Args) -> list[dict[str, Any]]:
+        """The batches that are sealed and not acknowledged, the oldest thousand of them; first those salvaged.
+
+        With `after`, only those with a higher number, and none of those salvaged.
+        """
+        after = args.get("after", 0)
+        if type(after) is not int or not 0 <= after <= SQLITE_MAX:
+            raise BadRequest("after: the number of a batch")
+        spool = self._agent.spool if after == 0 else None
 
         def waiting(store: Store) -> list[Held]:
-            return [*(spool.held() if spool is not None else ()), *store.held(QUEUE_MAX)][:QUEUE_MAX]
+            return [*(spool.held() if spool is not None else ()), *store.held(QUEUE_MAX, after)][:QUEUE_MAX]
 
         try:
             async with asyncio.timeout(ANSWER_S):
@@ -217,11 +225,16 @@ class Verbs:
             raise GatewayError(f"the replacement is NOT withdrawn: {error}", "lamppost status") from error
 
     async def decommission(self, args: Args) -> dict[str, Any]:
-        """Tell the platform, signed and before all else, that keys and data here are about to be destroyed."""
+        """Tell the platform, signed and before all else, that keys and data here are about to be destroyed.
+
+        `numbers` are the batches that were sealed for it and are not acknowledged yet.
+        """
         told = {"who": await whoever(), "why": _text(args, "why"), "at_ms": self._agent.clock.utc_ms()}
+        before = await self._agent.store.call(lambda store: store.last_number)
         self._agent.recorder.value(DECOMMISSIONED, json.dumps(told))
         await self._agent.keeper.flush()
-        return told
+        held = await self._agent.store.call(lambda store: store.held(QUEUE_MAX, before))
+        return {**told, "numbers": [batch.number for batch in held]}
 
     def _counter(self, args: Args) -> str:
         point = None if args.get("point") is None else _text(args, "point")

@@ -8,6 +8,8 @@ from pathlib import Path
 KEYS = Path("/etc/lamppost/keys")
 SEALED = Path("/etc/lamppost/sealed")
 STATE = Path("/var/lib/lamppost")
+WEB = Path("/var/lib/lamppost-web")
+"""The page's password, and the token of the metrics."""
 PIECE = 1 << 20
 BESIDE = ("configuration.cbor", "keyring.cose", "schedule.cbor", "locks.json")
 """What lies beside a store, wherever that is; what begins with the store's own name goes too."""
@@ -19,7 +21,7 @@ card to forget (fstrim, below), and destroy the card where that is not enough.""
 
 
 def files(store: Path, named: tuple[Path, ...], folders: tuple[Path, ...]) -> list[Path]:
-    """All that is to go: what the folders have, secrets that are named, the store and all beside it; links as links."""
+    """All that is to go: whatever the folders have, secrets that are named, the store and all beside it."""
     found: dict[Path, None] = {}
     for path in _below(*folders):
         found[path] = None
@@ -28,11 +30,11 @@ def files(store: Path, named: tuple[Path, ...], folders: tuple[Path, ...]) -> li
             if path.name.startswith(store.name) or path.name in BESIDE:
                 found[path] = None
     found.update(dict.fromkeys(named))
-    return [path for path in found if _is_file(path) or path.is_symlink()]
+    return [path for path in found if os.path.lexists(path) and (path.is_symlink() or not path.is_dir())]
 
 
 def destroy(path: Path) -> None:
-    """Overwrite with random bytes, have that on the disk, and unlink; raises `OSError`. A link is only unlinked."""
+    """Overwrite with random bytes, have that on the disk, and unlink; a link is only unlinked. Raises `OSError`."""
     if _is_file(path):
         path.chmod(stat.S_IRUSR | stat.S_IWUSR)
         with path.open("r+b", buffering=0) as file:

@@ -7,6 +7,7 @@ import click
 
 VERBS = {
     "run": "Receive, verify, store and acknowledge what gateways send.",
+    "setup": "Make this machine a platform: authorities, certificates, the broker, the services' settings.",
     "gateways": "Which gateways are known.",
     "enroll": "Make a gateway known that brings its request by hand.",
     "enroll-server": "Let gateways enrol themselves by tokens, and renew their certificates.",

@@ -72,6 +72,8 @@ def _what(event: "Row") -> str:
     told: dict[str, Any] = event["told"]
     if event["kind"] == "lock" or "unreadable" in told:
         return json.dumps(told, ensure_ascii=False)
+    if event["kind"] == "decommissioned":
+        return "keys and data destroyed"
     if event["kind"] == "configuration":
         return f"configuration {told.get('number')}: {str(told.get('wanted') or told.get('hash'))[:12]}"
     writes = told.get("writes") or (event.get("command") or {}).get("writes") or []
@@ -93,7 +95,7 @@ def _authority(event: "Row") -> str:
 
 
 def _status(event: "Row") -> str:
-    if event["kind"] == "lock":
+    if event["kind"] in ("lock", "decommissioned"):
         return ""
     if event["batch"] is None:
         return "no result" if event["relayed_at"] is not None else "not sent"

@@ -7,7 +7,6 @@ import click
 
 from collector import output
 from collector.cli.options import (
-    FILE,
     broker_options,
     database_option,
     gateway_option,
@@ -17,6 +16,7 @@ from collector.cli.options import (
     tell,
     writing,
 )
+from collector.cli.token import invitation_options
 from collector.database import Target
 
 if TYPE_CHECKING:
@@ -90,6 +90,8 @@ def gateways_list(database: Target, *, as_json: bool) -> None:
 def _state(row: dict[str, Any]) -> str:
     if row["revoked_at"] is not None:
         return f"revoked {output.moment(row['revoked_at'])}"
+    if row["wiped_at"] is not None:
+        return f"wiped {output.moment(row['wiped_at'])}"
     return "FORKED" if row["forked"] else "ok"
 
 
@@ -139,14 +141,12 @@ def gateways_revoke(gateway: str, kid: str | None, database: Target, *, as_json:
 
 @command.command("replace")
 @click.argument("gateway")
-@click.option("--url", required=True, help="The enrolment server as gateways reach it: https://host:port")
-@click.option("--ca", "folder", type=FILE, required=True, help="The authority that the server's certificate is of.")
-@click.option("--hours", type=click.IntRange(1, 720), default=24, show_default=True, help="How long it is good.")
+@invitation_options
 @database_option
 @json_option
 @click.pass_context
 def gateways_replace(
-    context: click.Context, gateway: str, url: str, folder: Path, hours: int, database: Target, *, as_json: bool
+    context: click.Context, gateway: str, url: str | None, folder: Path, hours: int, database: Target, *, as_json: bool
 ) -> None:
     """Print a token for the box that takes GATEWAY's place.
 

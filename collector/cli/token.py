@@ -1,6 +1,8 @@
 """`lamppost-collector token`"""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -9,6 +11,23 @@ from collector.cli.options import FILE, database_option, json_option, now_ms, re
 from collector.database import Target
 
 HOUR_MS = 3_600_000
+CA = Path("/var/lib/lamppost-collector/ca")
+
+_INVITATION = (
+    click.option("--url", help="The enrolment server as gateways reach it: https://host:port; as setup wrote it down."),
+    click.option(
+        "--ca", "folder", type=FILE, default=CA, show_default=True,
+        help="The authority that the server's certificate is of.",
+    ),
+    click.option("--hours", type=click.IntRange(1, 720), default=24, show_default=True, help="How long it is good."),
+)  # fmt: skip
+
+
+def invitation_options(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """What an invitation says of the platform, and how long it is good."""
+    for option in reversed(_INVITATION):
+        verb = option(verb)
+    return verb
 
 
 @click.group("token")
@@ -19,18 +38,19 @@ def command() -> None:
 @command.command("add")
 @click.argument("gateway")
 @click.option("--site", required=True, help="The site that it stands on.")
-@click.option("--url", required=True, help="The enrolment server as gateways reach it: https://host:port")
-@click.option("--ca", "folder", type=FILE, required=True, help="The authority that the server's certificate is of.")
-@click.option("--hours", type=click.IntRange(1, 720), default=24, show_default=True, help="How long it is good.")
+@invitation_options
 @database_option
 @json_option
-def add(gateway: str, site: str, url: str, folder: Path, hours: int, database: Target, *, as_json: bool) -> None:
+def add(gateway: str, site: str, url: str | None, folder: Path, hours: int, database: Target, *, as_json: bool) -> None:
     """Print a token for GATEWAY. If it is known already, the box that uses the token takes its place."""
     from buffer.enrolment import Token
     from collector import tokens
     from collector.ca import CertificateAuthority
+    from collector.setup import Places
+    from collector.setup import url as known_url
 
-    token = Token.make(url.rstrip("/"), CertificateAuthority.load(folder).fingerprint, gateway, site)
+    at = (url or known_url(Places())).rstrip("/")
+    token = Token.make(at, CertificateAuthority.load(folder).fingerprint, gateway, site)
     made = now_ms()
     with writing(database) as opened:
         tokens.add(opened, token, made, made + hours * HOUR_MS)

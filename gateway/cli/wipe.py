@@ -13,7 +13,7 @@ from gateway.cli.output import config_option, json_option, plain, print_json, ru
 if TYPE_CHECKING:
     from gateway.client import Client
 
-UNIT = "lamppost.service"
+UNITS = ("lamppost.service", "lamppost-web.service")
 STOP_S = 60.0
 LOOK_S = 0.5
 FIRST = ".key"
@@ -28,15 +28,18 @@ FIRST = ".key"
 @run_dir_option
 @json_option
 def command(yes: bool, why: str, wait_s: float, config: Path, run_dir: Path, as_json: bool) -> None:
-    """Destroy this gateway's keys and data, after telling the platform. There is no way back."""
+    """Destroy this gateway's keys and data, after telling the platform. There is no way back.
+
+    Exit code 69: all was destroyed, and the platform does not know.
+    """
     from gateway import sealed, wipe
-    from gateway.errors import GatewayError
+    from gateway.errors import GatewayError, NotTold
 
     found = sorted(wipe.files(*_named(config)), key=lambda path: FIRST not in path.name)
     click.echo(f"{len(found)} files are to be destroyed: keys, the buffer with what was not delivered.", err=True)
-    if not yes:
+    if found and not yes:
         click.confirm("There is no way back. Destroy them?", abort=True, err=True)
-    told = _tell(run_dir, why, wait_s)
+    told, undelivered = _tell(run_dir, why, wait_s) if found else (False, 0)
     _stop(run_dir)
     failed = []
     for path in found + [path for path in wipe.files(*_named(config)) if path not in found]:
@@ -48,13 +51,29 @@ def command(yes: bool, why: str, wait_s: float, config: Path, run_dir: Path, as_
             failed.append(f"{path}: {error.strerror}")
     sealed.reload()
     if as_json:
-        print_json({"told": told, "files": len(found) - len(failed), "failed": failed})
-    else:
-        click.echo("The platform knows." if told else "The platform was NOT told: revoke the key there.", err=True)
-        click.echo(wipe.PROMISE, err=True)
-        click.echo(f"  try: sudo fstrim -v {plain(str(_named(config)[0].parent))}", err=True)
+        print_json({"told": told, "undelivered": undelivered, "files": len(found) - len(failed), "failed": failed})
+    elif found:
+        _say(told=told, undelivered=undelivered, folder=_named(config)[0].parent)
     if failed:
         raise GatewayError(f"not destroyed: {'; '.join(map(plain, failed))}", "sudo lamppost wipe")
+    if found and not told:
+        raise NotTold(
+            "the platform does not know that this gateway is gone",
+            "lamppost-collector gateways revoke, at the platform",
+        )
+
+
+def _say(*, told: bool, undelivered: int | None, folder: Path) -> None:
+    from gateway import wipe
+
+    if told:
+        click.echo("The platform knows.", err=True)
+    if undelivered != 0:
+        click.echo(
+            f"Batches that were destroyed undelivered: {'unknown' if undelivered is None else undelivered}.", err=True
+        )
+    click.echo(wipe.PROMISE, err=True)
+    click.echo(f"  try: sudo fstrim -v {plain(str(folder))}", err=True)
 
 
 def _named(config: Path) -> tuple[Path, tuple[Path, ...], tuple[Path, ...]]:
@@ -62,9 +81,9 @@ def _named(config: Path) -> tuple[Path, tuple[Path, ...], tuple[Path, ...]]:
     from config import ConfigErrors, load
     from gateway import sealed
     from gateway.installation import DEFAULT, profile_folders
-    from gateway.wipe import KEYS, SEALED, STATE
+    from gateway.wipe import KEYS, SEALED, STATE, WEB
 
-    folders = (KEYS, SEALED, STATE) if config == DEFAULT else ()  # another installation has its own
+    folders = (KEYS, SEALED, STATE, WEB) if config == DEFAULT else ()  # another installation has its own
     try:
         found = load(config, profiles=profile_folders())
     except ConfigErrors as errors:
@@ -82,32 +101,28 @@ def _named(config: Path) -> tuple[Path, tuple[Path, ...], tuple[Path, ...]]:
     return found.buffer.path, tuple(path for path in named if path is not None), folders
 
 
-def _tell(run_dir: Path, why: str, wait_s: float) -> bool:
-    """Whether the platform has acknowledged all that there was, this last message included."""
+def _tell(run_dir: Path, why: str, wait_s: float) -> tuple[bool, int | None]:
+    """Whether the platform has acknowledged the last message, and how many batches it then has not (None: unknown)."""
     from gateway.client import Client
     from gateway.errors import GatewayError
     from gateway.sockets import control_socket, status_socket
 
     try:
         with Client(control_socket(run_dir)) as control:
-            control.call("decommission", why=why)
+            numbers = set(control.call("decommission", why=why)["numbers"])
+        end = time.monotonic() + wait_s
         with Client(status_socket(run_dir)) as client:
-            return _acknowledged(client, wait_s)
+            while (waits := _waits(client, numbers)) and time.monotonic() < end:
+                time.sleep(LOOK_S)
+            return not waits, int(client.call("status")["buffer"]["held"]["batches"])
     except GatewayError as error:
         click.echo(f"lamppost: the platform is not told: {plain(str(error))}", err=True)
-        return False
+        return False, None
 
 
-def _acknowledged(client: "Client", wait_s: float) -> bool:
-    """What was sealed by now is acknowledged: the last message is among it."""
-    last = max((batch["number"] for batch in client.call("queue")), default=0)
-    end = time.monotonic() + wait_s
-    while time.monotonic() < end:
-        waiting = [batch["number"] for batch in client.call("queue")]
-        if not any(number <= last for number in waiting):
-            return True
-        time.sleep(LOOK_S)
-    return False
+def _waits(client: "Client", numbers: set[int]) -> bool:
+    """Whether one of these batches is not acknowledged."""
+    return bool(numbers) and any(batch["number"] in numbers for batch in client.call("queue", after=min(numbers) - 1))
 
 
 def _stop(run_dir: Path) -> None:
@@ -117,8 +132,9 @@ def _stop(run_dir: Path) -> None:
     from gateway.sockets import status_socket
 
     if shutil.which("systemctl") and Path("/run/systemd/system").is_dir():
-        words = ["systemctl", "disable", "--now", UNIT]
-        subprocess.run(words, capture_output=True, check=False, timeout=STOP_S)
+        for unit in UNITS:
+            words = ["systemctl", "disable", "--now", unit]
+            subprocess.run(words, capture_output=True, check=False, timeout=STOP_S)
     try:
         Client(status_socket(run_dir)).__exit__()
     except NotRunning:

@@ -1,5 +1,6 @@
 """The package, the tree, and machines made of both. Only `make boots` runs these: they take minutes."""
 
+import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -35,8 +36,19 @@ def tree(deb: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def installed(tree: Path, deb: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What installing the package adds to the tree."""
-    folder = tmp_path_factory.mktemp("installed")
+    """What installing the package adds to the tree; made once for all processes that share the tests."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "installed"
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "done").exists():
+            _install(folder, tree, deb)
+            (folder / "done").touch()
+    return folder / "upper"
+
+
+def _install(folder: Path, tree: Path, deb: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
     with Machine(folder, tree) as box:
         box.put(f"/root/{deb.name}", deb.read_bytes())
         box.put("/opt/device.py", DEVICE.read_text())
@@ -44,7 +56,7 @@ def installed(tree: Path, deb: Path, tmp_path_factory: pytest.TempPathFactory) -
         box.run(f"apt-get install --yes ./{deb.name}")
         box.off()
     shutil.rmtree(folder / "upper/var/log/journal", ignore_errors=True)
-    return folder / "upper"
+    (folder / "upper/root" / deb.name).unlink()
 
 
 @pytest.fixture

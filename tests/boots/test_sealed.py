@@ -80,7 +80,7 @@ def test_sealed_keys_serve_through_renewal_roll_over_and_a_cut(box: Machine) -> 
     box.run("lamppost key unseal")
     box.until(UP, 20)
     assert box.run(f"stat -c '%U %a' {KEYS}/batch.key {KEYS}/tls.key").splitlines() == ["lamppost 600"] * 2
-    box.run("lamppost key seal && lamppost wipe --yes --wait 0")
+    box.run("lamppost key seal && lamppost wipe --yes || test $? = 69")
     assert box.run(f"{PLAIN}; find /etc/lamppost/sealed -type f") == ""
     box.run("systemctl start lamppost || true")
     assert "lamppost key new" in box.run("journalctl --no-pager -u lamppost | tail -20")

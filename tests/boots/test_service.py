@@ -87,14 +87,19 @@ def test_a_hung_agent_is_killed_and_back(running: Machine) -> None:
 
 
 def test_it_starts_and_stops_quickly_with_nothing_around_it_and_after_a_cut(running: Machine) -> None:
-    running.run("systemctl disable --quiet lamppost; systemctl enable --quiet lamppost")
+    configure(running, CONFIG.replace('commit = "1s"', 'commit = "20s"'))
+    running.run("systemctl restart lamppost")
+    running.until('lamppost status --json | grep -qE \'"samples":[0-9]{2,},"committed":0\'', FIRST_SAMPLE_S)
+    sampled = running.json("lamppost status --json")["buffer"]["samples"]
     begun = time.monotonic()
     running.run("systemctl stop lamppost")
     assert time.monotonic() - begun < STOP_S
     said = running.run("journalctl --no-pager -u lamppost | grep -o 'stopped: [0-9]* samples committed' | tail -1")
-    assert int(said.split()[1]) > 0
+    assert int(said.split()[1]) >= sampled
+    configure(running, CONFIG)
     running.run("systemctl start lamppost")
     running.until(COMMITTED, FIRST_SAMPLE_S)
+    configure(running, CONFIG + UPLINK.format(address="203.0.113.9"))  # nobody answers there
     running.cut()
     running.put("/etc/systemd/system/never-online.service", NEVER_ONLINE)
     wants = running.upper / "etc/systemd/system/multi-user.target.wants"
@@ -105,6 +110,9 @@ def test_it_starts_and_stops_quickly_with_nothing_around_it_and_after_a_cut(runn
         (wants / target).symlink_to(f"/usr/lib/systemd/system/{target}")
     running.boot()
     running.until(COMMITTED, FIRST_SAMPLE_S)
+    assert running.run("ip route") == ""
+    status = running.json("lamppost status --json")
+    assert (status["clock"], status["uplink"]["up"]) == ("unset", False)
     assert running.run("systemctl is-active network-online.target", check=False) == "inactive"
     assert running.run("systemctl is-active never-online.service", check=False) == "activating"
 
@@ -122,6 +130,13 @@ def test_a_mistake_in_the_configuration_stops_nothing_that_ran(running: Machine)
     configure(running, CONFIG)
     running.run("systemctl start lamppost")
     running.until(COMMITTED, FIRST_SAMPLE_S)
+    before = pid(running)
+    configure(running, CONFIG + 'meter2 = { bus = "panel", address = 2, profile = "eastron-sdm630" }\n')
+    running.run("systemctl reload lamppost")
+    running.until('lamppost status --json | grep -q \'"id":"meter2"\'', FIRST_SAMPLE_S)
+    configure(running, CONFIG.replace("port = 5020", "prot = 5020"))
+    assert "prot" in running.run("systemctl reload lamppost || journalctl --no-pager -u lamppost -n 20", check=False)
+    assert pid(running) == before
 
 
 def test_it_has_no_right_and_listens_nowhere(running: Machine) -> None:

@@ -87,8 +87,9 @@ RESULT = {
 
 
 def describe_results(gateway: Gateway) -> Message:
-    """A gateway's catalogue with the point of results as series 9."""
+    """A gateway's catalogue with the point of results as series 9, of locks as 8, of its end as 7."""
     own = [SeriesEntry(9, "gateway", "command-result", "", "json"), SeriesEntry(8, "gateway", "lock", "", "json")]
+    own.append(SeriesEntry(7, "gateway", "decommissioned", "", "json"))
     return gateway.describe([*gateway.lines(), *own])
 
 

@@ -10,7 +10,7 @@ import pytest
 from buffer.command import Command
 from buffer.keyring import FOREVER, Keyring, RingKey
 from buffer.keys import SigningKey
-from collector import commands, keyrings
+from collector import commands, keyrings, registry
 from collector.commands import Signed
 from tests.collector.commanding import RESULT, answer, call, describe_results
 from tests.collector.maker import OFFSET_MS, SQLITE, UTC_MS, Bench, Gateway
@@ -112,6 +112,21 @@ def test_what_was_done_on_site_and_what_got_no_answer(platform: Platform) -> Non
     table = call("audit", "--database", platform.bench.database.path)[0]
     assert all(character.isprintable() or character == "\n" for character in table)
     assert "no result" in table
+
+
+def test_a_gateway_that_was_wiped_is_known_as_such_until_it_has_another_key(platform: Platform) -> None:
+    database = platform.bench.database
+    assert [row["wiped_at"] for row in registry.overview(database)] == [None]
+    platform.bench.take(platform.gateway.send([(7, 20, json.dumps({"who": "ida", "why": "sold", "at_ms": 5}), 0)]))
+    (row,) = platform.audit()
+    assert (row["kind"], row["who"], row["why"], row["faults"]) == ("decommissioned", "ida", "sold", [])
+    assert "keys and data destroyed" in call("audit", "--database", database.path)[0]
+    (wiped,) = registry.overview(database)
+    assert wiped["wiped_at"] == wiped["last_at"]
+    assert "wiped" in call("gateways", "list", "--database", database.path)[0]
+    fresh = SigningKey.create(platform.folder / "fresh.pem").public("gw-0017", "nord", "batch")
+    registry.succeed(database, fresh, wiped["wiped_at"] + 1)
+    assert [row["wiped_at"] for row in registry.overview(database) if row["revoked_at"] is None] == [None]
 
 
 def test_the_keyring_in_force_is_that_of_the_time(platform: Platform) -> None:

@@ -10,7 +10,8 @@ from click.testing import CliRunner
 from buffer.keys import SigningKey
 from gateway import wipe
 from gateway.cli import lamppost
-from gateway.sockets import control_socket
+from gateway.errors import NotTold
+from gateway.sockets import control_socket, status_socket
 from tests.gateway.conftest import run_dir as _run_dir
 from tests.gateway.support import decoded, samples
 from tests.gateway.test_control import running, talk
@@ -61,18 +62,39 @@ def test_keys_and_data_go_and_the_configuration_stays(tmp_path: Path) -> None:
     assert asked.exception is not None
     assert (tmp_path / "batch.key").exists()
     done = CliRunner().invoke(lamppost, [*words, "--yes"], standalone_mode=False)
-    assert done.exception is None, done.output
-    assert json.loads(done.stdout) == {"told": False, "files": 6, "failed": []}
+    assert isinstance(done.exception, NotTold), done.output
+    assert done.exception.exit_code == 69
+    assert json.loads(done.stdout) == {"told": False, "undelivered": None, "files": 6, "failed": []}
     assert not [path for path in (*gone, tmp_path / "batch.key") if path.exists()]
     assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["other.txt"]
     assert "What flash cannot promise" not in done.stdout
     assert config.exists()
+    again = CliRunner().invoke(lamppost, words, standalone_mode=False)  # nothing is asked where nothing is left
+    assert again.exception is None
+    assert json.loads(again.stdout) == {"told": False, "undelivered": 0, "files": 0, "failed": []}
+
+
+def test_whatever_lies_in_a_folder_goes(tmp_path: Path) -> None:
+    (tmp_path / "keys" / "deep").mkdir(parents=True)
+    (tmp_path / "keys" / "deep" / "tls.cred").write_text("sealed")
+    os.mkfifo(tmp_path / "keys" / "pipe")
+    for path in wipe.files(tmp_path / "none" / "x.db", (), (tmp_path / "keys",)):
+        wipe.destroy(path)
+    assert [path.name for path in (tmp_path / "keys").rglob("*")] == ["deep"]
 
 
 async def test_the_last_message_is_signed_with_all_others(tmp_path: Path, run_dir: Path) -> None:
     async with running(tmp_path, run_dir) as (agent, _):
         async with talk(control_socket(run_dir)) as client:
             told = (await client.ask("decommission", why="sold"))["result"]
-        assert (told["why"], set(told)) == ("sold", {"who", "why", "at_ms"})
+        last = told["numbers"][0] - 1
+        async with talk(status_socket(run_dir)) as client:
+            rows = [(await client.ask("queue", after=after))["result"] for after in (0, last)]
+            assert [one["ok"] for one in [await client.ask("queue", after=bad) for bad in (-1, 1.0, 2**63)]] == [
+                False
+            ] * 3
+        assert (told["why"], set(told)) == ("sold", {"who", "why", "at_ms", "numbers"})
+        assert {row["number"] for row in rows[1]} >= set(told["numbers"])  # nobody acknowledges here
+        assert [row for row in rows[0] if row["number"] > last] == rows[1]
         batches = await asyncio.to_thread(decoded, agent.config.buffer.path)
         assert [one for batch in batches if batch.header.samples for one in samples(batch) if "sold" in str(one)]
