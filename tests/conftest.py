@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Never
 
 import blockbuster.blockbuster
 import pytest
@@ -30,13 +31,20 @@ MAY_BLOCK: tuple[tuple[str, str, frozenset[str], str], ...] = (
 
 # What opens pseudo-terminals, as far as a module's text shows: the name of one that is closed is the next one's, so an
 # agent that outlives its own for a moment would take that of a test in another process.
-PTYS = re.compile(r"\b(openpty|ttyname|Line|Cable|Stage|Cabinet|ptys?|drivers\.simulated|demo)\b|_pty\b")
+PTYS = re.compile(
+    r"\b(openpty|Cable|Stage|Cabinet|Speaker|simulated\.support)\b|\bline import .*\bLine\b|_pty\b"
+    r'|"drivers\.simulated"(?!, "--no-mast", "--no-p1")|"demo", "--seconds"'
+)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
-    """The slow tests run last; those on ptys share one process, which xdist is seen to have understood."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+    """The slow tests run last, or first where processes share the work: none is left alone with a long one at the end.
+
+    Those on ptys share one process, which xdist is seen to have understood.
+    """
+    alone = not hasattr(config, "workerinput")
+    items.sort(key=lambda item: (item.get_closest_marker("slow") is not None) is alone)
     for item in items:
         if _opens_ptys(item.path):
             item.add_marker(pytest.mark.xdist_group("ptys"))
@@ -124,6 +132,17 @@ def tmpfs(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
             return folder
 
         yield mount
+
+
+@pytest.fixture(autouse=True)
+def ptys_in_one_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that opens a pty without `PTYS` having seen that it does fails, where it opens it itself."""
+    if not _opens_ptys(request.path):
+        monkeypatch.setattr(os, "openpty", _not_seen)
+
+
+def _not_seen() -> Never:
+    pytest.fail("this opens a pty, which PTYS of tests/conftest.py does not see in the module's text")
 
 
 class Watch:

@@ -1,5 +1,6 @@
 """The shared fixtures do what they say."""
 
+import os
 import socket
 import sqlite3
 import time
@@ -56,3 +57,8 @@ def test_mosquitto_says_why_it_did_not_start(make_mosquitto: Callable[..., Mosqu
 def test_tmpfs_is_as_small_as_asked(tmpfs: Callable[[int], Path]) -> None:
     with pytest.raises(OSError, match="No space left"):
         (tmpfs(65536) / "file").write_bytes(b"x" * 100_000)
+
+
+def test_a_pty_that_is_not_seen_in_the_text_fails_the_test() -> None:
+    with pytest.raises(pytest.fail.Exception, match="PTYS"):
+        getattr(os, "open" + "pty")()

@@ -8,44 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway.demo.stage import Stage, balance
 from tests.gateway.conftest import run_dir as _run_dir
 from tests.gateway.process import STOP_S, Lone
 from tests.mosquitto import free_port
 
-AWAY_S = 20.0
-
 run_dir = _run_dir
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("has_mosquitto")
-async def test_a_broker_that_is_away_for_twenty_seconds_costs_nothing(tmp_path: Path) -> None:
-    stage = Stage(tmp_path)
-    try:
-        await stage.open()
-        await stage.children.kill("broker")
-        await asyncio.sleep(AWAY_S)
-        status = await asyncio.to_thread(stage.status)
-        assert status is not None
-        assert not status["uplink"]["up"]
-        assert status["uplink"]["error"]
-        assert status["buffer"]["held"]["batches"] > 3
-        assert status["buffer"]["error"] == ""
-        await stage.start_broker()
-        await stage.drain()
-    finally:
-        await stage.close()
-    result = await asyncio.to_thread(balance, stage.scene)
-    assert result.faults == []
-    assert (result.lost, result.duplicated, result.refused) == (0, 0, 0)
-    assert result.delivered == result.committed > 500
-
-
-@pytest.fixture
-def has_mosquitto(program: Callable[[str, str], str]) -> None:
-    """Skips where there is no mosquitto."""
-    program("mosquitto", "mosquitto")
 
 
 @asynccontextmanager

@@ -20,11 +20,8 @@ from buffer.ack import Ack
 from buffer.batch import Batch, batch_hash, decode
 from buffer.cose import Kind
 from buffer.keys import PublicKey, SigningKey
-from gateway.demo import broker as demo_broker
-from gateway.demo import stage as demo_stage
 from gateway.demo.link import Link
 from gateway.demo.processes import wait_for_port
-from gateway.demo.stage import Stage, balance
 from tests.authority import Authority
 from tests.gateway.conftest import run_dir as _run_dir
 from tests.gateway.process import GATEWAY, SITE, Lone
@@ -93,30 +90,6 @@ async def test_it_does_not_when_told_which_to_speak(tmp_path: Path, run_dir: Pat
         await lone.start(brokers(url) + BROKERS_WORD + 'version = "5"')
         status = await lone.until(lambda s: s["uplink"]["error"] and s["buffer"]["held"]["batches"] > 3)
         assert status["uplink"]["connections"] == 0
-
-
-@pytest.mark.slow
-async def test_a_whole_way_balances_where_there_is_no_mosquitto(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("amqtt")
-    monkeypatch.setattr(demo_broker, "mosquitto", lambda: None)
-    monkeypatch.setattr(demo_stage, "mosquitto", lambda: None)
-    stage = Stage(tmp_path)
-    try:
-        await stage.open()
-        await asyncio.sleep(3)
-        await stage.cut()
-        await asyncio.sleep(1)
-        await stage.restore()
-        await asyncio.sleep(3)
-        await stage.drain()
-    finally:
-        await stage.close()
-    result = await asyncio.to_thread(balance, stage.scene)
-    assert result.faults == []
-    assert result.balanced
-    assert result.delivered == result.committed > 100
 
 
 async def test_a_broker_that_is_down_makes_way_for_the_next(
