@@ -70,6 +70,8 @@ def all_offline(rig: Rig) -> bool:
 async def balance(rig: Rig) -> None:
     """Silence the devices, deliver everything, and compare what they said with what is stored."""
     ended = time.time_ns() // 1_000_000
+    seen = await asyncio.to_thread(rig.status)
+    await rig.until(lambda: further(rig, seen["buffer"]["samples"] + 100), "what was answered until then is taken")
     await rig.children.stop("devices")
     await rig.until(lambda: all_offline(rig), "the agent knows that the devices are gone, and says no more")
     await rig.settle()
