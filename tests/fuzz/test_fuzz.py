@@ -21,7 +21,10 @@ from tests.fuzz.targets import scripts
 from tests.fuzz.watch import Overspent, Watch
 from tests.reference_decoder import ReferenceFormatError, decode
 
-pytestmark = pytest.mark.xdist_group("fuzz")  # the kernels are built once
+pytestmark = [
+    pytest.mark.xdist_group("fuzz"),  # the kernels are built once
+    pytest.mark.timeout(400),  # which is twenty seconds of CPU, and part of the first test's time
+]
 
 SECONDS = 2.0  # of each target
 CLAIMS = sorted(CORPUS.glob("*.bin"))
