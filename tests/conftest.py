@@ -32,7 +32,7 @@ MAY_BLOCK: tuple[tuple[str, str, frozenset[str], str], ...] = (
 # What opens pseudo-terminals, as far as a module's text shows: the name of one that is closed is the next one's, so an
 # agent that outlives its own for a moment would take that of a test in another process.
 PTYS = re.compile(
-    r"\b(openpty|Cable|Stage|Cabinet|Speaker|simulated\.support)\b|\bline import .*\bLine\b|_pty\b"
+    r"\b(openpty|Cable|served_on_a_line|Stage|Cabinet|Speaker|simulated\.support)\b|\bline import .*\bLine\b|_pty\b"
     r'|"drivers\.simulated"(?!, "--no-mast", "--no-p1")|"demo", "--seconds"'
 )
 

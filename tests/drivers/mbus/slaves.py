@@ -109,8 +109,11 @@ class Bus:
         await self._say(self._noise + bytes(mixed))
 
     async def _say(self, data: bytes) -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time()
         for byte in data:
             if self._line.master < 0:
                 return
             os.write(self._line.master, bytes([byte]))
-            await asyncio.sleep(self._byte_s)
+            due += self._byte_s  # by the clock: on a loaded machine each sleep is too long by a little
+            await asyncio.sleep(max(0.0, due - loop.time()))
