@@ -2,7 +2,7 @@
 #   PYTHON=python3.12   which Python (>= 3.11) makes the environments
 #   DEMO="..."          options of `lamppost demo`
 #   TESTS="..."         arguments of pytest
-#   JOBS=N              processes that share the tests (3: they wait more than they compute)
+#   JOBS=N              processes that share the tests (4, and 3 for the boots: they wait more than they compute)
 #   CUTS="..."          options of the power cuts, as root: --cuts 1000 --seed 7
 #   CHAOS="..."         options of the chaos: --seconds 600 --seed 7 --database sqlite --json
 #   BENCH="..."         options of the benchmarks
@@ -21,7 +21,6 @@ PREFIX ?= /opt/lamppost
 DESTDIR ?=
 DEMO ?=
 TESTS ?=
-JOBS ?= 3
 CUTS ?= --cuts 1000
 CHAOS ?= --seconds 600
 BENCH ?=
@@ -46,6 +45,7 @@ all: $(READY)
 demo: $(READY)
 	@.venv/bin/lamppost demo $(DEMO)
 
+test: JOBS ?= 4
 test: $(READY)
 	@tools/debian test
 	@$(CACHED) .venv/bin/python -m pytest -n $(JOBS) --dist loadgroup $(TESTS)
@@ -79,6 +79,7 @@ fuzz: $(READY)
 deb: $(READY)
 	@tools/deb
 
+boots: JOBS ?= 3
 boots: $(READY)
 	@tools/debian boots
 	@deb=$$(DEB_COMPRESS=gzip tools/deb); LAMPPOST_DEB=$$deb .venv/bin/python -m pytest -n $(JOBS) tests/boots $(BOOTS)
