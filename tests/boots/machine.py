@@ -1,5 +1,6 @@
 """One box: an overlay of a tree that boots, runs commands, is powered off, and is switched on again."""
 
+import itertools
 import json
 import os
 import signal
@@ -14,11 +15,15 @@ BOOT_S = 60.0
 OFF_S = 60.0
 RUN_S = 120.0
 POLL_S = 0.2
+NUMBERS = itertools.count(1)
 STATES = ("starting", "running", "degraded", "maintenance")
 
+# Control groups of its own: nspawn makes those of the machine below the one that it is in, always by the same name, and
+# two machines would share units, their filters and their ends.
 # Mounts that nobody else sees and that end with the last process. The capabilities are those of IPAddressAllow= and
 # DeviceAllow=, which are BPF programs.
 BOOT = """\
+for group in $GROUPS_OF_ITS_OWN; do mkdir "$group" && echo $$ >"$group/cgroup.procs"; done
 mount -t tmpfs tmpfs /run
 mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"
 exec systemd-nspawn -q -D "$2/root" --machine=gateway --register=no --keep-unit --private-network --console=pipe \
@@ -35,6 +40,7 @@ class Machine:
         self._process: subprocess.Popen[bytes] | None = None
         self._leader = 0
         self._started: list[subprocess.Popen[bytes]] = []
+        self._groups: list[Path] = []
         for name in ("upper", "work", "root"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         self.log = folder / "console.log"
@@ -62,11 +68,16 @@ class Machine:
     def boot(self) -> None:
         """Switch it on; systemd answers when this returns."""
         lower = ":".join(map(str, self._lower))
+        name = f"lamppost-boots-{os.getpid()}-{next(NUMBERS)}"
+        self._groups = [group / name for group in control_groups()]
         words = ["unshare", "--mount", "bash", "-euc", BOOT, "boot", lower, str(self._folder), *self._options]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 words, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
+                env={
+                    "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1",
+                    "GROUPS_OF_ITS_OWN": " ".join(map(str, self._groups)),
+                },
             )  # fmt: skip
         deadline = time.monotonic() + BOOT_S
         while not (self._find_leader() and self.run("systemctl is-system-running", check=False) in STATES):
@@ -150,6 +161,8 @@ class Machine:
     def _ended(self, process: subprocess.Popen[bytes]) -> None:
         for one in (process, *self._started):
             one.wait(OFF_S)
+        for group in self._groups:
+            _remove(group)
         self._process, self._leader = None, 0
         self._started.clear()
 
@@ -170,3 +183,25 @@ class Machine:
                     return True
                 rest += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
         return False
+
+
+def control_groups() -> list[Path]:
+    """The groups that this process is in, of the hierarchies that systemd uses (cgroups(7), /proc/PID/cgroup)."""
+    found = []
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        number, names, path = line.split(":", 2)
+        if number == "0" or names == "name=systemd":
+            mounts = ("unified", "") if number == "0" else ("systemd",)
+            places = [Path("/sys/fs/cgroup", mount, path.lstrip("/")) for mount in mounts]
+            found += [place for place in places if (place / "cgroup.procs").exists()][:1]
+    return found
+
+
+def _remove(group: Path) -> None:
+    """A group that is empty, or will be in a moment, and all below it."""
+    deadline = time.monotonic() + OFF_S
+    while group.exists() and time.monotonic() < deadline:
+        for folder, _, _ in os.walk(group, topdown=False):
+            with suppress(OSError):
+                Path(folder).rmdir()
+        time.sleep(POLL_S / 4)
