@@ -5,7 +5,8 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from ext.coder cimport POWERS_OF_TEN, WHOLE_POWERS
-from ext.model cimport Field, ordered32, ordered64
+from ext.model cimport Field, is_decimal, ordered32, ordered64
+from ext.plan cimport Usual
 from ext.wire cimport (
     KIND_FLOAT32, KIND_FLOAT64, KIND_INT, KIND_MIXED, KIND_NONE, KIND_ONCE, KIND_QUOTIENT, KIND_SINGLE,
     as_bits, widen,
@@ -123,3 +124,13 @@ cdef inline void float_form(Field* f, double value, Form* form) noexcept nogil:
             form.bits = ordered64(as_bits(value))
     else:
         plain_form(value, form)
+
+
+cdef inline void first_form(Field* f, double value, const Usual* usual, Form* form) noexcept nogil:
+    """The form of a field's first float: that of its last batch, if it says the value."""
+    f.round = usual.round
+    if is_decimal(usual.kind) and fits(value, usual.kind, usual.digits, form):
+        return
+    if usual.kind == KIND_FLOAT32 and as_single(value, form):
+        return
+    float_form(f, value, form)

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 3
+OLD_VERSION: Final = 2  # what it was before; still read
 
 # The bytes of all blocks of a batch. A batch is sealed at 64 kB by default; this leaves room for other settings.
 MAX_BATCH_BYTES: Final = 1 << 20

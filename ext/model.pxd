@@ -18,6 +18,8 @@ cdef enum:
     HEAD_NEW = 5
     HEAD_NEW_FLAGS = 6
     HEAD_END = 7
+    HEAD_LIKE = 8  # a new shape like one there is
+    HEAD_LIKE_FLAGS = 9
 
     FLAG_PARTIAL = 1
     FLAG_QUALITY = 2
@@ -64,7 +66,11 @@ cdef enum:
     N_SERIES = 92
     N_SCALE = 94
     N_LENGTH = 96
-    MODELS = 98
+    M_TWIN = 98  # a first value beside that of the twin
+    M_TWIN_FIRST = 115
+    N_TWIN = 116
+    N_LIKE = 118
+    MODELS = 120
 
 
 cdef extern from *:
@@ -95,6 +101,7 @@ cdef struct Field:
     int32_t[GUESSES] error  # how wrong each guess was, in logarithms
     int32_t weight  # of the sample before, in 4096ths
     uint32_t number
+    int32_t twin  # the place of the field that it is like; -1: none, or no more
     uint32_t scale  # 0: none
     uint16_t code  # quality of the last sample, doubled, + 1 without value
     uint8_t kind
@@ -105,10 +112,15 @@ cdef struct Field:
     uint8_t round  # packer only: floats in a row that need fewer digits
     bint known
     Cdf own
+    int64_t spread  # mean absolute surprise of the first values in its line of twins, in sixteenths
+    int32_t apart  # how much better the second guess of first values was in its line, in logarithms
+    uint8_t links  # first values guessed so in its line, up to 255
+    bint behind  # it is not the first field of its shape
 
 
 cdef struct Shape:
     int64_t last_ms
+    int64_t period  # as declared, in ms
     int64_t before  # times and intervals in sixteenths of a ms from here: the last time
     int64_t phase  # where the grid is thought to have been last
     int64_t interval
@@ -250,6 +262,11 @@ cdef inline void field_start(Field* f, uint32_t number) noexcept nogil:
     f.digits = 0
     f.scale = 0
     f.code = 0
+    f.twin = -1
+    f.behind = False
+    f.apart = 0
+    f.links = 0
+    f.spread = 0
     cdf_reset(&f.own)
     forget_values(f)
 
@@ -366,6 +383,7 @@ cdef inline void change_form(Field* f, int kind, int digits, uint32_t scale) noe
         f.last *= <uint64_t>power
     else:
         forget_values(f)
+    f.twin = -1
     f.kind = <uint8_t>kind
     f.digits = <uint8_t>digits
     f.scale = scale
@@ -377,6 +395,7 @@ cdef inline void shape_start(Shape* s, int64_t period, int count, int first) noe
     s.last_ms = 0
     s.before = 0
     s.phase = 0
+    s.period = period
     s.interval = 16 * period
     s.spread = 0
     s.gap = 0
@@ -504,6 +523,7 @@ cdef inline void batch_start(Batch* b) noexcept nogil:
     for i in range(CONTEXTS):
         cdf_expect(&b.models[M_VALUE + i], i)
         cdf_expect(&b.models[M_TIME + i], i)
+        cdf_expect(&b.models[M_TWIN + i], i)
     for i in range(RANKED_SHAPES):
         b.when[i] = LATER
     for i in range(CLUSTERS):

@@ -11,12 +11,13 @@ from libc.math cimport isnan
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from ext.coder cimport TAIL, WHOLE_POWERS, WORD, Encoder, cdf_reset, encoder_end, encoder_start, put_mixed, put_number, put_symbol
-from ext.floats cimport Form, float_form, plain_form
+from ext.floats cimport Form, first_form, float_form, plain_form
 from ext.model cimport *
-from ext.plan cimport Field as PlanField, Judged, ScanPlan, fail_field, judge_field
+from ext.plan cimport Field as PlanField, Judged, ScanPlan, fail_field, is_float, judge_payload
 from ext.series cimport FORM_NONE, Series, judge
+from ext.twin cimport field_like
 from ext.values cimport *
-from ext.window cimport Window
+from ext.window cimport Window, is_over
 from ext.wire cimport *
 
 from ext.limits import MAX_BATCH_BYTES, MAX_FIELDS, MAX_NUMBER_BYTES, MAX_SAMPLES, MAX_TEXT_BYTES
@@ -51,16 +52,6 @@ cdef enum:
     END_BYTES = 2 + TAIL  # the symbol that ends a block, and the coder's last bytes
 
 
-cdef int judge_payload(ScanPlan plan, const uint8_t* data, Py_ssize_t size, int64_t boot_ms, int quality) except -1:
-    """Judge every field of a response."""
-    cdef int i
-    if size < plan.size:
-        raise ValueError(f"a payload of {size} bytes; the plan needs {plan.size}")
-    for i in range(plan.count):
-        judge_field(&plan.fields[i], data, boot_ms, quality, &plan.judged[i])
-    return 0
-
-
 cdef class Packer:
     """One open batch: judges samples, packs them, gives a block at each commit."""
 
@@ -70,6 +61,7 @@ cdef class Packer:
     cdef Encoder encoder
     cdef Batch b
     cdef dict plans
+    cdef dict models  # the last shape of each model of plans
     cdef dict singles
     cdef dict texts
     cdef uint64_t batch
@@ -183,6 +175,7 @@ cdef class Packer:
         self.committed = self.samples = self.pending = 0
         self.work = 0
         self.plans = {}
+        self.models = {}
         self.singles = {}
         self.texts = {}
         self.scales = {}
@@ -280,6 +273,20 @@ cdef class Packer:
         put_number(&self.encoder, &b.models[N_SHAPE], count)
         shape_start(&b.shapes[b.shape_count], period, count, b.field_count)
         b.shape_count += 1
+
+    cdef void put_shape_like(self, ScanPlan plan, int like, int flags) noexcept:
+        """Declare a shape like one there is, with the record that first uses it."""
+        cdef Batch* b = &self.b
+        cdef int first = b.shapes[like].first
+        cdef int i
+        if not self.pending:
+            self.start()
+        self.put_head(HEAD_LIKE + (flags != 0))
+        put_number(&self.encoder, &b.models[N_LIKE], b.shape_count - 1 - like)
+        shape_start(&b.shapes[b.shape_count], plan.period, plan.count, b.field_count)
+        b.shape_count += 1
+        for i in range(plan.count):
+            field_like(b, self.put_field(plan.fields[i].number), first + i, i > 0)
 
     cdef Field* put_field(self, uint32_t number) noexcept:
         """The series of a new field; its form follows."""
@@ -384,6 +391,13 @@ cdef class Packer:
         cdef uint32_t number
         cdef Field* f
         cdef int i
+        if plan.model is not None:
+            like = self.models.get(plan.model)
+            self.models[plan.model] = self.b.shape_count
+            if like is not None:
+                self.put_shape_like(plan, like, flags)
+                self.put_first_time(boot_ms, flags)
+                return 0
         self.put_shape(plan.period, plan.count, flags)
         for i in range(plan.count):
             point = &plan.fields[i]
@@ -414,9 +428,9 @@ cdef class Packer:
             if one.valued:
                 self.put_judged(&plan.fields[i], &fields[i], one.bits)
 
-    cdef void put_judged(self, const PlanField* point, Field* f, uint64_t bits) noexcept:
+    cdef void put_judged(self, PlanField* point, Field* f, uint64_t bits) noexcept:
         if is_float(point):
-            self.put_float(f, as_double(widen(<uint32_t>bits) if point.kind == KIND_FLOAT32 else bits))
+            self.put_point(point, f, as_double(widen(<uint32_t>bits) if point.kind == KIND_FLOAT32 else bits))
         elif point.kind == KIND_FLOAT32:
             self.work += _SCALED_FLOAT
             put_value(&self.encoder, &self.b, f, ordered32(<uint32_t>bits))
@@ -444,34 +458,19 @@ cdef class Packer:
         cdef int i
         for i in range(plan.count):
             if plan.judged[i].reported:
-                before = self.put_quality(&fields[i], plan.judged[i].quality << 1 | (not plan.judged[i].valued), before)
+                before = put_quality(&self.encoder, &self.b, &fields[i], plan.judged[i].quality << 1 | (not plan.judged[i].valued), before)
 
-    cdef int put_quality(self, Field* f, int code, int before) noexcept:
-        cdef Encoder* e = &self.encoder
-        cdef Cdf* model = &self.b.models[M_QUALITY + (before != 0) + 2 * (f.code != 0)]
-        if code == 0:
-            put_symbol(e, model, QUALITY_GOOD)
-        elif code == before:
-            put_symbol(e, model, QUALITY_BEFORE)
-        elif code == f.code:
-            put_symbol(e, model, QUALITY_LAST)
-        else:
-            put_symbol(e, model, QUALITY_OTHER)
-            put_bits(e, code, 9)
-        f.code = code
-        return code
-
-    cdef void put_float(self, Field* f, double value) noexcept:
-        """A float in its shortest form."""
+    cdef void put_point(self, PlanField* point, Field* f, double value) noexcept:
+        """A float of a plan; a batch begins with the form that the last one ended with."""
         cdef Form form
-        float_form(f, value, &form)
-        if form.kind == KIND_ONCE:
-            put_once(&self.encoder, &self.b, f, form.bits)
-        elif form.kind == f.kind and form.digits == f.digits and f.scale == 0:
-            put_value(&self.encoder, &self.b, f, form.bits)
+        if f.known:
+            float_form(f, value, &form)
         else:
-            put_change(&self.encoder, &self.b, f, form.kind, form.digits, 0, NULL)
-            put_moved(&self.encoder, &self.b, f, form.bits)
+            first_form(f, value, &point.usual, &form)
+        put_float(&self.encoder, &self.b, f, &form)
+        point.usual.kind = f.kind
+        point.usual.digits = f.digits
+        point.usual.round = f.round
 
     # A single value
 
@@ -535,7 +534,7 @@ cdef class Packer:
             self.put_record(index, boot_ms, flags)
             f = &self.b.fields[self.b.shapes[index].first]
         if code:
-            self.put_quality(f, code, 0)
+            put_quality(&self.encoder, &self.b, f, code, 0)
         f.code = code
         self.enter(boot_ms, 1)
         self.work += 1
@@ -583,6 +582,8 @@ cdef class Packer:
         return self.append_text(series, boot_ms, KIND_NUMBER, int(value), b"%d" % value, quality)
 
     cdef bint append_float(self, Series series, int64_t boot_ms, double value, int quality) except -1:
+        cdef Form form
+        cdef Field* f
         if isnan(value):
             if (quality & 3) != 2:
                 quality = 2 | 4 << 2
@@ -594,7 +595,9 @@ cdef class Packer:
             quality = series.state.count(&series.rule, series.state.counter, KIND_FLOAT64, as_bits(value))
         if not judge(&series.rule, &series.state, boot_ms, KIND_FLOAT64, as_bits(value), quality):
             return False
-        self.put_float(self.single(series, boot_ms, quality, True, KIND_QUOTIENT, value), value)
+        f = self.single(series, boot_ms, quality, True, KIND_QUOTIENT, value)
+        float_form(f, value, &form)
+        put_float(&self.encoder, &self.b, f, &form)
         return True
 
     cdef bint append_decimal(self, Series series, int64_t boot_ms, value, int quality) except -1:
@@ -647,13 +650,3 @@ cdef class Packer:
         self.work += _TEXT + _LETTER * len(text)
         put_text(&self.encoder, &self.b, <const uint8_t*><const char*>text, len(text))
         return True
-
-
-cdef inline bint is_over(const Window* window, int64_t boot_ms, bint final) noexcept:
-    return window != NULL and window.end != 0 and (final or boot_ms >= window.end)
-
-
-cdef inline bint is_float(const PlanField* point) noexcept:
-    """Whether the point's value is the float itself, not a scaled one."""
-    return point.form == KIND_FLOAT32 or point.form == KIND_FLOAT64
-

@@ -14,11 +14,18 @@ cdef enum:
     QUALITY_SENTINEL = 2 | 3 << 2
     QUALITY_FAULT = 2 | 4 << 2
     SENTINELS = 16  # ext.limits.MAX_SENTINELS
+    LIKENESS = 2  # points that say of two plans that their devices are of one model: any two plans of one point look alike
     CODING_NONE = 0  # the others in the order of ext.layout.CODINGS
     CODING_BCD = 1
     CODING_M10K = 2
     CODING_SM10K = 3
     CODING_SM = 4
+
+
+cdef struct Usual:
+    uint8_t kind  # KIND_NONE: not known yet
+    uint8_t digits
+    uint8_t round  # floats in a row that need fewer digits
 
 
 cdef struct Field:
@@ -37,6 +44,7 @@ cdef struct Field:
     Rule* rule
     State* state
     unsigned int number
+    Usual usual  # how the packer wrote its last float: the next batch begins with it
 
 
 cdef struct Judged:
@@ -152,7 +160,23 @@ cdef class ScanPlan:
     cdef bint windowed  # whether a point of it has a window
     cdef readonly Py_ssize_t size
     cdef readonly int64_t period
+    cdef bytes model  # the same for plans whose values are written alike; None for too few points
     cdef uint64_t batch  # where the packer found this plan last: which batch, which shape
     cdef int shape
     cdef list series  # keeps alive what the fields point into
     cdef int compile(self, Field* field, object layout, object series) except -1
+
+
+cdef inline int judge_payload(ScanPlan plan, const uint8_t* data, Py_ssize_t size, int64_t boot_ms, int quality) except -1:
+    """Judge every field of a response."""
+    cdef int i
+    if size < plan.size:
+        raise ValueError(f"a payload of {size} bytes; the plan needs {plan.size}")
+    for i in range(plan.count):
+        judge_field(&plan.fields[i], data, boot_ms, quality, &plan.judged[i])
+    return 0
+
+
+cdef inline bint is_float(const Field* point) noexcept nogil:
+    """Whether the point's value is the float itself, not a scaled one."""
+    return point.form == KIND_FLOAT32 or point.form == KIND_FLOAT64

@@ -27,6 +27,7 @@ cdef class ScanPlan:
             raise ValueError(f"period {period} ms is not within 0..{MAX_TIME_MS}")
         self.period = period
         self.series = []
+        forms = []
         self.fields = <Field*>PyMem_Calloc(len(fields), sizeof(Field))
         self.judged = <Judged*>PyMem_Calloc(len(fields), sizeof(Judged))
         if self.fields == NULL or self.judged == NULL:
@@ -37,7 +38,10 @@ cdef class ScanPlan:
                 raise TypeError("a point of the plan has no series")
             self.compile(&self.fields[i], layout, series)
             self.series.append(series)
+            forms.append(_form(&self.fields[i]))
         self.count = len(fields)
+        if self.count >= LIKENESS:
+            self.model = repr((period, forms)).encode()
 
     def __dealloc__(self):
         PyMem_Free(self.fields)
@@ -84,6 +88,13 @@ cdef object _kind(Field* field, layout):
         field.kind = KIND_UINT
     field.mask = <uint64_t>0xFFFFFFFFFFFFFFFF >> (64 - bits)
     return bits
+
+
+cdef tuple _form(const Field* field):
+    """How the values of a point are written."""
+    if not field.form & KIND_SCALED:
+        return (field.form,)
+    return field.form, field.rule.multiplier, field.rule.addend, field.rule.exponent
 
 
 cdef int _sentinels(Field* field, layout, tuple sentinels, bits) except -1:

@@ -16,19 +16,20 @@ from ext.coder cimport (
     POWERS_OF_TEN, TAIL, WHOLE_POWERS, Cdf, Decoder, decoder_start, get_bits, get_magnitude, get_mixed, get_number, get_symbol,
 )
 from ext.model cimport *
-from ext.unpacker cimport Arrays
+from ext.reading cimport get_time, get_twin, move
+from ext.twin cimport field_like, take_over
+from ext.unpacker cimport Arrays, is_small
 from ext.wire cimport *
 
 from ext.columns import Columns
 from ext.errors import FormatError
-from ext.limits import FORMAT_VERSION, MAX_BATCH_BYTES, MAX_DIGITS, MAX_EXPONENT, MAX_FIELDS, MAX_NUMBER_BYTES
+from ext.limits import FORMAT_VERSION, OLD_VERSION, MAX_BATCH_BYTES, MAX_DIGITS, MAX_EXPONENT, MAX_FIELDS, MAX_NUMBER_BYTES
 from ext.limits import MAX_SAMPLES, MAX_SCALES, MAX_SERIES_NUMBER, MAX_SHAPE_FIELDS, MAX_TEXT_BYTES, MAX_TEXT_EXPONENT
 from ext.limits import LETTER_WORK, MAX_TIME_MS, MAX_WORK, SCALED_FLOAT_WORK, TEXT_WORK
 from ext.value import scaled_float
 
 cdef enum:
     WIDEST = 2048  # ext.limits.MAX_SHAPE_FIELDS
-    POWERS = 22  # powers of ten up to it are doubles
 
     DECIMALS_BITS = 11
     DECIMALS = 1 << DECIMALS_BITS  # kept to be used again
@@ -66,9 +67,7 @@ cdef int _TEXT = TEXT_WORK
 cdef int _SCALED_FLOAT = SCALED_FLOAT_WORK
 cdef int64_t _NUMBERS = MAX_SERIES_NUMBER
 cdef int64_t _SCALES = MAX_SCALES
-cdef int64_t BIGGEST = 9007199254740992  # 2**53: integers below it are doubles
 cdef uint64_t MIX = 0x9E3779B97F4A7C15  # 2**64 over the golden ratio: spreads neighbours (Knuth, TAOCP 3, 6.4)
-cdef int64_t SMALL = 1073741824  # the product of two integers below it is far from 2**63
 
 
 def unpack(blocks):
@@ -96,6 +95,7 @@ cdef class _Reader:
     cdef Decoder d
     cdef const uint8_t* begin
     cdef bint columns
+    cdef int last_head  # of the version
     cdef Arrays out
     cdef int64_t room
     cdef int64_t count
@@ -166,8 +166,9 @@ cdef class _Reader:
         if p == end:
             raise FormatError("the block is empty")
         if first:
-            if p[0] != FORMAT_VERSION:
-                raise FormatError(f"version {p[0]} is not known, only {FORMAT_VERSION}")
+            if not OLD_VERSION <= p[0] <= FORMAT_VERSION:
+                raise FormatError(f"version {p[0]} is not known, only {OLD_VERSION} and {FORMAT_VERSION}")
+            self.last_head = HEAD_LIKE_FLAGS if p[0] == FORMAT_VERSION else HEAD_END
             p += 1
         decoder_start(&self.d, p, end)
         while True:
@@ -195,10 +196,10 @@ cdef class _Reader:
         cdef int32_t index
         cdef int64_t boot_ms
         cdef int flags = 0
-        if head > HEAD_NEW_FLAGS:
+        if head > self.last_head:
             raise FormatError(f"head {head} is not known")
         if head >= HEAD_NEW:
-            index = self.read_shape()
+            index = self.read_like() if head >= HEAD_LIKE else self.read_shape()
             boot_ms = b.last_ms + clip(get_number(&self.d, &b.models[N_FIRST_TIME]), 60)
         else:
             if b.last_shape < 0:
@@ -208,11 +209,11 @@ cdef class _Reader:
                 raise FormatError("the shape that follows is not known")
             boot_ms = expected(&b.shapes[index], b.last_ms)
             if head != HEAD_EXACT:
-                boot_ms += self.read_surprise(&b.shapes[index])
+                boot_ms += get_time(&self.d, b, &b.shapes[index])
         if not 0 <= boot_ms <= _TIME:
             raise FormatError(f"time {boot_ms} ms is not within 0..{_TIME}")
         settle_record(b, index, boot_ms)
-        if head == HEAD_NEXT_FLAGS or head == HEAD_OTHER_FLAGS or head == HEAD_NEW_FLAGS:
+        if head == HEAD_NEXT_FLAGS or head == HEAD_OTHER_FLAGS or head == HEAD_NEW_FLAGS or head == HEAD_LIKE_FLAGS:
             flags = get_symbol(&self.d, &b.models[M_FLAGS])
             if not 1 <= flags <= 3:
                 raise FormatError(f"flags {flags} are not known")
@@ -240,51 +241,59 @@ cdef class _Reader:
         b.fresh = <int32_t>number
         return <int32_t>number
 
-    cdef int64_t read_surprise(self, Shape* s) noexcept:
-        """How far the record's time is from the expected one."""
-        cdef int shift = plain_bits(s.size) if s.seen > 1 else 0
-        cdef int symbol
-        cdef int64_t reduced
-        if s.seen > 1:
-            symbol = get_mixed(&self.d, &self.b.models[M_TIME + context(s.size)], &s.time)
-        else:
-            symbol = get_symbol(&self.d, &self.b.models[M_SECOND_TIME])
-        if symbol == ESCAPE:
-            reduced = get_number(&self.d, &self.b.models[N_TIME])
-        else:
-            reduced = from_token(symbol, <int64_t>get_bits(&self.d, token_bits(symbol)))
-        reduced = clip(reduced, 60 - shift)
-        return <int64_t>(<uint64_t>reduced << shift | get_bits(&self.d, shift))
-
     cdef int32_t read_shape(self) except -1:
         cdef Batch* b = &self.b
         cdef int64_t period = get_number(&self.d, &b.models[N_SHAPE])
         cdef int64_t count = get_number(&self.d, &b.models[N_SHAPE])
         cdef int i
+        cdef Field* f
         if not 0 <= period <= _TIME:
             raise FormatError(f"a period of {period} ms")
         if not 0 < count <= _SHAPE_FIELDS:
             raise FormatError(f"a shape of {count} fields; 1..{_SHAPE_FIELDS} are allowed")
-        if b.field_count + count > _FIELDS:
-            raise FormatError(f"more than {_FIELDS} fields")
-        if not room_for(b, <int>count):
-            raise MemoryError
-        shape_start(&b.shapes[b.shape_count], period, <int>count, b.field_count)
+        self.start_shape(period, <int>count)
         for i in range(<int>count):
-            self.read_field(&b.fields[b.field_count])
-            b.field_count += 1
-        b.shape_count += 1
+            f = self.read_field()
+            self.read_form(f, get_symbol(&self.d, &b.models[M_KIND]))
         return b.shape_count - 1
 
-    cdef int read_field(self, Field* f) except -1:
+    cdef int32_t read_like(self) except -1:
+        """A shape that is declared like another."""
+        cdef Batch* b = &self.b
+        cdef int64_t distance = get_number(&self.d, &b.models[N_LIKE])
+        cdef Shape* like
+        cdef int i
+        if not 0 <= distance < b.shape_count:
+            raise FormatError(f"no shape was declared {distance} before")
+        like = &b.shapes[b.shape_count - 1 - distance]
+        first, count = like.first, like.count
+        self.start_shape(like.period, like.count)
+        for i in range(count):
+            field_like(b, self.read_field(), first + i, i > 0)
+        return b.shape_count - 1
+
+    cdef int start_shape(self, int64_t period, int count) except -1:
+        """One more shape; its fields follow."""
+        cdef Batch* b = &self.b
+        if b.field_count + count > _FIELDS:
+            raise FormatError(f"more than {_FIELDS} fields")
+        if not room_for(b, count):
+            raise MemoryError
+        shape_start(&b.shapes[b.shape_count], period, count, b.field_count)
+        b.shape_count += 1
+        return 0
+
+    cdef Field* read_field(self) except NULL:
+        """The series of a new field."""
+        cdef Field* f = &self.b.fields[self.b.field_count]
         cdef int64_t number = clip(get_number(&self.d, &self.b.models[N_SERIES]), 40) + self.b.last_number + 1
         if not 0 <= number <= _NUMBERS:
             raise FormatError(f"series number {number} is not within 0..{_NUMBERS}")
         self.b.last_number = number
         field_start(f, <uint32_t>number)
-        self.read_form(f, get_symbol(&self.d, &self.b.models[M_KIND]))
         self.numbers.append(number)
-        return 0
+        self.b.field_count += 1
+        return f
 
     cdef int read_form(self, Field* f, int kind) except -1:
         """What a kind asks for."""
@@ -402,9 +411,13 @@ cdef class _Reader:
         cdef int symbol
         cdef uint64_t bits
         if not f.known:
-            if f.kind == KIND_NONE:
+            if f.twin >= 0 and get_twin(&self.d, &self.b, f):
+                return self.emit(place, boot_ms)
+            if f.twin >= 0 or f.kind == KIND_NONE:
                 return self.read_change(place, boot_ms, get_symbol(&self.d, &self.b.models[M_KIND]))
             return self.read_moved(place, boot_ms)
+        if unlikely(f.twin >= 0):
+            take_over(&self.b, f)
         if KIND_TEXT <= f.kind <= KIND_NUMBER:
             symbol = get_symbol(&self.d, &self.b.models[M_SAME])
             if symbol == 2:
@@ -420,19 +433,10 @@ cdef class _Reader:
             symbol = get_symbol(&self.d, &self.b.models[N_VALUE])
             if symbol == 0:
                 return self.read_change(place, boot_ms, get_symbol(&self.d, &self.b.models[M_KIND]))
-            self.move(f, get_magnitude(&self.d, &self.b.models[N_VALUE], symbol))
+            move(&self.d, &self.b, f, get_magnitude(&self.d, &self.b.models[N_VALUE], symbol))
         else:
-            self.move(f, from_token(symbol, <int64_t>get_bits(&self.d, token_bits(symbol))))
+            move(&self.d, &self.b, f, from_token(symbol, <int64_t>get_bits(&self.d, token_bits(symbol))))
         return self.emit(place, boot_ms)
-
-    cdef void move(self, Field* f, int64_t reduced) noexcept:
-        """By a surprise without its plain bits."""
-        cdef int shift = plain_bits(f.size) if f.count else 0
-        cdef uint64_t surprise = <uint64_t>reduced << shift | get_bits(&self.d, shift)
-        cdef Guess g
-        guess(f, self.b.beside, &g)
-        learn(f, <int64_t>(surprise + <uint64_t>g.values[g.best]), self.b.beside, &g)
-        self.b.beside = f.difference
 
     cdef int read_change(self, int place, int64_t boot_ms, int kind) except -1:
         """Another form, another step, or one float out of the ordinary."""
@@ -649,17 +653,6 @@ cdef class _Reader:
             _buffer(self.out.exponent, self.count, "b"),
             self.objects,
         )
-
-
-cdef inline bint is_small(const Scale* scale, int64_t whole) noexcept:
-    """Whether the scaled number is a double, and the power of ten too."""
-    return (
-        -SMALL < whole < SMALL
-        and -SMALL < scale.multiplier < SMALL
-        and -BIGGEST < scale.addend < BIGGEST
-        and -BIGGEST < whole * scale.multiplier + scale.addend < BIGGEST
-        and -POWERS <= scale.exponent <= POWERS
-    ) or (scale.multiplier == 1 and scale.addend == 0 and -BIGGEST < whole < BIGGEST and -POWERS <= scale.exponent <= POWERS)
 
 
 cdef void* _larger(void* memory, size_t size) except NULL:

@@ -1,10 +1,12 @@
 # cython: cdivision=True
 """Values and forms into the range coder, as inline C."""
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from ext.coder cimport Encoder, put_bits, put_magnitude, put_mixed, put_number, put_symbol, bit_length
+from ext.coder cimport Cdf, Encoder, put_bits, put_magnitude, put_mixed, put_number, put_symbol, bit_length
+from ext.floats cimport Form
 from ext.model cimport *
+from ext.twin cimport First, expect_first, first_bits, first_model, settle_first, take_over
 from ext.wire cimport *
 
 
@@ -31,8 +33,15 @@ cdef inline void put_token(Encoder* e, Batch* b, Field* f, int symbol) noexcept 
 
 cdef inline void put_escape(Encoder* e, Batch* b, Field* f) noexcept nogil:
     """What follows changes the form of the field."""
+    cdef First first
     if not f.known:
+        if f.twin >= 0:
+            expect_first(b, f, &first)
+            put_symbol(e, &b.models[first_model(&first)], ESCAPE)
+            put_symbol(e, &b.models[N_TWIN], 0)
         return
+    if f.twin >= 0:
+        take_over(b, f)
     if f.kind == KIND_TEXT or f.kind == KIND_BYTES or f.kind == KIND_NUMBER:
         put_symbol(e, &b.models[M_SAME], 2)
     else:
@@ -46,9 +55,30 @@ cdef inline void put_change(Encoder* e, Batch* b, Field* f, int kind, int digits
     change_form(f, kind, digits, scale)
 
 
+cdef inline void put_twin(Encoder* e, Batch* b, Field* f, uint64_t value) noexcept nogil:
+    """The first value of a field that has a twin."""
+    cdef First first
+    cdef int64_t surprise
+    cdef uint64_t rest
+    cdef int symbol, bits
+    expect_first(b, f, &first)
+    surprise = <int64_t>(value - first.guess)
+    symbol = token(surprise >> first_bits(&first), &bits, &rest)
+    put_symbol(e, &b.models[first_model(&first)], symbol)
+    if symbol == ESCAPE:
+        put_number(e, &b.models[N_TWIN], surprise >> first_bits(&first))
+    else:
+        put_bits(e, rest, bits)
+    put_bits(e, <uint64_t>surprise, first_bits(&first))
+    settle_first(b, f, &first, surprise)
+
+
 cdef inline void put_moved(Encoder* e, Batch* b, Field* f, uint64_t value) noexcept nogil:
     """The value right after a change of form."""
     cdef int64_t difference = <int64_t>(value - f.last)
+    if not f.known and f.twin >= 0:
+        put_twin(e, b, f, value)
+        return
     if not f.known:
         put_number(e, &b.models[N_FIRST], <int64_t>value)
         f.last = value
@@ -97,6 +127,8 @@ cdef inline void put_value(Encoder* e, Batch* b, Field* f, uint64_t value) noexc
     if not f.known:
         put_moved(e, b, f, value)
         return
+    if unlikely(f.twin >= 0):
+        take_over(b, f)
     difference = <int64_t>(value - f.last)
     steps = difference
     if f.step > 1:
@@ -110,6 +142,17 @@ cdef inline void put_value(Encoder* e, Batch* b, Field* f, uint64_t value) noexc
     b.beside = f.difference
 
 
+cdef inline void put_float(Encoder* e, Batch* b, Field* f, const Form* form) noexcept nogil:
+    """A float in the form found for it."""
+    if form.kind == KIND_ONCE:
+        put_once(e, b, f, form.bits)
+    elif form.kind == f.kind and form.digits == f.digits and f.scale == 0:
+        put_value(e, b, f, form.bits)
+    else:
+        put_change(e, b, f, form.kind, form.digits, 0, NULL)
+        put_moved(e, b, f, form.bits)
+
+
 cdef inline void put_text(Encoder* e, Batch* b, const uint8_t* text, int64_t size) noexcept nogil:
     """Length and bytes, by halves."""
     cdef int before = 0
@@ -121,6 +164,22 @@ cdef inline void put_text(Encoder* e, Batch* b, const uint8_t* text, int64_t siz
         put_symbol(e, &b.models[M_HIGH + before], high)
         put_symbol(e, &b.models[M_LOW + high], text[i] & 15)
         before = high
+
+
+cdef inline int put_quality(Encoder* e, Batch* b, Field* f, int code, int before) noexcept nogil:
+    """The code of a sample beside those of the sample before in the record and of the field's last; the code."""
+    cdef Cdf* model = &b.models[M_QUALITY + (before != 0) + 2 * (f.code != 0)]
+    if code == 0:
+        put_symbol(e, model, QUALITY_GOOD)
+    elif code == before:
+        put_symbol(e, model, QUALITY_BEFORE)
+    elif code == f.code:
+        put_symbol(e, model, QUALITY_LAST)
+    else:
+        put_symbol(e, model, QUALITY_OTHER)
+        put_bits(e, code, 9)
+    f.code = <uint16_t>code
+    return code
 
 
 # Time

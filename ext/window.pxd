@@ -86,3 +86,8 @@ cdef inline void gather(Window* w, int form, uint64_t bits, double number) noexc
     if w.count == 0 or is_less(&w.most, &now):
         w.most = now
     w.count += 1
+
+
+cdef inline bint is_over(const Window* window, int64_t boot_ms, bint final) noexcept:
+    """Whether there is an open window that ends now."""
+    return window != NULL and window.end != 0 and (final or boot_ms >= window.end)

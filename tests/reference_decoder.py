@@ -13,7 +13,7 @@ Sample = tuple[int, int, ReferenceValue, int]
 
 NONE, INT, UINT, FLOAT32, FLOAT64, BOOL, TEXT, BYTES, NUMBER, ONCE, QUOTIENT, MIXED, SINGLE = range(13)
 STEP = 0
-EXACT, NEXT, NEXT_FLAGS, OTHER, OTHER_FLAGS, NEW, NEW_FLAGS, END = range(8)
+EXACT, NEXT, NEXT_FLAGS, OTHER, OTHER_FLAGS, NEW, NEW_FLAGS, END, LIKE, LIKE_FLAGS = range(10)
 PARTIAL, QUALITY = 1, 2
 TWO32, TWO63, TWO64 = 1 << 32, 1 << 63, 1 << 64
 MOST_TIME = (1 << 53) - 1
@@ -79,6 +79,11 @@ class Cdf:
             goal = 4 * i + (32_704 if i > symbol else 0)
             self.c[i] += (goal - self.c[i]) >> rate
         self.seen = min(61, self.seen + 1)
+
+    def copy(self) -> "Cdf":
+        other = Cdf()
+        other.c, other.seen = list(self.c), self.seen
+        return other
 
 
 Pair = tuple[Cdf, Cdf]
@@ -216,6 +221,24 @@ class Field:
     weight: int = 0
     count: int = 0
     errors: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
+    spread: int = 0
+    links: int = 0
+    apart: int = 0
+    twin: "Field | None" = None
+    neighbours: "tuple[Field, Field] | None" = None  # the field before, and that before the twin
+
+    def same_form(self, other: "Field") -> bool:
+        return other.known and (other.kind, other.digits, other.scale) == (self.kind, self.digits, self.scale)
+
+    def take_over(self) -> None:
+        """Before a second value: what the twin has learned."""
+        twin, self.twin = self.twin, None
+        if twin is None or not self.same_form(twin) or twin.count == 0:
+            return
+        self.step, self.common, self.changes = twin.step, twin.common, twin.changes
+        self.difference, self.drift, self.size = twin.difference, twin.drift, twin.size
+        self.weight, self.count, self.errors = twin.weight, twin.count, list(twin.errors)
+        self.own = twin.own.copy()
 
     def forget(self) -> None:
         self.known = False
@@ -224,6 +247,7 @@ class Field:
         self.errors = [0, 0, 0, 0]
 
     def change(self, kind: int, digits: int, scale: tuple[int, int, int] | None) -> None:
+        self.twin = None
         decimals = (INT, QUOTIENT, MIXED, SINGLE)
         plain = scale is None and self.scale is None
         if self.kind in decimals and kind in decimals and digits >= self.digits and plain:
@@ -298,6 +322,7 @@ class Shape:
     """One shape, and when its next record is expected. Intervals are in sixteenths of a millisecond."""
 
     fields: list[Field]
+    period: int
     interval: int
     head: Cdf = field(default_factory=Cdf)
     time: Cdf = field(default_factory=Cdf)
@@ -384,27 +409,31 @@ class Decoder:
         self.last_ms = 0
         self.last_number = -1
         self.beside = 0
+        self.last_head = LIKE_FLAGS
         self.head, self.rank, self.flags, self.kind, self.digit, self.same = (Cdf() for _ in range(6))
         self.quality = [Cdf() for _ in range(4)]
-        self.second, self.second_time = Cdf(), Cdf()
+        self.second, self.second_time, self.first_twin = Cdf(), Cdf(), Cdf()
         self.value = [Cdf(i) for i in range(17)]
         self.time = [Cdf(i) for i in range(17)]
+        self.twins = [Cdf(i) for i in range(17)]
         self.high = [Cdf() for _ in range(16)]
         self.low = [Cdf() for _ in range(16)]
         self.n_value, self.n_first, self.n_change, self.n_time, self.n_first_time = (pair() for _ in range(5))
         self.n_rank, self.n_shape, self.n_series, self.n_scale, self.n_length = (pair() for _ in range(5))
+        self.n_twin, self.n_like = pair(), pair()
 
     def block(self, data: bytes, first: bool) -> None:
         need(data != b"", "the block is empty")
         if first:
-            need(data[0] == 2, "an unknown version")
+            need(data[0] in (2, 3), "an unknown version")
+            self.last_head = LIKE_FLAGS if data[0] == 3 else END
             data = data[1:]
         self.coder = Coder(data)
         while True:
             head = self.read_head()
             if head == END:
                 break
-            need(head < END, "an unknown head")
+            need(head <= self.last_head, "an unknown head")
             self.record(head)
         self.coder.end()
 
@@ -412,8 +441,8 @@ class Decoder:
         return self.coder.symbol(self.head) if self.last is None else self.coder.mixed(self.head, self.last.head)
 
     def record(self, head: int) -> None:
-        if head in (NEW, NEW_FLAGS):
-            shape = self.declaration()
+        if head in (NEW, NEW_FLAGS, LIKE, LIKE_FLAGS):
+            shape = self.declaration() if head in (NEW, NEW_FLAGS) else self.declaration_like()
             now = self.last_ms + clip(self.coder.number(self.n_first_time), 60)
         else:
             shape = self.known_shape(head)
@@ -423,7 +452,7 @@ class Decoder:
         need(0 <= now <= MOST_TIME, "a time out of bounds")
         self.settle_record(shape, now)
         flags = 0
-        if head in (NEXT_FLAGS, OTHER_FLAGS, NEW_FLAGS):
+        if head in (NEXT_FLAGS, OTHER_FLAGS, NEW_FLAGS, LIKE_FLAGS):
             flags = self.coder.symbol(self.flags)
             need(1 <= flags <= 3, "unknown flags")
         self.read_samples(shape, now, flags)
@@ -485,16 +514,36 @@ class Decoder:
         need(1 <= count <= 2048, "a shape too wide or empty")
         self.fields += count
         need(self.fields <= 16_384, "too many fields")
-        shape = Shape([self.declared_field() for _ in range(count)], 16 * period)
+        shape = Shape([self.declared_field() for _ in range(count)], period, 16 * period)
+        self.shapes.append(shape)
+        return shape
+
+    def declaration_like(self) -> Shape:
+        distance = self.coder.number(self.n_like)
+        need(0 <= distance < len(self.shapes), "no such shape to be like")
+        other = self.shapes[-1 - distance]
+        self.fields += len(other.fields)
+        need(self.fields <= 16_384, "too many fields")
+        fields: list[Field] = []
+        for place, twin in enumerate(other.fields):
+            entry = self.numbered_field()
+            if twin.kind not in (NONE, TEXT, BYTES, NUMBER):
+                entry.kind, entry.digits, entry.scale, entry.twin = twin.kind, twin.digits, twin.scale, twin
+                entry.neighbours = (fields[-1], other.fields[place - 1]) if place else None
+            fields.append(entry)
+        shape = Shape(fields, other.period, 16 * other.period)
         self.shapes.append(shape)
         return shape
 
     def declared_field(self) -> Field:
-        self.last_number += 1 + clip(self.coder.number(self.n_series), 40)
-        need(0 <= self.last_number < TWO32, "a series number out of bounds")
-        entry = Field(self.last_number)
+        entry = self.numbered_field()
         self.form(entry, self.coder.symbol(self.kind))
         return entry
+
+    def numbered_field(self) -> Field:
+        self.last_number += 1 + clip(self.coder.number(self.n_series), 40)
+        need(0 <= self.last_number < TWO32, "a series number out of bounds")
+        return Field(self.last_number)
 
     def form(self, entry: Field, kind: int) -> None:
         need(kind <= SINGLE and kind != ONCE, "an unknown kind")
@@ -552,9 +601,13 @@ class Decoder:
         return code
 
     def sample(self, entry: Field) -> ReferenceValue:
+        if entry.known and entry.twin is not None:
+            entry.take_over()
         if entry.kind in (TEXT, BYTES, NUMBER) and entry.known:
             return self.text_or_change(entry)
         if not entry.known:
+            if entry.twin is not None:
+                return self.first_beside(entry, entry.twin)
             if entry.kind == NONE:
                 return self.change(entry)
             return self.first(entry)
@@ -585,6 +638,32 @@ class Decoder:
             return self.text(entry)
         entry.last = self.coder.number(self.n_first) % TWO64
         self.beside = 0
+        return self.read_out(entry)
+
+    def first_beside(self, entry: Field, twin: Field) -> ReferenceValue:
+        """The first value of a field that has a twin."""
+        base = size = links = apart = shift = 0
+        if entry.same_form(twin):
+            base, size, links, apart = twin.last, twin.spread, twin.links, twin.apart
+            if entry.neighbours is not None and all(map(entry.same_form, entry.neighbours)):
+                shift = signed(entry.neighbours[0].last - entry.neighbours[1].last)
+        low = plain_bits(size) if links else 0
+        symbol = self.coder.symbol(self.twins[context(size)] if links else self.first_twin)
+        if symbol < 15:
+            reduced = token(self.coder, symbol)
+        else:
+            quarter = self.coder.symbol(self.n_twin[0])
+            if quarter == 0:
+                return self.change(entry)
+            reduced = self.coder.rest(self.n_twin, quarter)
+        surprise = signed(reduced << low | self.coder.bits(low))
+        entry.last = (base + (shift if apart > 0 else 0) + surprise) % TWO64
+        entry.known, self.beside = True, 0
+        off = signed(entry.last - base)
+        better = logarithm(abs(off)) - logarithm(abs(signed(off - shift)))
+        entry.apart = apart + ((64 * better - apart) >> 2)
+        entry.spread = surprise_size(size, surprise, 1 if links < 2 else 2) if links else 16 * abs(clip(surprise, 50))
+        entry.links = min(255, links + 1)
         return self.read_out(entry)
 
     def change(self, entry: Field) -> ReferenceValue:

@@ -88,4 +88,4 @@ def scripted(*scripts: list[int]) -> list[bytes]:
     """The blocks of one batch, each by the symbols and plain bits that a decoder reads of it, up to what it refuses."""
     writer = Scripted()
     blocks = [writer.written(script) for script in scripts]
-    return [b"\x02" + blocks[0], *blocks[1:]]
+    return [b"\x03" + blocks[0], *blocks[1:]]

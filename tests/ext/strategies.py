@@ -159,12 +159,28 @@ def plans(draw: st.DrawFn, first: int) -> tuple[ScanPlan, list[Point]]:
     return ScanPlan(fields, draw(st.sampled_from([0, 1000]))), [point for _, point in drawn]
 
 
+def alike(plan: ScanPlan, points: list[Point], first: int) -> tuple[ScanPlan, list[Point]]:
+    """A plan for another device of the same model."""
+    kinds = {code: kind for kind, code in TYPES}
+    fields, others, offset = [], [], 0
+    for index, point in enumerate(points):
+        multiplier, addend, exponent = point.scale
+        sentinels = () if point.sentinel is None else (point.sentinel,)
+        series = Series(first + index, multiplier=multiplier, addend=addend, exponent=exponent, sentinels=sentinels)
+        layout = Layout(offset, kinds[point.code])
+        fields.append((layout, series))
+        others.append(Point(point.code, series, point.scale, point.sentinel))
+        offset += layout.width
+    return ScanPlan(fields, plan.period), others
+
+
 @st.composite
 def stories(draw: st.DrawFn) -> Story:
     """Scans, failures, single values and commits in any order."""
     story = Story()
     series = [Series(number) for number in draw(st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=3))]
     scans = [draw(plans(100 * index)) for index in range(2)]
+    scans += [alike(*scans[index], 100 * (2 + index)) for index in (0, 0, 1)]
     payloads = [draw(st.lists(st.binary(min_size=p.size, max_size=p.size), min_size=1, max_size=3)) for p, _ in scans]
     for step in draw(st.lists(st.sampled_from(["append", "scan", "scan", "fail", "commit"]), max_size=25)):
         if step == "append":
@@ -172,7 +188,7 @@ def stories(draw: st.DrawFn) -> Story:
         elif step == "commit":
             story.commit()
         else:
-            index = draw(st.integers(0, 1))
+            index = draw(st.integers(0, len(scans) - 1))
             _scan(draw, story, *scans[index], payloads[index] if step == "scan" else None)
     story.commit()
     return story

@@ -32,7 +32,9 @@ NEW, NEW_FLAGS, END = 5, 6, 7
 BYTES = {
     "an empty block": (b"", "the block is empty"),
     "an unknown version": (b"\x01", "version 1 is not known"),
-    "a version alone": (b"\x02", "declares no shape"),
+    "a version to come": (b"\x04", "version 4 is not known"),
+    "a version alone": (b"\x03", "declares no shape"),
+    "a head that version 2 has not": (b"\x02" + scripted([8, *number(0)])[0][1:], "head 8 is not known"),
     "bytes behind the end": (scripted([END])[0] + bytes(4), "bytes behind the end"),
 }
 
@@ -45,9 +47,10 @@ def declared(kind: int, *form: int, step: int = 0) -> list[int]:
 INT = declared(1, *number(0))
 PAIR = [NEW_FLAGS, *number(0), *number(2), *number(0), 1, *number(0), *number(0), 1, *number(0), *number(0)]
 ONE = [*INT, *number(0), *number(5)]  # a field of integers, and 5 at the time 0
+LIKE = [*ONE, 8, *number(0), *number(0), *number(0)]  # a second field, like it
 TEXT = declared(6)
 CASES = {
-    "a head that is none": ([8], "head 8 is not known"),
+    "a head that is none": ([10], "head 10 is not known"),
     "a known shape before the first": ([0], "declares no shape"),
     "nothing followed yet": ([*ONE, 0], "shape that follows is not known"),
     "no shape of that rank": ([*ONE, 3, 0], "no shape is number 0"),
@@ -55,6 +58,13 @@ CASES = {
     "a shape at a distance below zero": ([*ONE, 3, 14, *number(-1)], "no such shape"),
     "a shape that is not declared": ([*ONE, 3, 15, *number(1)], "shape 1 is not declared"),
     "a shape far below": ([*ONE, 3, 15, *number(-(2**63))], "is not declared"),
+    "like a shape before the first": ([8, *number(0)], "no shape was declared 0 before"),
+    "like a shape too far back": ([*ONE, 8, *number(1)], "no shape was declared 1 before"),
+    "like a shape to come": ([*ONE, 9, *number(-1)], "no shape was declared -1 before"),
+    "like another, of a negative number": ([*ONE, 8, *number(0), *number(-2)], "series number -1"),
+    "like another, without flags": ([*ONE, 9, *number(0), *number(0), *number(0), 0], "flags 0 are not known"),
+    "like another, a step to break": ([*LIKE, 15, 0, 0], "smaller step where there is none"),
+    "like another, an unknown kind": ([*LIKE, 15, 0, 15], "kind 15 is not known"),
     "a shape without fields": ([NEW, *number(0), *number(0)], "a shape of 0 fields"),
     "a shape of fewer": ([NEW, *number(0), *number(-1)], "a shape of -1 fields"),
     "a shape too wide": ([NEW, *number(0), *number(2049)], "a shape of 2049 fields"),
@@ -126,8 +136,8 @@ def test_a_block_cut_short() -> None:
 
 
 def test_an_error_names_its_block() -> None:
-    with pytest.raises(FormatError, match="block 1, byte 0: head 9 is not known"):
-        unpack(scripted([*ONE, END], [9]))
+    with pytest.raises(FormatError, match="block 1, byte 0: head 11 is not known"):
+        unpack(scripted([*ONE, END], [11]))
 
 
 @pytest.mark.parametrize("block", [None, "01", 5])
@@ -176,6 +186,17 @@ def test_more_samples_than_a_batch_may_have() -> None:
         decode(blocks)
 
 
+def test_more_fields_than_a_batch_may_have() -> None:
+    wide = [NEW, *number(0), *number(2048), *[*number(0), 5] * 2048, *number(0), *number(0) * 2048]
+    like = [8, *number(0), *number(0) * 2048, *number(0), *[5] * 2048]
+    assert len(unpack(scripted([*wide, *(like * 7), END]))) == 16_384
+    blocks = scripted([*wide, *(like * 8), END])
+    with pytest.raises(FormatError, match="more than 16384 fields"):
+        unpack(blocks)
+    with pytest.raises(ReferenceFormatError):
+        decode(blocks)
+
+
 def outcome(blocks: list[bytes]) -> list[tuple[int, int, str, int]] | None:
     """The samples, or None for a FormatError; anything else is a fault."""
     try:
@@ -196,8 +217,9 @@ def reference(blocks: list[bytes]) -> list[tuple[int, int, str, int]] | None:
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.binary(max_size=80), max_size=3))
 def test_arbitrary_bytes(blocks: list[bytes]) -> None:
-    blocks = [b"\x02" + block if index == 0 else block for index, block in enumerate(blocks)]
-    assert outcome(blocks) == reference(blocks)
+    for version in (b"\x02", b"\x03"):
+        versioned = [version + block if index == 0 else block for index, block in enumerate(blocks)]
+        assert outcome(versioned) == reference(versioned)
 
 
 @settings(max_examples=80, deadline=None)

@@ -56,6 +56,37 @@ def test_a_reset_forgets_the_codec() -> None:
         assert (packer.samples, packer.size) == (0, 0)
 
 
+def test_devices_of_one_model_say_less() -> None:
+    """A second device says how it differs from the first; the same registers in another order say all of it."""
+    kinds = ("uint32", "float32", "int16")
+    sizes = []
+    for second in (kinds, kinds[::-1]):
+        packer = Packer()
+        for first, order in ((0, kinds), (10, second)):
+            at = [sum(4 - 2 * (kind == "int16") for kind in order[:place]) for place in range(3)]
+            plan = ScanPlan([(Layout(at[n], kind), Series(first + n)) for n, kind in enumerate(order)], period=1000)
+            values = {"uint32": 5_000_000 + first, "float32": 231.123 + first / 1000, "int16": 2500 + first}
+            codes = {"uint32": "I", "float32": "f", "int16": "h"}
+            packer.append_scan(plan, struct.pack(">" + "".join(map(codes.get, order)), *map(values.get, order)), first)  # type: ignore[arg-type]
+        sizes.append(len(packer.commit()))
+    assert sizes[0] <= sizes[1] - 6
+
+
+def test_a_batch_begins_with_the_forms_of_the_last() -> None:
+    """Of a float that is zero at first, and of all bits after that, the next batch knows what to expect."""
+    packer, plan = Packer(), ScanPlan([(Layout(0, "float32"), Series(1))], period=1000)
+    blocks = []
+    for batch in range(2):
+        for second in range(10):
+            packer.append_scan(plan, struct.pack(">f", second / 7), 10_000 * batch + 1000 * second)
+        blocks.append(packer.commit())
+        assert [sample[2] for sample in unpack(blocks[-1:])] == [
+            struct.unpack(">f", struct.pack(">f", second / 7))[0] for second in range(10)
+        ]
+        packer.reset()
+    assert len(blocks[1]) < len(blocks[0]) - 8
+
+
 def test_a_reset_loses_nothing() -> None:
     packer = Packer()
     packer.append(Series(1), 0, 1)

@@ -9,6 +9,7 @@ from tests.ext.script import ScriptedCoder, ScriptEnded, number
 from tests.fuzz.plans import WIDTHS
 from tests.reference_decoder import (
     END,
+    LIKE,
     NEW,
     NEW_FLAGS,
     NUMBER,
@@ -133,14 +134,15 @@ class _Inventing(Decoder):
         elif self.chance.random() < self.odd:
             self.say(self.chance.randrange(16))
         elif new:
-            self.say(self.chance.choice((NEW, NEW, NEW_FLAGS)))
+            like = (LIKE, LIKE, LIKE + 1) if self.shapes or self.chance.random() < self.odd else ()
+            self.say(self.chance.choice((NEW, NEW, NEW_FLAGS, *like)))
         else:
             known = (0, 1, 2) if self.last is not None and self.last.successor is not None else ()
             self.say(END if self.chance.random() < 0.01 else self.chance.choice((*known, OTHER, OTHER, OTHER + 1)))
         return super().read_head()
 
     def known_shape(self, head: int) -> Shape:
-        if head >= OTHER and self.last is not None:
+        if head in (OTHER, OTHER + 1) and self.last is not None:
             rank = self.chance.choice((0, 1, 5, 13, 14, 15, 15)) if len(self.shapes) <= 256 else 15
             known = sum(shape.seen > 1 and shape is not self.last.successor for shape in self.shapes)
             if rank < 14 and known:
@@ -159,13 +161,17 @@ class _Inventing(Decoder):
         self.say(*number(width if self.chance.random() > self.odd else self.near(1, self.chance.choice((2048, left)))))
         return super().declaration()
 
-    def declared_field(self) -> Field:
+    def declaration_like(self) -> Shape:
+        self.say(*number(self.near(0, min(3, len(self.shapes) - 1))))
+        return super().declaration_like()
+
+    def numbered_field(self) -> Field:
         step = self.chance.random()
         if step < self.odd / 10:
             self.say(*number(self.near(0, SERIES) - self.last_number - 1))
         else:
             self.say(*number(0 if step < 0.9 else self.chance.randrange(30)))
-        return super().declared_field()
+        return super().numbered_field()
 
     def change(self, entry: Field) -> ReferenceValue:
         self.kinds = (*KINDS[1:], ONCE, *((0, 0) if entry.step > 1 else ()))
@@ -217,4 +223,4 @@ def invented(chance: random.Random) -> list[bytes]:
     blocks = [decoder.invented(left)]
     while not decoder.over and len(blocks) < MOST_BLOCKS:
         blocks.append(decoder.invented(left // MOST_BLOCKS))
-    return [b"\x02" + blocks[0], *blocks[1:]]
+    return [b"\x03" + blocks[0], *blocks[1:]]

@@ -58,7 +58,7 @@ class Mutator:
 
     def by_bytes(self, blocks: list[bytes], chance: random.Random) -> list[bytes]:
         """Blocks with bytes altered, cut, doubled, spliced or pushed in, or blocks out of their order."""
-        changed = [bytearray(block) for block in blocks] or [bytearray(b"\x02")]
+        changed = [bytearray(block) for block in blocks] or [bytearray(b"\x03")]
         for _ in range(chance.choice((1, 1, 2, 4))):
             if chance.random() < 0.1:
                 self.shuffle(changed, chance)

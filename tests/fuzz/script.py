@@ -157,10 +157,16 @@ class Player:
         self.declare(self.script.number(4) & 0x7FFFFFFF, self.width())
 
     def plans(self) -> None:
-        """Some plans of one width, each with a first scan."""
+        """Some plans of one width, or of one model, each with a first scan."""
         width, first = self.width(), self.script.number(2) & 0x7FFF
-        for index in range(1 + self.script.below(9)):
+        count, alike, model = 1 + self.script.below(9), self.script.below(2), self.script.at
+        for index in range(count):
+            here = self.script.at
+            if alike and index:
+                self.script.at = model
             self.declare(first + width * index, width)
+            if alike and index:
+                self.script.at = here
             self.scan_of(len(self.scans) - 1)
 
     def declare(self, first: int, width: int) -> None:

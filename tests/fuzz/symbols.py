@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from tests.ext.script import Scripted, ScriptedCoder
-from tests.reference_decoder import Coder, Decoder, ReferenceFormatError
+from tests.reference_decoder import END, LIKE_FLAGS, Coder, Decoder, ReferenceFormatError
 
 MOST_SYMBOLS: Final = 1200  # of a batch that is mutated so: the reference decoder takes some microseconds for each
 
@@ -46,7 +46,7 @@ class _Hearing(Decoder):
         self.coder = _Listener(data, heard)
         while True:
             head = self.read_head()
-            if head >= 7:
+            if head == END or head > LIKE_FLAGS:
                 return heard
             self.record(head)
 
@@ -78,7 +78,7 @@ def blocks_of(scripts: list[list[int]]) -> list[bytes]:
     """Blocks that say the symbols, each up to what a decoder refuses."""
     writer = _Writer()
     blocks = [writer.written(script) for script in scripts]
-    return [b"\x02" + blocks[0], *blocks[1:]] if blocks else []
+    return [b"\x03" + blocks[0], *blocks[1:]] if blocks else []
 
 
 def mutated(blocks: list[bytes], chance: random.Random) -> list[bytes]:
