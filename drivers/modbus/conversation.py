@@ -98,7 +98,7 @@ class Conversation:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[bytes] = loop.create_future()
         self._answer, self._answered = answer, None
-        timer = loop.call_later(begin_s, self._late, whole_s - begin_s, f"{begin_s:.3g} s")
+        timer = loop.call_later(begin_s, self._late, begin_s, whole_s)
         try:
             request = self.framing.begin(question)
             if self._tap.listeners:
@@ -154,16 +154,16 @@ class Conversation:
         if missing * self._byte_s >= MIN_PAUSE_S:
             self.link.pause(missing * self._byte_s)
 
-    def _late(self, more_s: float, patience: str) -> None:
+    def _late(self, begin_s: float, whole_s: float) -> None:
         answer = self._answer
         if answer is None or answer.done():
             return
         self.link.look()
-        if more_s > 0 and self.framing.begun:
-            asyncio.get_running_loop().call_later(more_s, self._too_late, answer, patience)
+        if whole_s > begin_s and self.framing.begun:
+            asyncio.get_running_loop().call_later(whole_s - begin_s, self._too_late, answer, begin_s)
         else:
-            self._too_late(answer, patience)
+            self._too_late(answer, begin_s)
 
-    def _too_late(self, answer: "asyncio.Future[bytes]", patience: str) -> None:
+    def _too_late(self, answer: "asyncio.Future[bytes]", begin_s: float) -> None:
         if not answer.done():
-            answer.set_exception(self.framing.end(patience))
+            answer.set_exception(self.framing.end(f"{begin_s:.3g} s"))
