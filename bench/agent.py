@@ -1,7 +1,8 @@
 """The whole agent at work: python bench/agent.py [--meters N] [--seconds S] [--json].
 
 N simulated meters (20 points each, every second) behind one Modbus TCP gateway, a real broker, a real collector. Prints
-the agent's own CPU, memory, bytes on the wire (TCP payload, all in) and bytes given to the disk, per sample.
+the agent's own CPU, memory (resident, and of it what is no file's), bytes on the wire (TCP payload, all in) and bytes
+given to the disk, per sample.
 """
 
 import argparse
@@ -59,18 +60,21 @@ class Meters(Scene):
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What a process has used: CPU seconds, bytes given to the disk, resident bytes."""
+    """What a process has used: CPU seconds, bytes given to the disk, resident bytes, those that no file has."""
 
     cpu_s: float
     written: int
     resident: int
+    own: int
 
     @classmethod
     def of(cls, pid: int) -> "Use":
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         cpu = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # utime, stime: proc(5)
         io = dict(line.split(": ") for line in Path(f"/proc/{pid}/io").read_text().splitlines())
-        return cls(cpu, int(io["write_bytes"]), int(fields[21]) * os.sysconf("SC_PAGE_SIZE"))
+        status = dict(line.split(":\t") for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+        resident, own = (1024 * int(status[name].removesuffix("kB")) for name in ("VmRSS", "RssAnon"))
+        return cls(cpu, int(io["write_bytes"]), resident, own)
 
 
 async def measure(folder: Path, meters: int, seconds: float) -> dict[str, float]:
@@ -93,6 +97,7 @@ async def measure(folder: Path, meters: int, seconds: float) -> dict[str, float]
         "cpu_s_per_1000_samples": round(1000 * (after.cpu_s - before.cpu_s) / samples, 5),
         "core_percent": round(100 * (after.cpu_s - before.cpu_s) / seconds, 2),
         "resident_mb": round(after.resident / 1e6, 1),
+        "own_mb": round(after.own / 1e6, 1),
         "wire_bytes_per_sample": round(up / samples, 3),
         "disk_bytes_per_sample": round((after.written - before.written) / samples, 1),
         "lost": result.lost,

@@ -1,7 +1,6 @@
 """What a technician probably meant."""
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 from config.errors import quote_key
 
@@ -11,6 +10,8 @@ COMPARED = 64  # characters of a name that are compared: difflib is quadratic
 
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """`did you mean "x"?` or "" when nothing is near."""
+    from difflib import get_close_matches  # an agent whose configuration is right never needs it
+
     close = get_close_matches(name[:COMPARED], sorted(known), n=1, cutoff=cutoff)
     return f'did you mean "{close[0]}"?' if close else ""
 

@@ -11,6 +11,8 @@ from drivers.errors import SetupError, UnknownDriver
 
 Found = list[tuple[str, str, object]]
 Checked = TypeVar("Checked", bound=Options)
+Shared = dict[int, Options]
+"""What points' raw options (by id) came to: devices of one profile have the same, checked and kept once."""
 
 
 def prepare(config: Config, load: Callable[[str], type[Driver]]) -> list[Driver]:
@@ -32,7 +34,8 @@ def prepare(config: Config, load: Callable[[str], type[Driver]]) -> list[Driver]
 def _driver(config: Config, bus: Bus, kind: type[Driver]) -> Driver:
     problems: Found = []
     options = check_options(kind.BusOptions, bus.options, f"buses.{bus.id}", Bus.keys(), problems)
-    devices = [_device(kind, device, problems) for device in config.devices.values() if device.bus == bus.id]
+    shared: Shared = {}
+    devices = [_device(kind, device, problems, shared) for device in config.devices.values() if device.bus == bus.id]
     if options is None:
         raise SetupError(problems)
     try:  # also when there are problems: what the driver finds in the rest is told in the same go
@@ -44,13 +47,18 @@ def _driver(config: Config, bus: Bus, kind: type[Driver]) -> Driver:
     return driver
 
 
-def _device(kind: type[Driver], device: Device, problems: Found) -> DeviceSetup | None:
+def _device(kind: type[Driver], device: Device, problems: Found, shared: Shared) -> DeviceSetup | None:
     path = f"devices.{device.id}"
     options = check_options(kind.DeviceOptions, device.options, path, Device.keys(), problems)
     points = []
     for point in device.points.values():
-        checked = check_options(kind.PointOptions, point.options, f"{path}.points.{point.name}", Point.keys(), problems)
+        checked, before = shared.get(id(point.options)), len(problems)
+        if checked is None:
+            where = f"{path}.points.{point.name}"
+            checked = check_options(kind.PointOptions, point.options, where, Point.keys(), problems)
         if checked is not None:
+            if len(problems) == before:
+                shared[id(point.options)] = checked
             points.append(PointSetup(point, checked))
     return None if options is None else DeviceSetup(device, options, tuple(points))
 

@@ -36,7 +36,6 @@ from gateway.lately import Lately
 from gateway.latest import Latest
 from gateway.led import Led
 from gateway.mender import Mender
-from gateway.northbound.outlet import outlet
 from gateway.notify import notify, watchdog_interval
 from gateway.outbox import StoreOutbox
 from gateway.poller import bus_task
@@ -204,6 +203,8 @@ class Agent:
             believe=self._believe(),
         )
         if uplink.format != "lamppost":
+            from gateway.northbound.outlet import outlet  # few need another platform's words
+
             site, name = gateway.site, gateway.id
             task.outlet = outlet(uplink.format, prefix=prefix, site=site, gateway=name, shelf=outbox, clock=self.clock)
         return task

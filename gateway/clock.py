@@ -35,6 +35,7 @@ DRIFT_PPM = 500
 """The kernel slews a clock by no more (adjtimex(2)), and a quartz drifts by a tenth: what differs more contradicts."""
 CONTRADICTION_MS = 5_000
 """What a time server, the platform and a receiver may differ by without one of them being wrong: a leap second, lag."""
+_LIBC = ctypes.CDLL(None)
 ADJTIMEX_ERROR = 5  # TIME_ERROR of adjtimex(2): the clock is not synchronized
 
 
@@ -71,7 +72,7 @@ class System:
 def _kernel_synchronized() -> bool:
     """What the kernel says by adjtimex(2), read only; False where that is forbidden (ProtectClock=yes)."""
     buffer = ctypes.create_string_buffer(256)  # struct timex is 208 bytes on 64-bit Linux, 128 on 32-bit
-    state = ctypes.CDLL(None, use_errno=True).adjtimex(buffer)
+    state = _LIBC.adjtimex(buffer)
     return isinstance(state, int) and 0 <= state < ADJTIMEX_ERROR
 
 

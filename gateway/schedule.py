@@ -4,7 +4,7 @@ import heapq
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 
 from drivers.base import Read
 from gateway.pace import Pace
@@ -17,7 +17,7 @@ SPREAD = 4
 """Slow reads of one period are spread over a quarter of it: none comes earlier than its period for that."""
 
 
-class Standing(Enum):
+class Standing(StrEnum):
     """How a device stands with the others on its bus."""
 
     TRUSTED = "trusted"

@@ -53,6 +53,10 @@ class Client(Protocol):
     def patience(self, question: Question) -> float:
         """Bus time in ms that a question takes which nothing answers."""
 
+    @property
+    def waits(self) -> bool:
+        """Whether a late answer may still come, for which some question has to wait."""
+
     def wait_s(self, question: Question, room: int) -> float:
         """How long from now `question` would raise `NotAsked`; 0 when it would not."""
 
@@ -122,6 +126,11 @@ class MbapClient:
     def patience(self, question: Question) -> float:  # noqa: ARG002 - as above
         """The timeout."""
         return 1000 * self._timeout_s
+
+    @property
+    def waits(self) -> bool:
+        """Never: transaction numbers tell late answers."""
+        return False
 
     def wait_s(self, question: Question, room: int) -> float:  # noqa: ARG002 - transaction numbers tell late answers
         """Nothing has to wait."""
@@ -207,6 +216,11 @@ class LineClient:
     def patience(self, question: Question) -> float:
         """Request and timeout."""
         return 1000 * (self._framing.length(len(question.pdu)) * self._timing.byte_s + self._timing.timeout_s)
+
+    @property
+    def waits(self) -> bool:
+        """Whether some question was not answered lately."""
+        return bool(self._late)
 
     def wait_s(self, question: Question, room: int) -> float:
         """How long late answers to earlier questions may pass for its answer, in every length that it can be asked."""

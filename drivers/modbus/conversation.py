@@ -6,6 +6,7 @@ from typing import Protocol
 
 from drivers.errors import BusError, DeviceError
 from drivers.modbus.framing import Framing
+from drivers.modbus.patience import Patience
 from drivers.modbus.pdu import Question
 from drivers.tap import Tap
 
@@ -66,6 +67,8 @@ class Conversation:
         """For each unit, how many bytes followed each of its last answers before the next question."""
         self._answered: int | None = None
         self._answer: asyncio.Future[bytes] | None = None
+        self._patience = Patience(self._late)
+        self._begin_s = self._whole_s = 0.0
         self._leaving: asyncio.Future[None] | None = None
 
     async def open(self) -> None:
@@ -82,6 +85,7 @@ class Conversation:
     async def close(self) -> None:
         """Close the link; safe at any time."""
         self._gone = f"{self.link.name} is not open"
+        self._patience.close()
         await self.link.close()
 
     def check(self) -> None:
@@ -98,7 +102,8 @@ class Conversation:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[bytes] = loop.create_future()
         self._answer, self._answered = answer, None
-        timer = loop.call_later(begin_s, self._late, whole_s - begin_s, f"{begin_s:.3g} s")
+        self._begin_s, self._whole_s = begin_s, whole_s
+        self._patience.until(loop.time() + begin_s)
         try:
             request = self.framing.begin(question)
             if self._tap.listeners:
@@ -111,7 +116,7 @@ class Conversation:
             self.followed[question.unit].append(self.framing.left)
             return data
         finally:
-            timer.cancel()
+            self._patience.lift()
             self._answer = None
 
     def received(self, data: bytes) -> None:
@@ -154,16 +159,16 @@ class Conversation:
         if missing * self._byte_s >= MIN_PAUSE_S:
             self.link.pause(missing * self._byte_s)
 
-    def _late(self, more_s: float, patience: str) -> None:
-        answer = self._answer
+    def _late(self) -> None:
+        answer, begin_s, more_s = self._answer, self._begin_s, self._whole_s - self._begin_s
         if answer is None or answer.done():
             return
         self.link.look()
         if more_s > 0 and self.framing.begun:
-            asyncio.get_running_loop().call_later(more_s, self._too_late, answer, patience)
+            asyncio.get_running_loop().call_later(more_s, self._too_late, answer, begin_s)
         else:
-            self._too_late(answer, patience)
+            self._too_late(answer, begin_s)
 
-    def _too_late(self, answer: "asyncio.Future[bytes]", patience: str) -> None:
+    def _too_late(self, answer: "asyncio.Future[bytes]", begin_s: float) -> None:
         if not answer.done():
-            answer.set_exception(self.framing.end(patience))
+            answer.set_exception(self.framing.end(f"{begin_s:.3g} s"))

@@ -120,6 +120,8 @@ class ModbusDriver(PolledDriver):
 
     def not_before(self, read: Read) -> int:
         """Boot ms before which `read` must not be asked: a late answer to another could be taken for its own."""
+        if not self._client.waits:
+            return 0
         request = cast("Request", read.request)
         wait_s = self._client.wait_s(request, self._devices[read.device].room(request))
         return 0 if wait_s <= 0 else ceil(1000 * (time.clock_gettime(time.CLOCK_BOOTTIME) + wait_s))

@@ -6,7 +6,7 @@ APP is the Modbus Application Protocol Specification V1.1b3.
 import struct
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, Self
 
 from drivers.errors import BadAnswer, ExceptionAnswer, NoAnswer
 
@@ -39,26 +39,27 @@ _BITS = tuple(bytes(byte >> bit & 1 for bit in range(8)) for byte in range(256))
 
 
 class Table(StrEnum):
-    """The four tables of the Modbus data model (APP 4.3)."""
+    """The four tables of the Modbus data model (APP 4.3): name, function code, whether an address is a bit."""
 
-    COIL = "coil"
-    DISCRETE = "discrete"
-    HOLDING = "holding"
-    INPUT = "input"
+    function: int
+    """The function code that reads it (APP 6.1 to 6.4)."""
+    single_bits: bool
+    """Whether an address holds one bit, not a register of 16."""
 
-    @property
-    def function(self) -> int:
-        """The function code that reads it (APP 6.1 to 6.4)."""
-        return _FUNCTIONS[self]
+    COIL = "coil", 1, True
+    DISCRETE = "discrete", 2, True
+    HOLDING = "holding", 3, False
+    INPUT = "input", 4, False
 
-    @property
-    def single_bits(self) -> bool:
-        """Whether an address holds one bit, not a register of 16."""
-        return self in (Table.COIL, Table.DISCRETE)
+    def __new__(cls, name: str, function: int = 0, single_bits: bool = False) -> Self:
+        """The member whose value is `name`."""
+        table = str.__new__(cls, name)
+        table._value_ = name
+        table.function, table.single_bits = function, single_bits
+        return table
 
 
-_FUNCTIONS = {Table.COIL: 1, Table.DISCRETE: 2, Table.HOLDING: 3, Table.INPUT: 4}
-_TABLES = {function: table for table, function in _FUNCTIONS.items()}
+_TABLES = {table.function: table for table in Table}
 
 
 class Question(Protocol):

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from buffer.ack import Ack
 from buffer.cose import Kind
@@ -18,7 +19,6 @@ from gateway.backoff import Backoff
 from gateway.clock import AgentClock
 from gateway.errors import LinkError, PublishRefused
 from gateway.events import wait_for_event
-from gateway.northbound.outlet import Outlet
 from gateway.uplink.client import Wire
 from gateway.uplink.meter import Meter
 from gateway.uplink.outbox import Outbox
@@ -26,6 +26,9 @@ from gateway.uplink.refill import PAGE, Refill
 from gateway.uplink.session import Rank, Session
 from gateway.uplink.sizes import SUSPECT_AFTER, Sizes
 from gateway.uplink.transport import Connector, Link, Message, Will
+
+if TYPE_CHECKING:
+    from gateway.northbound.outlet import Outlet
 
 log = logging.getLogger(__name__)
 
@@ -240,7 +243,7 @@ class UplinkTask:
         elif await self._fits(link, number, len(data)):
             await self._publish(link, number, data, samples)
 
-    async def _tell(self, outlet: Outlet, link: Link, number: int, data: bytes, samples: int) -> None:
+    async def _tell(self, outlet: "Outlet", link: Link, number: int, data: bytes, samples: int) -> None:
         """Say a batch in other words; it is delivered when the broker has all of them, and else tried again."""
         try:
             await outlet.send(link, data)

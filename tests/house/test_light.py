@@ -12,7 +12,7 @@ HEAVY = (
     "pydantic", "bleak", "pymodbus", "serial", "sqlite_utils", "aiomqtt", "cryptography", "cbor2", "rich.table",
     "starlette", "uvicorn", "segno",
 )  # fmt: skip
-FEW = ("sqlite_utils", "rich", "astral", "starlette", "uvicorn")
+FEW = ("sqlite_utils", "rich", "astral", "starlette", "uvicorn", "difflib", "gateway.northbound.outlet")
 PROGRAM = """
 import importlib, sys
 sys.argv[0] = "x"
