@@ -89,6 +89,9 @@ class Sample:
     utc_ms: int
 
 
+RUNNING = "gateway/running"
+
+
 class Rig:
     """`async with Rig(folder) as rig:` starts broker, link and collector; the agent starts with `start_agent(config)`.
 
@@ -199,8 +202,12 @@ class Rig:
         await self.children.start("collector", [sys.executable, *words, "--broker", self.broker.url])
 
     def rows(self, point: str | None = None) -> list[Row]:
-        """The samples that the collector has stored, in order of time; of one `device/point`, or all. Blocks."""
-        return [Row(*row) for row in self.query(ROWS, point=point)]
+        """The samples that the collector has stored, in order of time; of one `device/point`, or all. Blocks.
+
+        Among all is not the text of the configuration, which every gateway tells of itself.
+        """
+        found = [Row(*row) for row in self.query(ROWS, point=point)]
+        return [row for row in found if point is not None or row.point != RUNNING]
 
     def query(self, sql: str, **values: object) -> list[tuple[Any, ...]]:
         """Rows of the collector's database. Blocks."""
@@ -208,11 +215,11 @@ class Rig:
             return db.execute(sql, values).fetchall()
 
     def samples(self) -> list[Sample]:
-        """All samples, decoded from the batches that the collector keeps and not from its tables. Blocks."""
+        """The same, decoded from the batches that the collector keeps and not from its tables. Blocks."""
         key = PublicKey.from_json(self.public_key.read_text())
         messages = [row[0] for row in self.query("SELECT bytes FROM batches ORDER BY number")]
         boots = dict(self.query("SELECT boot, offset_ms FROM boots WHERE offset_ms IS NOT NULL"))
-        return list(_decoded(messages, key, boots))
+        return [sample for sample in _decoded(messages, key, boots) if sample.point != RUNNING]
 
     # waiting -----------------------------------------------------------------------------------------------------
 

@@ -133,7 +133,9 @@ async def test_what_was_heard_before_the_time_was_known_is_dated_without_waiting
         await rig.start_agent(CONFIG)
         await asyncio.wait_for(bluez.until_scanning(), 20)
         bluez.advertise(TAG, {RUUVI: bytes.fromhex(VALID.data)}, rssi=-60)
-        await rig.until(lambda: rig.status()["buffer"]["held"]["samples"] == 11, "the samples are sealed")
+        await rig.until(
+            lambda: rig.status()["buffer"]["held"]["samples"] == 12, "they and the configuration are sealed"
+        )
         before = await asyncio.to_thread(rig.status)
         await rig.link.start()
         rows = await rig.until_rows(lambda rows: len(rows) == 11, "they are dated and stored")
