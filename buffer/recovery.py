@@ -20,6 +20,7 @@ from buffer.pages import Log
 UNCLEAN = "unclean stop"
 INSERT_LEDGER = "INSERT INTO ledger (entry) VALUES (?)"
 SUFFIXES = ("", "-wal", "-shm")  # the files of one SQLite database
+MOVED = ".moved"  # at the end of the name of a store set aside: it is whole, and was written on another board
 
 
 def boot_now_ms() -> int:
@@ -108,10 +109,13 @@ def damaged_batch(connection: sqlite3.Connection, number: int, gateway: str, clo
         return LedgerEntry(clock.boot, 0, None, 0, ClockState.UNSET, None, f"batch {number} is damaged on disk")
 
 
-def set_aside(path: Path) -> Path:
-    """Rename a store and its log files to a dated name beside it, which is returned; raises `StoreError`."""
+def set_aside(path: Path, why: str = "") -> Path:
+    """Rename a store and its log files to a dated name beside it, which is returned; raises `StoreError`.
+
+    `why` is the end of that name.
+    """
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    aside = next(name for name in _names(path, stamp) if not name.exists())
+    aside = next(name for name in _names(path, stamp, why) if not name.exists())
     try:
         for suffix in SUFFIXES:
             source = Path(f"{path}{suffix}")
@@ -122,6 +126,6 @@ def set_aside(path: Path) -> Path:
     return aside
 
 
-def _names(path: Path, stamp: str) -> list[Path]:
-    plain = path.with_name(f"{path.name}.{stamp}")
-    return [plain, *(plain.with_name(f"{plain.name}.{count}") for count in range(1, 1000))]
+def _names(path: Path, stamp: str, why: str) -> list[Path]:
+    plain = f"{path.name}.{stamp}"
+    return [path.with_name(f"{name}{why}") for name in (plain, *(f"{plain}.{count}" for count in range(1, 1000)))]

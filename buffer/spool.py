@@ -1,4 +1,4 @@
-"""What was salvaged from damaged stores and is not acknowledged yet: an index beside the store, one for all of them.
+"""What was salvaged from stores set aside and is not acknowledged yet: an index beside the store, one for all of them.
 
 The bytes stay where they are, in the files that were set aside; every message is verified again when it is read.
 """
@@ -20,6 +20,7 @@ from buffer.delivery import Held, priority_of
 from buffer.errors import AckReason, AckRefused, StoreCorrupt, StoreError, UnknownBatch
 from buffer.header import KINDS
 from buffer.pages import Pages
+from buffer.recovery import MOVED
 
 PLACE = struct.Struct("<QI")  # block id, page
 TABLES = """
@@ -47,6 +48,11 @@ class Salvaged:
     samples: int
     lost: int
     waiting: int
+
+    @property
+    def moved(self) -> bool:
+        """Whether it was whole, and set aside for that the card is on another board now."""
+        return self.name.endswith(MOVED)
 
 
 def asides(path: Path) -> list[Path]:
@@ -158,7 +164,7 @@ class Spool:
         spans += ack.ranges
         for _, last, digest in spans:
             if hashes.get(last, digest) != digest:
-                raise AckRefused(AckReason.HASH, f"batch {last} of the damaged store is another one")
+                raise AckRefused(AckReason.HASH, f"batch {last} of the store set aside is another one")
         held = [n for n, number, _, acked in rows if not acked and any(a <= number <= b for a, b, _ in spans)]
         with self._change():
             self._connection.executemany("UPDATE batches SET acked = 1 WHERE id = ?", [(n,) for n in held])

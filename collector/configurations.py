@@ -116,7 +116,7 @@ def check(database: Database, message: bytes, now_ms: int) -> Signed:
         raise ConfigurationFault(f"{site}/{gateway} is not within the scopes of {key.name}")
     if now_ms >= made.expires_ms:
         raise ConfigurationFault(f"configuration {made.number} has expired")
-    refuse_forked(database, gateway, made.stream.hex())
+    refuse_forked(database, gateway)
     return Signed(made, message, key)
 
 

@@ -18,7 +18,7 @@ from buffer.spool import Spool
 from buffer.store import Store
 from buffer.thread import StoreThread
 from config import Config, ConfigError
-from gateway import series, system
+from gateway import board, series, system
 from gateway.bus import BusTask
 from gateway.buses import Buses
 from gateway.choice import Choice
@@ -167,7 +167,7 @@ class Agent:
         buffer = self.config.buffer
         opened = open_store(
             buffer.path, self.config.gateway.id, self.keys.signing, boot,
-            size_limit=buffer.size, keep_free=buffer.keep_free,
+            size_limit=buffer.size, keep_free=buffer.keep_free, board=board.read(),
         )  # fmt: skip
         self.spool = opened.spool
         return opened.store

@@ -185,7 +185,7 @@ METRICS = (
     Metric("lamppost_set_aside_batches", GAUGE, "Batches refused, too large or damaged.",
            _at("buffer", "held", "refused")),
     Metric("lamppost_salvaged_files", GAUGE, "Damaged buffers that were set aside.",
-           lambda status: [({}, len(status["buffer"]["salvage"]))]),
+           lambda status: [({}, sum(not one["moved"] for one in status["buffer"]["salvage"]))]),
     Metric("lamppost_thinned_samples_total", COUNTER, "Samples thinned for room.",
            _at("buffer", "made_room", "thinned")),
     Metric("lamppost_evicted_samples_total", COUNTER, "Samples evicted for room.",

@@ -177,6 +177,7 @@ def _salvaged(one: Salvaged) -> dict[str, Any]:
     return {
         "file": one.name,
         "stream": one.stream.hex(),
+        "moved": one.moved,
         "done": one.done,
         "samples": one.samples,
         "lost": one.lost,

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from gateway.cli.output import json_option, plain, print_json, print_table, run_dir_option
-from gateway.cli.words import ago, link, oldest, period, size, span
+from gateway.cli.words import ago, aside, link, oldest, period, size, span
 from gateway.client import Client
 from gateway.sockets import status_socket
 from gateway.status_order import badness, point_badness
@@ -159,7 +159,8 @@ def _buffer(buffer: dict[str, Any]) -> Iterator[str]:
     yield from _made_room(buffer["made_room"])
     for one in buffer["salvage"]:
         word = f"{one['waiting']} batches wait" if one["done"] else "being salvaged"
-        yield f"        DAMAGED {one['file']}: {word}; {one['samples']} samples saved, {one['lost']} known lost"
+        saved = f"{one['samples']} samples saved, {one['lost']} known lost"
+        yield f"        {aside(one)} {one['file']}: {word}; {saved}"
     if memory["given_up"]:
         yield f"        {memory['given_up']} samples GIVEN UP while the disk took nothing; they are in the ledger"
     yield from _disk(buffer)

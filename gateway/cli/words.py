@@ -49,6 +49,11 @@ def oldest(found: dict[str, Any] | None) -> str:
     )
 
 
+def aside(one: dict[str, Any]) -> str:
+    """Why a buffer was set aside: the card is on another board, or the file is damaged."""
+    return "MOVED" if one["moved"] else "DAMAGED"
+
+
 def trouble(status: dict[str, Any]) -> list[str]:
     """What somebody should look at, the worst first; `lamppost doctor` says why."""
     buffer, found = status["buffer"], []
@@ -57,7 +62,7 @@ def trouble(status: dict[str, Any]) -> list[str]:
     found += ["DISK: nearly full; the buffer does not grow"] if buffer["disk"]["low"] else []
     found += [f"GIVEN UP: {buffer['memory']['given_up']} samples"] if buffer["memory"]["given_up"] else []
     found += [f"EVICTED: {buffer['made_room']['evicted']} samples"] if buffer["made_room"]["evicted"] else []
-    found += [f"DAMAGED: {one['file']}" for one in buffer["salvage"]]
+    found += [f"{aside(one)}: {one['file']}" for one in buffer["salvage"]]
     found += [f"SET ASIDE: {buffer['held']['refused']} batches"] if buffer["held"]["refused"] else []
     found += [f"LOCKED: {lock['device']}" for lock in status["commands"]["locks"]]
     return found

@@ -170,9 +170,13 @@ def _disk_stopped(facts: Facts) -> Iterator[Finding]:
 def _buffer(buffer: dict[str, Any]) -> Iterator[Finding]:
     for one in buffer["salvage"]:
         saved = f"{one['samples']} samples saved, {one['lost']} known lost, {one['waiting']} batches wait"
-        text = f"The buffer was damaged and set aside as {one['file']}: {saved}."
         remedy = f"lamppost status  # when none wait: sudo rm {Path(buffer['path']).with_name(one['file'])}"
-        yield failure("buffer", "buffer-damaged", text, remedy, one["file"])
+        if one["moved"]:
+            text = f"This card was on another board before; its buffer is set aside as {one['file']}: {saved}."
+            yield warning("buffer", "board-changed", text, remedy, one["file"])
+        else:
+            text = f"The buffer was damaged and set aside as {one['file']}: {saved}."
+            yield failure("buffer", "buffer-damaged", text, remedy, one["file"])
     made = buffer["made_room"]
     if made["thinned"] or made["evicted"]:
         text = f"The buffer is full: {made['thinned']} samples were thinned, {made['evicted']} given up."

@@ -194,3 +194,18 @@ def test_a_serial_port_comes_by_its_group(
     box.until("lamppost status --json | grep -q '\"up\":true'", FIRST_SAMPLE_S)
     os.write(ours, b"$WIMWV,214.8,R,0.1,K,A*28\r\n")
     box.until("lamppost status --json | grep -q 214.8", FIRST_SAMPLE_S)
+
+
+BOARD = """
+mkdir -p /root/net/end0/device && cd /root/net/end0 && ln -sfn /sys/bus/platform device/subsystem
+echo 1 >type && echo 0 >addr_assign_type && echo {address} >address
+"""
+"""What /sys/class/net has of an interface that is a board's own."""
+
+
+def test_it_knows_its_board_under_its_own_unit(running: Machine) -> None:
+    running.run(BOARD.format(address="dc:a6:32:0b:0c:0d"))
+    running.run("mount --bind /root/net /sys/class/net && systemctl restart lamppost")
+    running.until(COMMITTED, FIRST_SAMPLE_S)
+    running.run(BOARD.format(address="dc:a6:32:ff:ff:01") + "systemctl restart lamppost")
+    running.until("lamppost status | grep -q MOVED", FIRST_SAMPLE_S)

@@ -274,8 +274,9 @@ def test_what_is_late_altered_or_for_a_fork_is_not_relayed(
     assert "altered" in refusal(message[:-1] + bytes([message[-1] ^ 1]))
     assert "COSE_Sign1" in refusal(b"junk")
     assert "not a command" in refusal(keyring.read_bytes())
-    bench.database.connection.execute("UPDATE streams SET forked_at = 1")
-    assert "fork" in refusal(message)
+    older = "INSERT INTO streams (gateway, stream, first_seen, forked_at) SELECT gateway, '00', 0, 1 FROM streams"
+    bench.database.connection.execute(older)
+    assert "fork" in refusal(message), "of a gateway that two stores claim to be, the newer stream gets nothing either"
 
 
 def test_before_the_keyring_nothing_is_relayed(

@@ -66,7 +66,7 @@ export const WORDS = {
       "line-noise": "Parasites sur la ligne", "device-silent": "Appareil muet", "device-flaky": "Appareil irrégulier", "wrong-unit": "Mauvaise adresse",
       "duplicate-address": "Adresse en double", "device-refuses": "L’appareil refuse", "swapped-words": "Mots inversés",
       "clock-wrong": "Horloge fausse", "clock-unset": "Heure inconnue", "disk-full": "Disque plein", "disk-refuses": "Le disque refuse", "disk-stalls": "Le disque cale",
-      "buffer-damaged": "Tampon endommagé", "buffer-full": "Tampon plein", "set-aside": "Fichier mis de côté", "card-worn": "Carte usée",
+      "buffer-damaged": "Tampon endommagé", "buffer-full": "Tampon plein", "board-changed": "Carte d’un autre boîtier", "set-aside": "Fichier mis de côté", "card-worn": "Carte usée",
       "certificate-expired": "Certificat expiré", "certificate-early": "Certificat pas encore valable", "certificate-missing": "Certificat absent", "certificate-soon": "Certificat bientôt expiré",
       dns: "Nom introuvable (DNS)", "no-route": "Pas de route", "broker-down": "Serveur MQTT arrêté", tls: "TLS impossible", "wrong-ca": "Autorité inconnue", "wrong-name": "Mauvais nom de serveur",
       "not-yet-valid": "Certificat du serveur pas encore valable", "broker-certificate-expired": "Certificat du serveur expiré", "certificate-refused": "Notre certificat est refusé",

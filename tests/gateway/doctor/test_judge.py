@@ -124,7 +124,8 @@ def full(facts: Facts) -> Facts:
 
 
 UNKNOWN = Problem("lamppost.toml", "buses.cable.colour", "unknown key", "red")
-SALVAGED = {"file": "buffer.db.1", "samples": 5, "lost": 1, "waiting": 0, "done": True}
+SALVAGED = {"file": "buffer.db.1", "moved": False, "samples": 5, "lost": 1, "waiting": 0, "done": True}
+MOVED = SALVAGED | {"file": "buffer.db.1.moved", "moved": True, "lost": 0}
 
 FAULTS: dict[str, tuple[str, Callable[[Facts], Facts]]] = {
     "wrong baud": ("wrong-baud", baud),
@@ -212,6 +213,12 @@ def test_a_broker_with_an_ipv6_address_is_named_as_each_command_wants_it() -> No
 def named_by(facts: Facts) -> Facts:
     facts.seen["brokers"][0]["url"] = "mqtts://[fd00::1]:8883"
     return facts
+
+
+def test_a_card_from_another_board_is_told_of_and_is_no_damage() -> None:
+    (found,) = (one for one in judge(put(healthy(), [MOVED], "status", "buffer", "salvage")) if one.fault)
+    assert (found.fault, found.level) == ("board-changed", Level.WARNING)
+    assert found.remedy.endswith("sudo rm /var/lib/lamppost/buffer.db.1.moved")
 
 
 def test_a_host_that_is_not_reached_is_the_one_to_ping() -> None:
