@@ -3,8 +3,11 @@
 import asyncio
 import json
 import os
+import threading
+from contextlib import suppress
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from buffer.keys import SigningKey
@@ -81,6 +84,44 @@ def test_whatever_lies_in_a_folder_goes(tmp_path: Path) -> None:
     for path in wipe.files(tmp_path / "none" / "x.db", (), (tmp_path / "keys",)):
         wipe.destroy(path)
     assert [path.name for path in (tmp_path / "keys").rglob("*")] == ["deep"]
+
+
+@pytest.mark.parametrize("swapped", ["deep", "deep/tls.cred"])
+def test_no_link_that_is_put_there_meanwhile_is_followed(tmp_path: Path, swapped: str) -> None:
+    """The folders are the agent's, and root destroys."""
+    for name in ("theirs", "keys/deep"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "tls.cred").write_text(name)
+    (path,) = wipe.files(tmp_path / "none" / "x.db", (), (tmp_path / "keys",))
+    mine = tmp_path / "keys" / swapped
+    mine.rename(tmp_path / "away")
+    mine.symlink_to(tmp_path / swapped.replace("deep", "theirs"))
+    with suppress(OSError):
+        wipe.destroy(path)
+    assert (tmp_path / "theirs" / "tls.cred").read_text() == "theirs"
+
+
+def test_a_file_that_becomes_a_link_under_roots_hand_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "theirs").write_text("theirs")
+    folder = tmp_path / "keys"
+    folder.mkdir()
+    stop = threading.Event()
+
+    def swap() -> None:
+        while not stop.is_set():
+            (folder / "a").symlink_to(tmp_path / "theirs")
+            (folder / "a").replace(folder / "batch.key")
+            (folder / "a").write_text("mine")
+            (folder / "a").replace(folder / "batch.key")
+
+    thread = threading.Thread(target=swap)
+    thread.start()
+    for _ in range(500):
+        with suppress(OSError):
+            wipe.destroy(folder / "batch.key")
+    stop.set()
+    thread.join()
+    assert (tmp_path / "theirs").read_text() == "theirs"
 
 
 async def test_the_last_message_is_signed_with_all_others(tmp_path: Path, run_dir: Path) -> None:
