@@ -11,10 +11,10 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from buffer.keys import SigningKey, located
+from buffer.keys import MAX_KEY_FILE, SigningKey, located
 from gateway.errors import SealFailed
-from gateway.files import save
-from gateway.wipe import destroy
+from gateway.files import open_plain, save
+from gateway.wipe import destroy, unlinked
 
 FOLDER = "sealed"
 PROGRAM = "systemd-creds"
@@ -83,11 +83,11 @@ def seal(paths: tuple[Path, ...]) -> dict[str, str]:
     By what each is sealed. Raises `SealFailed` or `OSError`, then the plain files are there and nothing is sealed.
     """
     _root()
-    plain = [path for path in paths if path.is_file()]
-    if not any(path.is_file() for one in paths for path in (one, _spent(one))):
+    plain = {path: _own(path) for path in paths if os.path.lexists(path)}
+    if not plain and not any(map(os.path.lexists, map(_spent, paths))):
         raise SealFailed(f"{paths[0].parent} has no plain key", "sudo lamppost enroll TOKEN-FILE")
     try:
-        done = {path.name: put(path, path.read_bytes()) for path in plain}
+        done = {path.name: put(path, pem) for path, pem in plain.items()}
         restart()
     except (SealFailed, OSError):
         for path in plain:
@@ -96,7 +96,7 @@ def seal(paths: tuple[Path, ...]) -> dict[str, str]:
         raise
     for path in plain:
         path.replace(_spent(path))  # what is overwritten must not be taken for a key after a cut
-    for path in filter(Path.exists, map(_spent, paths)):
+    for path in filter(os.path.lexists, map(unlinked, map(_spent, paths))):
         destroy(path)
     return done
 
@@ -106,7 +106,7 @@ def unseal(paths: tuple[Path, ...]) -> list[str]:
     _root()
     sealed = [path for path in paths if place(path).exists()]
     for path in sealed:
-        if not path.exists():
+        if path.is_symlink() or not path.is_file():
             _plain(path, read(path))
     for path in sealed:
         place(path).unlink()
@@ -136,6 +136,17 @@ def _systemctl(*words: str) -> None:
 def _root() -> None:
     if os.geteuid() != 0:
         raise SealFailed("keys are sealed and unsealed by root", "sudo lamppost key seal")
+
+
+def _own(path: Path) -> bytes:
+    """A key in a folder of the agent's user, who would be given what root reads: no other file, by no link."""
+    try:
+        with open_plain(path) as file:
+            if os.fstat(file.fileno()).st_nlink == 1:
+                return file.read(MAX_KEY_FILE)
+    except OSError as error:
+        raise SealFailed(f"{path}: {error.strerror}") from error
+    raise SealFailed(f"{path} has another name, and may be another's file")
 
 
 def _plain(path: Path, pem: bytes) -> None:

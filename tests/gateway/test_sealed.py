@@ -65,6 +65,33 @@ def test_another_machine_cannot_open_them(places: Places, monkeypatch: pytest.Mo
     assert not list(places.folder.iterdir())
 
 
+@pytest.mark.parametrize("kind", ["link", "hard", "pipe", "folder"])
+def test_root_seals_no_file_but_a_key_for_the_agent(places: Places, tmp_path: Path, kind: str) -> None:
+    """The folder is the agent's, and who may read what is sealed is the agent."""
+    theirs = tmp_path / "shadow"
+    theirs.write_text("root:secret")
+    places.tls.unlink()
+    {
+        "link": places.tls.symlink_to, "hard": places.tls.hardlink_to,
+        "pipe": lambda _: os.mkfifo(places.tls), "folder": lambda _: places.tls.mkdir(),
+    }[kind](theirs)  # fmt: skip
+    with pytest.raises(SealFailed, match=r"tls\.key"):
+        sealed.seal(places.private)
+    assert not sealed.place(places.tls).exists()
+    assert not sealed.place(places.batch).exists()
+    assert theirs.read_text() == "root:secret"
+
+
+def test_a_link_in_the_place_of_a_sealed_key_does_not_lose_it(places: Places, tmp_path: Path) -> None:
+    kid = _kid(places)
+    sealed.seal(places.private)
+    (tmp_path / "other").touch()
+    places.batch.symlink_to(tmp_path / "other")
+    sealed.unseal(places.private)
+    assert not places.batch.is_symlink()
+    assert _kid(places) == kid
+
+
 @pytest.fixture
 def tpm(
     tmp_path: Path, program: Callable[[str, str], str], monkeypatch: pytest.MonkeyPatch
