@@ -171,7 +171,7 @@ def located(path: Path) -> Path:
 
 def _read_private(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_unheld) as file:
             mode = os.fstat(file.fileno()).st_mode
             pem = file.read(MAX_KEY_FILE + 1) if stat.S_ISREG(mode) else b""
     except OSError as error:
@@ -184,6 +184,11 @@ def _read_private(path: Path) -> bytes:
     if stat.S_IMODE(mode) & ~allowed:
         raise KeyFileError(f"{path}: mode {stat.S_IMODE(mode):04o} lets others in; remedy: chmod 600 {path}")
     return pem
+
+
+def _unheld(path: str, flags: int) -> int:
+    """No pipe in the place of a key holds its reader up."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _is_credential(path: Path) -> bool:

@@ -8,6 +8,7 @@ import stat
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from cryptography import x509
@@ -22,7 +23,7 @@ from buffer.errors import BufferFault
 from buffer.keys import SigningKey, located
 from gateway import sealed
 from gateway.errors import EnrolmentFailed
-from gateway.files import save
+from gateway.files import read_plain, save
 
 ANSWER_S = 30.0
 RENEW_AT = 2 / 3
@@ -91,8 +92,8 @@ class Places:
         known = {"gateway": answer.gateway, "site": answer.site, "brokers": list(answer.brokers), "root": answer.root}
         if url:
             known |= {"url": url, "ca_sha256": ca_hash.hex()}
-        elif self.enrolment.exists():
-            known = {**json.loads(self.enrolment.read_text()), **known}
+        elif os.path.lexists(self.enrolment):
+            known = {**_told(self), **known}
         if not pinned:
             save(self.ca, answer.ca.encode())
             save(self.authority, (answer.authority.to_json() + "\n").encode())
@@ -128,9 +129,10 @@ def _tls_key(path: Path) -> ec.EllipticCurvePrivateKey:
             file.flush()
             os.fsync(file.fileno())
     try:
-        pem = sealed.read(path) if sealed.is_only_sealed(path) else located(path).read_bytes()
-        key = load_pem_private_key(pem[:MAX_FILE], None)
-    except (ValueError, TypeError) as error:
+        only_sealed = sealed.is_only_sealed(path)
+        pem = sealed.read(path) if only_sealed else read_plain(located(path), MAX_FILE, follow=True)
+        key = load_pem_private_key(pem, None)
+    except (OSError, ValueError, TypeError) as error:
         raise EnrolmentFailed(f"{path}: not a private key") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise EnrolmentFailed(f"{path}: not a P-256 key")
@@ -170,7 +172,7 @@ def check(answer: Answer, tls: ec.EllipticCurvePrivateKey) -> None:
 def due(certificate: Path, now: datetime) -> bool:
     """Whether two thirds of a certificate's life are over; raises `EnrolmentFailed`."""
     try:
-        found = x509.load_pem_x509_certificate(certificate.read_bytes()[:MAX_FILE])
+        found = x509.load_pem_x509_certificate(read_plain(certificate, MAX_FILE, follow=True))
     except (OSError, ValueError) as error:
         raise EnrolmentFailed(f"{certificate}: no certificate: {error}", "lamppost enroll TOKEN-FILE") from error
     life = found.not_valid_after_utc - found.not_valid_before_utc
@@ -299,10 +301,18 @@ def _answer(url: str, ca_hash: bytes, message: bytes, gateway: str, site: str) -
 
 
 def _known(places: Places) -> dict[str, str]:
-    try:
-        known: dict[str, str] = json.loads(places.enrolment.read_text())
-    except (OSError, ValueError) as error:
-        raise EnrolmentFailed("this gateway was not enrolled here", "lamppost enroll TOKEN-FILE") from error
+    known = _told(places)
     if not known.get("url"):
         raise EnrolmentFailed("this gateway was enrolled by hand", "lamppost enroll --request FILE, then --answer FILE")
+    return known
+
+
+def _told(places: Places) -> dict[str, Any]:
+    """What `enrolment.json` says; no link is followed, since root writes it anew for whom the folder belongs to."""
+    try:
+        known = json.loads(read_plain(places.enrolment, MAX_FILE))
+    except (OSError, ValueError, RecursionError) as error:
+        raise EnrolmentFailed("this gateway was not enrolled here", "lamppost enroll TOKEN-FILE") from error
+    if not isinstance(known, dict):
+        raise EnrolmentFailed(f"{places.enrolment} says nothing", "lamppost enroll TOKEN-FILE")
     return known

@@ -45,7 +45,7 @@ def destroy(path: Path) -> None:
     """
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        if os.readlink(f"/proc/self/fd/{folder}") != str(path.parent):
+        if Path(f"/proc/self/fd/{folder}").readlink() != path.parent:
             raise OSError(errno.ELOOP, "a link leads there", str(path))
         if stat.S_ISREG(os.lstat(path.name, dir_fd=folder).st_mode):
             _overwrite(path.name, folder)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from buffer.enrolment import Answer, Request, Token
+from buffer.errors import KeyFileError
 from buffer.keys import SigningKey
 from collector.ca import CertificateAuthority
 from gateway import enrol, files
@@ -106,3 +107,31 @@ def test_root_gives_away_nothing_but_what_lies_there(tmp_path: Path) -> None:
     Places(folder).give()
     assert (folder / "batch.key").stat().st_uid == 65534
     assert [path.stat().st_uid for path in (shadow, hard)] == [0, 0]
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "list"])
+def test_root_gives_the_agent_no_file_that_enrolment_was_linked_to(
+    platform: Platform, places: Places, tmp_path: Path, kind: str
+) -> None:
+    """An answer by hand keeps what was there; the folder's owner is then given all of it."""
+    theirs = tmp_path / "theirs.json"
+    theirs.write_text('{"auth": "secret"}')
+    places.enrolment.unlink()
+    {
+        "link": lambda: places.enrolment.symlink_to(theirs), "pipe": lambda: os.mkfifo(places.enrolment),
+        "list": lambda: places.enrolment.write_text("[]"),
+    }[kind]()  # fmt: skip
+    answer = platform("", "", enrol.request(places, "gw-1", "nord"))
+    with pytest.raises(EnrolmentFailed):
+        places.install(answer)
+    assert places.enrolment.is_symlink() is (kind == "link")
+    assert theirs.read_text() == '{"auth": "secret"}'
+
+
+def test_a_pipe_in_the_place_of_a_key_holds_nobody_up(places: Places) -> None:
+    for path in (places.tls, places.batch):
+        path.unlink()
+        os.mkfifo(path)
+        with pytest.raises((EnrolmentFailed, KeyFileError)):
+            places.prepare()
+        path.unlink()
