@@ -291,13 +291,15 @@ def test_by_hand_the_key_id_is_what_an_operator_compares(platform: Platform, tmp
     read_out = shown.split()[-1]
     _, error = call("gateway", "enroll", "--answer", answer, "--keys", box, "--check", "0" * 16, wanted=77)
     assert "it was exchanged" in error
+    _, error = call("gateway", "enroll", "--answer", answer, "--keys", box, wanted=77)  # nobody says yes
+    assert "nothing was changed" in error
     assert not Places(box).certificate.exists()
     _, error = call("gateway", "enroll", "--answer", answer, "--keys", box, "--check", read_out)
     assert f"answer {read_out}" in error
     assert Places(box).certificate.exists()
     other = tmp_path / "other"
     other.mkdir()
-    _, error = call("gateway", "enroll", "--answer", answer, "--keys", other, wanted=77)
+    _, error = call("gateway", "enroll", "--answer", answer, "--keys", other, "--check", read_out, wanted=77)
     assert "for another key" in error
     assert not Places(other).certificate.exists()
 

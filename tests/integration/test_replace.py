@@ -235,13 +235,14 @@ async def _by_hand(found: Scene, text: str) -> None:
     await asyncio.to_thread(found.rig.config.write_text, "# mine\n")
     await found.enroll("--request", request, "--gateway", GATEWAY, "--site", SITE)
     kid = (await asyncio.to_thread(lambda: SigningKey.load(found.places.batch).kid)).hex()
-    await found.call("collector", "enroll", request, "--kid", kid, "--out", answer, *offline(found))
-    out, error = await found.enroll("--answer", answer)
+    _, shown = await found.call("collector", "enroll", request, "--kid", kid, "--out", answer, *offline(found))
+    words = ("--answer", answer, "--check", shown.split()[-1])
+    out, error = await found.enroll(*words)
     assert 'brokers = ["mqtt://127.0.0.1' in out
     assert f"lies in {found.etc / 'pulled'}, and is not used:\n- {found.rig.config} was written here\n" in error
     assert await asyncio.to_thread((found.etc / "pulled" / MAIN).read_text) == text
     assert await asyncio.to_thread(found.rig.config.read_text) == "# mine\n"
     assert not (found.etc / "update-authority.json").exists(), "nobody said one"
     await asyncio.to_thread(found.rig.config.unlink)
-    _, error = await found.enroll("--answer", answer)
+    _, error = await found.enroll(*words)
     assert "is what the box before ran" in error
