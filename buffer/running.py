@@ -24,6 +24,7 @@ MAX_PACKED = 30_000  # characters: a sample's text has 32,768 bytes, and the wor
 MAX_PLAIN = MAX_TEXT_BYTES + 2 * MAX_FILES * (MAX_NAME + 32)  # bytes: all texts, their names and what CBOR adds
 MAX_REASON = 200  # characters
 MAX_JSON = 32_768  # characters: as long as a sample's text may be
+MAX_AT_MS = 253_402_300_799_999  # the end of the year 9999: it is shown as a date
 ANEW_MS = 30 * 86_400_000  # the platform lets old samples go, and this must not be one that is gone
 TOLD = "running"
 """The row of the table `floors` that says what was told: the first 60 bits of its digest, which no number compares."""
@@ -75,7 +76,7 @@ class Running:
         if not set(digest) <= set(string.hexdigits):
             cbor.fail("hash", "of digits of hex", digest)
         source = cbor.text(item.get("source"), "source", MAX_NAME)
-        at_ms = cbor.integer(item.get("at_ms"), "at_ms", 0, cbor.MAX_MS)
+        at_ms = cbor.integer(item.get("at_ms"), "at_ms", 0, MAX_AT_MS)
         hidden = cbor.integer(item.get("hidden"), "hidden", 0)
         reason = cbor.text(item.get("reason"), "reason", MAX_REASON)
         packed = item.get("files")

@@ -2,12 +2,14 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 from buffer.enrolment import Answer
 from buffer.running import FOLDERS, Running
-from config import Broker, Config, ConfigErrors, Tls
+from config import Broker, Buffer, Config, ConfigErrors, Tls
 from gateway import installation
 from gateway.enrol import Places
 from gateway.errors import SetupFailed
@@ -17,6 +19,11 @@ ASIDE = "pulled"
 """The folder beside the configuration for what is not put in its place."""
 PACKAGED = Path("/usr/share/lamppost/lamppost.toml")
 """What the package puts into /etc where nothing is yet."""
+NEAR = tuple(map(ip_network, (
+    "127.0.0.0/8", "::1/128", "169.254.0.0/16", "fe80::/64",
+    "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7",
+)))  # fmt: skip
+"""What systemd/lamppost.service allows whatever is configured (its two words: systemd.resource-control(5))."""
 MAX_FILE = 1 << 20  # bytes that are compared: none of ours is larger
 
 
@@ -33,7 +40,8 @@ def take(answer: Answer, running: Running, places: Places, main: Path, packaged:
     """Put the files that ran before in the place of `main` and of what is beside it; raises `OSError`.
 
     They are put aside instead when something was edited here, when they would not run, or when they name other keys,
-    brokers or another gateway than the answer does: who this box is and whom it trusts is said by the answer alone.
+    brokers or another gateway than the answer does, files that are not the agent's, or hosts far away: who this box is
+    and whom it trusts is said by the answer alone.
     """
     aside = main.parent / ASIDE
     files = _laid(running, aside, main)
@@ -99,7 +107,7 @@ def _unfit(answer: Answer, running: Running, places: Places, main: Path, files: 
     try:
         found = installation.read_copy(files[main], aside / "conf.d", aside / "profiles", main)
         reasons += [str(problem) for problem in installation.overloaded(found)]
-        if named := _others(answer, found.config, places):
+        if named := _others(answer, found.config, places, main.parent):
             return [*reasons, *named]
         installation.keys(found.config)
     except ConfigErrors as errors:
@@ -109,7 +117,7 @@ def _unfit(answer: Answer, running: Running, places: Places, main: Path, files: 
     return reasons
 
 
-def _others(answer: Answer, config: Config, places: Places) -> list[str]:
+def _others(answer: Answer, config: Config, places: Places, etc: Path) -> list[str]:
     """Whom it names that the answer does not: a box that was stolen may have told what a thief wants."""
     gateway, uplink = config.gateway, config.uplink
     found = []
@@ -122,14 +130,52 @@ def _others(answer: Answer, config: Config, places: Places) -> list[str]:
         if uplink.root != answer.root:
             found.append(f"uplink.root is {uplink.root}, and the platform's is {answer.root}")
         passwords = (uplink.password_file, uplink.proxy_password_file)
-        found += [f"it names {path}, which is not here" for path in passwords if path is not None and not path.exists()]
-        tls = uplink.tls or Tls()
-        named += [
-            ("uplink.authority", uplink.authority, places.authority), ("uplink.tls.ca", tls.ca, places.ca),
-            ("uplink.tls.cert", tls.cert, places.certificate), ("uplink.tls.key", tls.key, places.tls),
-        ]  # fmt: skip
-    found += [f"{key} is {has}, and enrolled was {ours}" for key, has, ours in named if has not in (None, ours)]
-    return found
+        found += [problem for path in passwords if path is not None and (problem := _password(path, places, etc))]
+        named.append(("uplink.authority", uplink.authority, places.authority))
+        if any(broker.tls for broker in uplink.brokers):
+            tls = uplink.tls or Tls()
+            named += [
+                ("uplink.tls.ca", tls.ca, places.ca), ("uplink.tls.cert", tls.cert, places.certificate),
+                ("uplink.tls.key", tls.key, places.tls),
+            ]  # fmt: skip
+    found += [f"{key} is {has or 'missing'}, and enrolled was {ours}" for key, has, ours in named if has != ours]
+    if config.buffer.path != Buffer().path and _owner(config.buffer.path.parent) != _owner(places.folder):
+        found.append(f"buffer.path is {config.buffer.path}, in a folder that is not the agent's")
+    return found + [f"{key} is {host}, which is not in a private network" for key, host in _hosts(config) if _far(host)]
+
+
+def _password(path: Path, places: Places, etc: Path) -> str:
+    """What is wrong with a file that is sent as a password, and destroyed with this gateway."""
+    if not path.exists():
+        return f"it names {path}, which is not here"
+    real = path.resolve()
+    ours = real.is_relative_to(etc.resolve()) and real not in {key.resolve() for key in places.private}
+    return "" if ours else f"it names {path} as a password"
+
+
+def _owner(folder: Path) -> int | None:
+    try:
+        return folder.stat().st_uid
+    except OSError:
+        return None
+
+
+def _hosts(config: Config) -> Iterator[tuple[str, str]]:
+    """What the agent connects to beside the brokers."""
+    for bus in config.buses.values():
+        if "host" in bus.options:
+            yield f"buses.{bus.id}.host", str(bus.options["host"])
+    if config.uplink is not None and config.uplink.proxy is not None:
+        yield "uplink.proxy", config.uplink.proxy.host
+
+
+def _far(host: str) -> bool:
+    """Whether the service would reach it only because it is named here; a name may lead anywhere."""
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return host != "localhost"
+    return not any(address in network for network in NEAR)
 
 
 def _place(url: str) -> tuple[str, int, bool, str] | None:

@@ -22,7 +22,7 @@ MAX_REASONS = 8
 @click.argument("token", type=FILE, required=False)
 @click.option("--request", "request_file", type=FILE, help="By hand: write the request to carry to the platform.")
 @click.option("--answer", "answer_file", type=FILE, help="By hand: take the platform's answer.")
-@click.option("--check", "expected", help="With --answer: its id, as the platform read it out; needed where nobody can be asked.")
+@click.option("--check", "expected", help="With --answer: its id, as the platform read it out; asked for otherwise.")
 @click.option("--renew", is_flag=True, help="A new certificate, if two thirds of the old one's life are over.")
 @click.option("--now", is_flag=True, help="With --renew: whatever is left of the old one.")
 @click.option("--new-key", is_flag=True, help="A new key for batches, which the present one vouches for.")
@@ -108,7 +108,7 @@ def _compare(data: bytes, expected: str | None) -> None:
         raise EnrolmentFailed(f"this is answer {found}, not {expected}: it was exchanged, or is of another day")
     click.echo(f"answer {found}: the platform showed the same when it was made", err=True)
     if expected is None and not (sys.stdin.isatty() and click.confirm("Is it?", err=True)):
-        raise EnrolmentFailed("nothing was changed", "lamppost enroll --answer FILE --check ID, as the platform said it")
+        raise EnrolmentFailed("nothing was changed", "with --check, and the id that the platform showed")
 
 
 def _renew(places: "Places", *, now: bool) -> None:

@@ -13,6 +13,7 @@ from gateway import inherit
 from gateway.enrol import Places
 from gateway.errors import UpdateRefused
 from gateway.updates import trust
+from tests.conftest import ROOT
 
 MAIN = """\
 [gateway]
@@ -125,6 +126,14 @@ def test_what_was_written_here_stays(etc: Path, name: str, text: str) -> None:
         (changed("10.0.0.5", "10.0\0.5"), "not valid TOML"), (replace(RUNNING, hidden=2), "2 values were hidden"),
         (changed("address = 3", "address = 3\nevery = '20ms'", SLOW), "on bus `panel`"),
         (changed("register", "rgister"), "rgister"),
+        (changed('ca = "keys/ca.pem", ', ""), "uplink.tls.ca is missing"),
+        (changed('authority = "keys/authority.json"', 'acknowledge = "broker"'), "uplink.authority is missing"),
+        (changed("authority =", 'proxy = "socks5://203.0.113.9"\nauthority ='), "uplink.proxy is 203.0.113.9"),
+        (changed("10.0.0.5", "203.0.113.9", 'transport = "tcp"\nhost = "203.0.113.9"'), "buses.panel.host is 203"),
+        (changed("10.0.0.5", "thief.example", 'transport = "tcp"\nhost = "thief.example"'), "host is thief.example"),
+        (changed("[uplink]", '[buffer]\npath = "/no/b.db"\n[uplink]'), "buffer.path is /no/b.db"),
+        (changed("authority =", 'username = "u"\npassword_file = "/etc/passwd"\nauthority ='), "/etc/passwd as a"),
+        (changed("authority =", 'username = "u"\npassword_file = "keys/batch.key"\nauthority ='), "batch.key as a"),
     ],
 )  # fmt: skip
 def test_what_does_not_run_or_names_others_is_put_aside(etc: Path, running: Running, reason: str) -> None:
@@ -153,6 +162,18 @@ def test_a_link_in_the_place_of_the_folder_leads_nowhere(etc: Path, tmp_path: Pa
 def test_what_no_driver_says_does_not_hinder_a_box_without_an_uplink(etc: Path) -> None:
     alone = MAIN[: MAIN.index("[uplink]")]
     assert take(etc, replace(RUNNING, texts=(("lamppost.toml", alone), *TEXTS[1:]))).placed
+
+
+def test_a_password_that_was_brought_along_and_a_store_beside_it_are_taken(etc: Path) -> None:
+    (etc / "keys/mqtt.password").touch()
+    main = f'{MAIN}username = "u"\npassword_file = "keys/mqtt.password"\n[buffer]\npath = "{etc}/b.db"\n'
+    assert take(etc, replace(RUNNING, texts=(("lamppost.toml", main), *TEXTS[1:]))).placed
+
+
+def test_what_is_near_is_what_the_unit_allows() -> None:
+    unit = (ROOT / "systemd/lamppost.service").read_text()
+    allowed = {word for line in unit.splitlines() if line.startswith("IPAddressAllow=") for word in line[15:].split()}
+    assert {str(network) for network in inherit.NEAR[4:]} == allowed - {"localhost", "link-local"}
 
 
 def test_root_pins_an_authority_of_updates_once(tmp_path: Path) -> None:
