@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from collector.errors import FileFault
@@ -34,18 +35,24 @@ def sync(path: Path) -> None:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Put `data` in the place of a file, synced; `-` is standard output; raises FileFault with the old one intact."""
+    """Put `data` in the place of a file, synced; `-` is standard output; raises FileFault with the old one intact.
+
+    Nobody may read it who may not read the old one. Root may write into somebody else's folder: no link there leads anywhere.
+    """
     if path == STANDARD:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return
     fresh = path.with_name(f".{path.name}.new")
     try:
-        with fresh.open("wb") as file:
+        mode = path.stat().st_mode & 0o777 if path.exists() else 0o666
+        fresh.unlink(missing_ok=True)  # of a write that was cut off
+        with open(fresh, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(path)
     except OSError as error:
-        fresh.unlink(missing_ok=True)
+        with suppress(OSError):
+            fresh.unlink()
         raise FileFault(f"{path}: {error.strerror}") from error

@@ -6,6 +6,7 @@ Only what is missing is made; certificates are made anew each time, for the keys
 import os
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from buffer.keys import PublicKey, SigningKey
 from collector.ca import CertificateAuthority, private_key
 from collector.database import Database
 from collector.errors import AuthorityFault, FileFault, UsageError
-from collector.files import read_bounded, write_whole
+from collector.files import read_bounded, sync, write_whole
 
 LOCAL = "127.0.0.1"
 COLLECTOR = "collector"
@@ -26,6 +27,7 @@ GATEWAYS_PORT, PLATFORM_PORT, ENROL_PORT = 8883, 8884, 8444
 """The two listeners of systemd/mosquitto/lamppost.conf, and LISTEN of systemd/collector-enroll.env."""
 SHIPPED = {"BROKER": "mqtt://127.0.0.1:1883", "OPTIONS": "", "URL": ""}
 """Settings of our services that are filled in, as long as they are as shipped."""
+DATABASE = "collector.db"
 MAX_FILE = 65536  # bytes
 
 
@@ -53,9 +55,11 @@ def setup(host: str, places: Places, authority: PublicKey | None = None) -> list
         raise UsageError(f"{places.mosquitto}/conf.d is not there: apt install mosquitto")
     try:
         places.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if (places.state / DATABASE).is_symlink():
+            raise FileFault(f"{places.state / DATABASE}: a link")
         _pin(places, authority)
         _certificates(host, places)
-        Database.open(places.state / "collector.db").close()
+        Database.open(places.state / DATABASE).close()
         _broker(places)
         changed = _settings(host, places)
         _give(places)
@@ -78,7 +82,9 @@ def url(places: Places) -> str:
 def _pin(places: Places, authority: PublicKey | None) -> None:
     """The key of acknowledgements, and what gateways pin: an authority, or that key for want of one."""
     path, pinned = places.state / "acknowledge.key", places.state / "authority.json"
-    own = SigningKey.load(path) if path.exists() else SigningKey.create(path)
+    if not path.exists():
+        _make(path, SigningKey.create)
+    own = SigningKey.load(path)
     if authority is not None or not pinned.exists():
         public = authority or own.public(role="acknowledge")
         write_whole(pinned, (public.to_json() + "\n").encode())
@@ -98,13 +104,14 @@ def _certificates(host: str, places: Places) -> None:
 
 
 def _authority(folder: Path, name: str) -> CertificateAuthority:
-    there = (folder / "ca.key").exists()
-    return CertificateAuthority.load(folder) if there else CertificateAuthority.create(folder, name)
+    if not (folder / "ca.key").exists():
+        _make(folder, lambda fresh: CertificateAuthority.create(fresh, name))
+    return CertificateAuthority.load(folder)
 
 
 def _key(path: Path) -> ec.EllipticCurvePrivateKey:
     if not path.exists():
-        private_key(path)
+        _make(path, private_key)
     try:
         key = load_pem_private_key(read_bounded(path, MAX_FILE), None)
     except (ValueError, TypeError) as error:
@@ -112,6 +119,17 @@ def _key(path: Path) -> ec.EllipticCurvePrivateKey:
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise AuthorityFault(f"{path}: not a P-256 key")
     return key
+
+
+def _make(path: Path, make: Callable[[Path], object]) -> None:
+    """A key, or a folder with one, that is there wholly or not at all, whatever a cut has left."""
+    fresh = path.with_name(path.name + ".new")
+    if fresh.is_dir() and not fresh.is_symlink():
+        shutil.rmtree(fresh)
+    fresh.unlink(missing_ok=True)
+    make(fresh)
+    fresh.rename(path)
+    sync(path.parent)
 
 
 def _broker(places: Places) -> None:
@@ -145,12 +163,13 @@ def _fill(path: Path, settings: dict[str, str]) -> dict[str, str]:
             others[name] = value
         else:
             text = f"{text[: line.start(1)]}{value}{text[line.end(1) :]}"
-    write_whole(path, text.encode())
+    if text != _text(path):
+        write_whole(path, text.encode(errors="surrogateescape"))
     return others
 
 
 def _text(path: Path) -> str:
-    return read_bounded(path, MAX_FILE).decode("utf-8", "replace")
+    return read_bounded(path, MAX_FILE).decode(errors="surrogateescape")
 
 
 def _give(places: Places) -> None:
@@ -158,18 +177,25 @@ def _give(places: Places) -> None:
     key = places.mosquitto / "broker.key"
     if os.geteuid() != 0:
         return
-    shutil.chown(key, group=BROKER_GROUP)
+    user, group, broker = _ids()
+    os.chown(key, -1, broker)
     key.chmod(0o640)
-    for folder, _, names in os.walk(places.state):
-        for path in (Path(folder), *(Path(folder) / name for name in names)):
-            os.lchown(path, *_ids())
+    for _, _, names, folder in os.fwalk(places.state):  # by handles: the folders are that user's, who may exchange them
+        os.fchown(folder, user, group)
+        for name in names:
+            os.chown(name, user, group, dir_fd=folder, follow_symlinks=False)
 
 
-def _ids() -> tuple[int, int]:
+def _ids() -> tuple[int, int, int]:
+    """Of our user, its group, and the broker's group."""
+    from grp import getgrnam
     from pwd import getpwnam
 
     try:
         found = getpwnam(USER)
     except KeyError as error:
         raise FileFault(f"there is no user {USER}: the package, or `make install`, makes it") from error
-    return found.pw_uid, found.pw_gid
+    try:
+        return found.pw_uid, found.pw_gid, getgrnam(BROKER_GROUP).gr_gid
+    except KeyError as error:
+        raise FileFault(f"there is no group {BROKER_GROUP}, which the broker runs as") from error

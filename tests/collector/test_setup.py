@@ -1,6 +1,11 @@
 """A machine becomes a platform by one call; another one renews certificates and takes nothing back."""
 
+import os
+import shutil
 import ssl
+import stat
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -10,7 +15,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from buffer.keys import PublicKey, SigningKey
 from collector import setup
-from collector.errors import UsageError
+from collector.errors import FileFault, UsageError
 from tests.conftest import ROOT
 
 HOST = "platform.example"
@@ -26,6 +31,9 @@ def places(tmp_path: Path) -> setup.Places:
     for name in ("collector.env", "collector-enroll.env"):
         (made.settings / name).write_text((SYSTEMD / name).read_text())
     return made
+
+
+give = setup._give
 
 
 @pytest.fixture(autouse=True)
@@ -125,3 +133,89 @@ def test_without_a_broker_or_a_setup_it_is_said(places: setup.Places) -> None:
     (places.mosquitto / "conf.d").rmdir()
     with pytest.raises(UsageError, match="apt install mosquitto"):
         setup.setup(HOST, places)
+
+
+class Cut(BaseException):
+    """The power goes."""
+
+
+def test_after_a_cut_at_any_step_another_try_goes_on(places: setup.Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was not synced is lost."""
+    sync, left = os.fsync, 0
+
+    def cut(handle: int) -> None:
+        nonlocal left
+        if (left := left - 1) < 0:
+            if stat.S_ISREG(os.fstat(handle).st_mode):
+                os.ftruncate(handle, 0)
+            raise Cut
+        sync(handle)
+
+    for steps in range(100):
+        with monkeypatch.context() as inner:
+            inner.setattr(os, "fsync", cut)
+            left = steps
+            with suppress(Cut):
+                setup.setup(HOST, places)
+                break
+        setup.setup(HOST, places)
+        assert not list(places.state.parent.rglob("*.new"))
+        for folder in (places.state, places.mosquitto):
+            shutil.rmtree(folder)
+        (places.mosquitto / "conf.d").mkdir(parents=True)
+        for name in ("collector.env", "collector-enroll.env"):
+            (places.settings / name).write_text((SYSTEMD / name).read_text())
+    assert steps > 10
+
+
+def test_what_an_operator_wrote_keeps_its_bytes_and_its_readers(places: setup.Places) -> None:
+    path = places.settings / "collector.env"
+    path.write_bytes(path.read_bytes() + b"# caf\xe9\nLAMPPOST_COLLECTOR_DATABASE=postgresql://l:secret@10.0.0.7/l\n")
+    path.chmod(0o600)
+    before = path.read_bytes()
+    setup.setup(HOST, places)
+    assert path.stat().st_mode & 0o777 == 0o600
+    fresh = [line.partition(b"=")[0] for line in path.read_bytes().splitlines() if line not in before.splitlines()]
+    assert fresh == [b"BROKER", b"OPTIONS"]
+    assert path.read_bytes().endswith(before[-80:])
+    inode = path.stat().st_ino
+    setup.setup(HOST, places)
+    assert path.stat().st_ino == inode, "nothing is written where nothing is to be filled in"
+
+
+@pytest.mark.parametrize("name", [".collector.pem.new", ".server.pem.new", "collector.db"])
+def test_no_link_of_the_collectors_user_leads_root_elsewhere(places: setup.Places, tmp_path: Path, name: str) -> None:
+    """The state is that user's after the first setup, and each year root renews certificates in it."""
+    setup.setup(HOST, places)
+    (places.state / name).unlink(missing_ok=True)
+    (places.state / name).symlink_to(tmp_path / "theirs")
+    with suppress(FileFault):
+        setup.setup(HOST, places)
+    assert not (tmp_path / "theirs").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="giving files away needs root")
+def test_a_folder_that_becomes_a_link_while_root_gives_files_away_gives_no_others(
+    places: setup.Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup.setup(HOST, places)
+    mine, theirs, away = places.state / "ca", tmp_path / "theirs", tmp_path / "away"
+    shutil.copytree(mine, theirs)
+    monkeypatch.setattr(setup, "BROKER_GROUP", "root")
+    monkeypatch.setattr(setup, "USER", "nobody")
+    inside = mine.stat().st_ino
+
+    def swapping(change: Callable[..., None]) -> Callable[..., None]:
+        def one(path: int | Path, *others: int) -> None:
+            if (os.fstat(path) if isinstance(path, int) else path.lstat()).st_ino == inside:
+                mine.rename(away)
+                mine.symlink_to(theirs)
+            change(path, *others)
+
+        return one
+
+    for name in ("lchown", "fchown"):
+        monkeypatch.setattr(os, name, swapping(getattr(os, name)))
+    give(places)
+    assert (theirs / "ca.key").stat().st_uid == 0
+    assert (away / "ca.key").stat().st_uid != 0
