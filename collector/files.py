@@ -37,7 +37,8 @@ def sync(path: Path) -> None:
 def write_whole(path: Path, data: bytes) -> None:
     """Put `data` in the place of a file, synced; `-` is standard output; raises FileFault with the old one intact.
 
-    Nobody may read it who may not read the old one. Root may write into somebody else's folder: no link there leads anywhere.
+    Nobody may read it who may not read the old one. Root may write into somebody else's folder: no link that lies there
+    leads anywhere.
     """
     if path == STANDARD:
         sys.stdout.buffer.write(data)

@@ -117,11 +117,13 @@ def test_root_gives_the_agent_no_file_that_enrolment_was_linked_to(
     theirs = tmp_path / "theirs.json"
     theirs.write_text('{"auth": "secret"}')
     places.enrolment.unlink()
-    {
-        "link": lambda: places.enrolment.symlink_to(theirs), "pipe": lambda: os.mkfifo(places.enrolment),
-        "list": lambda: places.enrolment.write_text("[]"),
-    }[kind]()  # fmt: skip
-    answer = platform("", "", enrol.request(places, "gw-1", "nord"))
+    if kind == "link":
+        places.enrolment.symlink_to(theirs)
+    elif kind == "pipe":
+        os.mkfifo(places.enrolment)
+    else:
+        places.enrolment.write_text("[]")
+    answer = platform("", b"", enrol.request(places, "gw-1", "nord"))
     with pytest.raises(EnrolmentFailed):
         places.install(answer)
     assert places.enrolment.is_symlink() is (kind == "link")
