@@ -8,8 +8,12 @@ from decimal import Decimal
 from config.errors import HIDDEN, secret
 from gateway.bundle.hide import KNOWN_MIN, NAMED, scrub
 
-WORDS = frozenset(("pin", "puk", "psk", "login", "credential", "credentials"))
-"""Parts of names of texts that are hidden beside those of `config.errors`."""
+WORDS = frozenset((
+    "pin", "puk", "psk", "pwd", "pass", "passkey", "apikey", "auth", "community", "login", "credential", "credentials",
+))  # fmt: skip
+"""Parts of names of texts that are hidden beside those of `config.errors`; and `key` in a name of several words."""
+MIN_PIN = 1000
+"""A number of such a name that is no pin of a board: those of SIM cards have four digits, of Bluetooth six."""
 PRIVATE = "PRIVATE KEY-----"  # RFC 7468, 10 and 11; also of the older forms
 
 _TOKEN = re.compile(
@@ -40,7 +44,8 @@ def disclosed(text: str) -> tuple[str, int]:
         token = match[0]
         if token.startswith("#"):
             return scrub(token, known)
-        if tomllib.loads(f"x = {token}")["x"] not in secrets:
+        value = tomllib.loads(f"x = {token}")["x"]
+        if value not in secrets and not any(word in value for word in known):
             return token
         count += 1
         return f'"{HIDDEN}"'
@@ -54,15 +59,19 @@ def disclosed(text: str) -> tuple[str, int]:
 def _secrets(table: Mapping[str, object], where: str = "", *, inside: bool = False) -> Iterator[object]:
     for key, value in table.items():
         named = inside or (where not in NAMED and secret(key, ""))
-        likely = named or (where not in NAMED and not key.endswith("_file") and _words(key) & WORDS)
+        likely = named or (where not in NAMED and not key.endswith("_file") and _likely(_words(key)))
         for one in _flat(value):
             if isinstance(one, Mapping):
                 yield from _secrets(one, key, inside=named)
             elif isinstance(one, str):
                 if one not in ("", HIDDEN) and (likely or secret("", one) or PRIVATE in one):
                     yield one
-            elif named and not isinstance(one, bool):
+            elif not isinstance(one, bool) and (named or (likely and isinstance(one, int) and one >= MIN_PIN)):
                 yield one
+
+
+def _likely(words: set[str]) -> bool:
+    return bool(words & WORDS) or ("key" in words and len(words) > 1)
 
 
 def _words(key: str) -> set[str]:

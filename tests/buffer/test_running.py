@@ -81,7 +81,7 @@ def test_hostile_files_are_refused(files: object) -> None:
     "wrong",
     [
         {"hash": "x" * 64}, {"hash": "ab"}, {"hash": None}, {"source": 1}, {"at_ms": -1}, {"at_ms": 1.5},
-        {"at_ms": True}, {"at_ms": 1 << 60}, {"at_ms": 1 << 48}, {"hidden": -1}, {"reason": "x" * 201}, {"reason": None},
+        {"at_ms": True}, {"at_ms": 1 << 48}, {"hidden": -1}, {"reason": "x" * 201}, {"reason": None},
     ],
 )  # fmt: skip
 def test_fields_are_checked(wrong: dict[str, object]) -> None:
