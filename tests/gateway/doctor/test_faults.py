@@ -349,6 +349,7 @@ long_only = pytest.mark.skipif("LAMPPOST_DOCTOR_RUNS" not in os.environ, reason=
 @pytest.mark.parametrize("fault", [pytest.param(f, marks=[long_only] if f in LONG else []) for f in FAULTS])
 async def test_each_fault_is_named_and_nothing_else(cabinet: Cabinet, fault: str) -> None:
     name, make = FAULTS[fault]
+    await cabinet.until(lambda: bool(cabinet.status()["uplink"]["up"]), "the link is up, and can be dropped")
     undo = await make(cabinet)
     try:
         (found,) = [one for one in await cabinet.until_faults(name) if one.fault == name]
