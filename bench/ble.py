@@ -24,8 +24,8 @@ from drivers.setup import prepare
 from drivers.simulated.bluez import SimulatedBluez
 from drivers.simulated.dbus import PrivateBus, program
 from ext import GOOD
-from gateway.recorder import Recorder
-from gateway.series import compile_series
+from gateway.keeping.recorder import Recorder
+from gateway.keeping.series import compile_series
 
 COMPANY = 0x0499
 # The valid vector of https://docs.ruuvi.com/communication/bluetooth-advertisements/data-format-5-rawv2

@@ -23,11 +23,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from buffer.keys import SigningKey
-from collector import registry
-from collector.database import Database, Target
-from collector.incoming import Accepted, Message, examine
-from collector.receive import GROUP_BYTES, GROUP_MESSAGES, Receiver
-from collector.registry import Keys
+from collector.identity import registry
+from collector.identity.registry import Keys
+from collector.receiving.incoming import Accepted, Message, examine
+from collector.receiving.receive import GROUP_BYTES, GROUP_MESSAGES, Receiver
+from collector.tables.database import Database, Target
 from gateway.simulate.lives import Plan, Signed, lives, rounds
 from tests.postgres import Server, why_not
 

@@ -20,10 +20,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from drivers.base import points_of
 from drivers.modbus.conversation import Receiver
 from drivers.modbus.driver import ModbusDriver
-from gateway import installation, series
 from gateway.events import wait_until
-from gateway.poller import PollingTask
-from gateway.recorder import Recorder
+from gateway.keeping import series
+from gateway.keeping.recorder import Recorder
+from gateway.polling.poller import PollingTask
+from gateway.setup import installation
 
 DEVICES = 50
 POLL_MS = 25

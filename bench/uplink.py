@@ -37,12 +37,12 @@ from buffer.header import Clock, ClockState, Priority
 from buffer.keys import PublicKey, SigningKey
 from buffer.store import Store
 from ext import Packer, unpack
-from gateway.client import Client
 from gateway.clock import boot_id
+from gateway.control.client import Client
+from gateway.control.sockets import status_socket
 from gateway.demo.broker import command
 from gateway.demo.processes import Children, free_port, wait_for_port
 from gateway.errors import GatewayError
-from gateway.sockets import status_socket
 
 GATEWAY, SITE = "gw-bench", "bench"
 BATCH_S = 10

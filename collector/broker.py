@@ -11,8 +11,8 @@ from pathlib import Path
 
 import aiomqtt
 
-from collector.incoming import Message
-from collector.receive import Reply
+from collector.receiving.incoming import Message
+from collector.receiving.receive import Reply
 from config import Broker
 
 logger = logging.getLogger(__name__)

@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from collector.database import Database
 from collector.errors import UsageError
+from collector.tables.database import Database
 
 Row = dict[str, Any]
 

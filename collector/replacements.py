@@ -9,8 +9,8 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from collector import query
-from collector.database import Database
 from collector.query import Row
+from collector.tables.database import Database
 
 DEVICE, POINT = "gateway", "replacement"
 MAX_EVENTS = 1_000_000

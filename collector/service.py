@@ -15,12 +15,12 @@ from typing import TypeVar
 from buffer.keys import SigningKey
 from collector import metrics
 from collector.broker import Address, Connection
-from collector.database import Database, Target
 from collector.errors import DatabaseBusy, UsageError
-from collector.inbox import Inbox
 from collector.metrics import Metrics
 from collector.notify import notify, watchdog_seconds
-from collector.receive import Receiver
+from collector.receiving.inbox import Inbox
+from collector.receiving.receive import Receiver
+from collector.tables.database import Database, Target
 
 logger = logging.getLogger(__name__)
 

@@ -14,10 +14,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from buffer.keys import PublicKey, SigningKey
-from collector.ca import CertificateAuthority, private_key
-from collector.database import Database
 from collector.errors import AuthorityFault, FileFault, UsageError
 from collector.files import read_bounded, sync, write_whole
+from collector.identity.ca import CertificateAuthority, private_key
+from collector.tables.database import Database
 
 LOCAL = "127.0.0.1"
 COLLECTOR = "collector"

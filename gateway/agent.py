@@ -18,38 +18,40 @@ from buffer.spool import Spool
 from buffer.store import Store
 from buffer.thread import StoreThread
 from config import Config, ConfigError
-from gateway import board, series, system
-from gateway.bus import BusTask
-from gateway.buses import Buses
-from gateway.choice import Choice
 from gateway.clock import AgentClock, boot_id
 from gateway.commands.office import Office
 from gateway.commands.pushed import State
 from gateway.commands.schedules import Site
-from gateway.control import ControlServer
+from gateway.control.replaced import Replacements
+from gateway.control.replaced import beside as replacements_beside
+from gateway.control.server import ControlServer
+from gateway.control.sockets import control_socket, status_socket
+from gateway.control.verbs import Verbs
 from gateway.doctor.prints import prints
 from gateway.errors import GatewayError
-from gateway.installation import Installation, Keys
-from gateway.keeper import Keeper
-from gateway.lamp import shine
-from gateway.lately import Lately
+from gateway.identity import board
+from gateway.keeping import series
+from gateway.keeping.keeper import Keeper
+from gateway.keeping.mender import Mender
+from gateway.keeping.outbox import StoreOutbox
+from gateway.keeping.recorder import Recorder
+from gateway.keeping.stored import StoreView
 from gateway.latest import Latest
-from gateway.led import Led
-from gateway.mender import Mender
-from gateway.notify import notify, watchdog_interval
-from gateway.outbox import StoreOutbox
-from gateway.poller import bus_task
-from gateway.quirks import Quirks, beside
-from gateway.recorder import Recorder
-from gateway.reload import Reloader
-from gateway.replaced import Replacements
-from gateway.replaced import beside as replacements_beside
-from gateway.sockets import control_socket, status_socket
-from gateway.stored import StoreView
+from gateway.polling.bus import BusTask
+from gateway.polling.buses import Buses
+from gateway.polling.poller import bus_task
+from gateway.polling.quirks import Quirks, beside
+from gateway.reporting import system
+from gateway.reporting.lamp import shine
+from gateway.reporting.lately import Lately
+from gateway.reporting.led import Led
+from gateway.reporting.notify import notify, watchdog_interval
+from gateway.setup.choice import Choice
+from gateway.setup.installation import Installation, Keys
+from gateway.setup.reload import Reloader
 from gateway.uplink.meter import Meter
 from gateway.uplink.transport import Connector, Message
 from gateway.uplink.uplink import UplinkTask
-from gateway.verbs import Verbs
 
 log = logging.getLogger(__name__)
 

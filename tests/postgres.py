@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from collector.database import Database
+from collector.tables.database import Database
 
 USER = "postgres"  # the server refuses to run as root
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from collector.alarms.conditions import Found, Key
-from collector.database import Database
 from collector.errors import UsageError
 from collector.query import Row, rows
+from collector.tables.database import Database
 
 _LIST = """
     SELECT id, gateway, kind, subject, detail, raised_at, acknowledged_at, acknowledged_by, note, cleared_at FROM alarms

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from collector.alarms.rules import Limit, Rules
-from collector.database import Database, Sql
+from collector.tables.database import Database, Sql
 
 
 class Kind(StrEnum):

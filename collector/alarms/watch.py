@@ -9,8 +9,8 @@ from collector.alarms import conditions
 from collector.alarms.book import Book, Change
 from collector.alarms.rules import Rules
 from collector.alarms.webhook import Hook
-from collector.database import Database
 from collector.errors import DatabaseBusy
+from collector.tables.database import Database
 
 logger = logging.getLogger(__name__)
 

@@ -21,9 +21,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from collector.alarms.rules import Webhook
-from collector.database import Database
 from collector.errors import RulesFault
 from collector.files import read_bounded
+from collector.tables.database import Database
 
 CONNECT_S = 5.0
 TOTAL_S = 15.0  # for one message, whatever the other side does

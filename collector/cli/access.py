@@ -4,7 +4,7 @@ import click
 
 from collector import output
 from collector.cli.options import database_option, json_option, reading, tell, writing
-from collector.database import Target
+from collector.tables.database import Target
 
 site_option = click.option("--site", required=True)
 
@@ -21,7 +21,7 @@ def command() -> None:
 @json_option
 def access_grant(role: str, site: str, database: Target, *, as_json: bool) -> None:
     """Let ROLE, which is there already, read what one site's gateways sent, and nothing else."""
-    from collector import pgaccess
+    from collector.tables import pgaccess
 
     with writing(database) as opened:
         pgaccess.grant(opened, role, site)
@@ -35,7 +35,7 @@ def access_grant(role: str, site: str, database: Target, *, as_json: bool) -> No
 @json_option
 def access_revoke(role: str, site: str, database: Target, *, as_json: bool) -> None:
     """Let ROLE read the site no more."""
-    from collector import pgaccess
+    from collector.tables import pgaccess
 
     with writing(database) as opened:
         pgaccess.revoke(opened, role, site)
@@ -47,7 +47,7 @@ def access_revoke(role: str, site: str, database: Target, *, as_json: bool) -> N
 @json_option
 def access_list(database: Target, *, as_json: bool) -> None:
     """Who may read which site."""
-    from collector import pgaccess
+    from collector.tables import pgaccess
 
     with reading(database) as opened:
         rows = list(pgaccess.listed(opened))

@@ -8,7 +8,7 @@ import click
 
 from collector import output
 from collector.cli.options import FILE, database_option, gateway_option, json_option, now_ms, reading, tell, writing
-from collector.database import Target
+from collector.tables.database import Target
 
 if TYPE_CHECKING:
     from collector.alarms.book import Change

@@ -8,7 +8,7 @@ import click
 
 from collector import output
 from collector.cli.options import FILE, database_option, gateway_option, json_option, now_ms, reading
-from collector.database import Target
+from collector.tables.database import Target
 
 if TYPE_CHECKING:
     from collector.query import Row
@@ -25,8 +25,9 @@ def command(
     database: Target, gateway: str | None, since: str | None, authority: Path | None, *, verify: bool, as_json: bool
 ) -> None:
     """Who changed what, when, on whose authority: commands, writes and locks on site, values taken back."""
-    from collector import audit, keyrings
     from collector.errors import ProofBroken
+    from collector.identity import keyrings
+    from collector.orders import audit
     from collector.query import parse_time
 
     start = 0 if since is None else parse_time(since, now_ms())

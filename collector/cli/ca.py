@@ -6,7 +6,7 @@ import click
 
 from collector import output
 from collector.cli.options import FILE, database_option, json_option, now_ms, reading, tell
-from collector.database import Target
+from collector.tables.database import Target
 
 folder_argument = click.argument("folder", type=FILE)
 
@@ -22,7 +22,7 @@ def command() -> None:
 @json_option
 def init(folder: Path, name: str, *, as_json: bool) -> None:
     """Make its key (mode 0600) and its certificate; what is there is never replaced."""
-    from collector.ca import CertificateAuthority
+    from collector.identity.ca import CertificateAuthority
 
     made = CertificateAuthority.create(folder, name)
     fingerprint = made.fingerprint.hex()
@@ -33,7 +33,7 @@ def init(folder: Path, name: str, *, as_json: bool) -> None:
 @folder_argument
 def show(folder: Path) -> None:
     """Print its certificate."""
-    from collector.ca import CertificateAuthority
+    from collector.identity.ca import CertificateAuthority
 
     click.echo(CertificateAuthority.load(folder).pem, nl=False)
 
@@ -46,8 +46,8 @@ def show(folder: Path) -> None:
 @click.option("--days", type=click.IntRange(1, 3653), default=365, show_default=True)
 def server(folder: Path, hosts: tuple[str, ...], cert: Path, key: Path, days: int) -> None:
     """Make key and certificate of a broker, or of the enrolment server, known by HOSTS (names or addresses)."""
-    from collector.ca import CertificateAuthority, private_key
     from collector.files import write_whole
+    from collector.identity.ca import CertificateAuthority, private_key
 
     authority = CertificateAuthority.load(folder)
     issued = authority.server(private_key(key), hosts, days)
@@ -64,8 +64,8 @@ def crl(folder: Path, days: float | None, database: Target) -> None:
 
     A broker whose list has ended lets no gateway in: --days is for those who renew it by a timer.
     """
-    from collector.ca import CertificateAuthority
-    from collector.enrolment import revoked_certificates
+    from collector.identity.ca import CertificateAuthority
+    from collector.identity.enrolment import revoked_certificates
 
     with reading(database) as opened:
         listed = revoked_certificates(opened, now_ms())

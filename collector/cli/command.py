@@ -18,16 +18,16 @@ from collector.cli.options import (
     wishing,
     writing,
 )
-from collector.database import Target
 from collector.errors import UsageError
+from collector.tables.database import Target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from buffer.command import Command
     from collector.broker import Address
-    from collector.database import Database
     from collector.query import Row
+    from collector.tables.database import Database
 
 WISH = (
     *orders.addressed("command"),
@@ -64,7 +64,7 @@ def command() -> None:
 @orders.made_options
 def command_sign(wish: Wish, database: Target, target: Path, *, yes: bool, as_json: bool) -> None:
     """Sign a command. With --stream it needs no database and runs anywhere."""
-    from collector import commands
+    from collector.orders import commands
 
     made, message = _sign(wish, database, "Sign", yes=yes)
     orders.write_made("command", made.number, commands.describe(made), message, target, as_json=as_json)
@@ -76,8 +76,8 @@ def command_relay(
     file: Path, address: "Address", database: Target, wait: str | None, *, yes: bool, as_json: bool
 ) -> None:
     """Send the signed command in FILE (- is standard input) to its gateway, and record it."""
-    from collector import commands
     from collector.files import read_bounded
+    from collector.orders import commands
 
     message = read_bounded(file, commands.MAX_MESSAGE_BYTES)
     with writing(database) as opened:
@@ -109,8 +109,8 @@ def command_status(
     number: int | None, gateway: str | None, limit: int, wait: str | None, database: Target, *, as_json: bool
 ) -> None:
     """Relayed commands and their results. With NUMBER: exit code 0 done, 1 not done, 75 no result yet."""
-    from collector import commands
     from collector.errors import CommandFault
+    from collector.orders import commands
 
     if number is None and wait is not None:
         raise UsageError("--wait needs the NUMBER of a command")
@@ -129,7 +129,7 @@ def command_status(
 def _sign(wish: Wish, database: Target, question: str, *, yes: bool) -> "tuple[Command, bytes]":
     from buffer.command import Command, new_number
     from buffer.keys import SigningKey
-    from collector import commands
+    from collector.orders import commands
 
     key = SigningKey.load(wish.key)
     writes = tuple(map(commands.parse_write, wish.writes))
@@ -143,7 +143,7 @@ def _sign(wish: Wish, database: Target, question: str, *, yes: bool) -> "tuple[C
 
 def relay_signed(database: "Database", address: "Address", message: bytes, wait: str | None, *, as_json: bool) -> None:
     """Record and send what was signed, tell of it, and leave with the exit code of what came of it."""
-    from collector import commands, relay
+    from collector.orders import commands, relay
 
     seconds = orders.seconds(wait)
     signed = commands.check(database, message, now_ms())
@@ -159,7 +159,7 @@ def relay_signed(database: "Database", address: "Address", message: bytes, wait:
 
 def _wait(database: "Database", number: int, gateway: str | None, seconds: float) -> "list[Row]":
     """The command, when its result is there or the time is over."""
-    from collector import commands
+    from collector.orders import commands
 
     return orders.until(
         lambda found: all(row["result"] is not None for row in found),
@@ -169,7 +169,7 @@ def _wait(database: "Database", number: int, gateway: str | None, seconds: float
 
 
 def _leave(found: "Sequence[Row]") -> None:
-    from collector import commands
+    from collector.orders import commands
 
     undone = commands.undone(found)
     if undone:

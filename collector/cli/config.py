@@ -19,16 +19,16 @@ from collector.cli.options import (
     wishing,
     writing,
 )
-from collector.database import Target
+from collector.tables.database import Target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from buffer.configuration import Configuration
     from collector.broker import Address
-    from collector.configurations import Signed
-    from collector.database import Database
+    from collector.orders.configurations import Signed
     from collector.query import Row
+    from collector.tables.database import Database
 
 WISH = (
     click.argument("files", type=FILE, nargs=-1, required=True),
@@ -67,7 +67,7 @@ def command() -> None:
 @orders.made_options
 def config_sign(wish: Wish, database: Target, target: Path, *, yes: bool, as_json: bool) -> None:
     """Sign FILES: the main file, then those of conf.d. With --stream and --base it needs no database."""
-    from collector import configurations
+    from collector.orders import configurations
 
     made, message = _sign(wish, database, "Sign", yes=yes)
     orders.write_made("configuration", made.number, configurations.describe(made), message, target, as_json=as_json)
@@ -79,8 +79,8 @@ def config_relay(
     file: Path, address: "Address", database: Target, wait: str | None, *, yes: bool, as_json: bool
 ) -> None:
     """Send the signed configuration in FILE (- is standard input) to its gateway."""
-    from collector import configurations
     from collector.files import read_bounded
+    from collector.orders import configurations
 
     message = read_bounded(file, configurations.MAX_MESSAGE_BYTES)
     with writing(database) as opened:
@@ -96,7 +96,7 @@ def config_push(
     wish: Wish, address: "Address", database: Target, wait: str | None, *, yes: bool, as_json: bool
 ) -> None:
     """Sign FILES and send them at once: where the operator's key and the collector's database are in one place."""
-    from collector import configurations
+    from collector.orders import configurations
 
     _, message = _sign(wish, database, "Sign and send", yes=yes)
     with writing(database) as opened:
@@ -111,7 +111,7 @@ def config_push(
 @json_option
 def config_status(number: int | None, gateway: str | None, limit: int, database: Target, *, as_json: bool) -> None:
     """What gateways run, and what came of what was sent. With NUMBER: exit code 0 kept, 1 not, 75 not known yet."""
-    from collector import configurations
+    from collector.orders import configurations
 
     with reading(database) as opened:
         found = configurations.status(opened, gateway=gateway, number=number)[-limit:]
@@ -127,8 +127,8 @@ def config_status(number: int | None, gateway: str | None, limit: int, database:
 @json_option
 def config_running(gateway: str, out: Path | None, database: Target, *, as_json: bool) -> None:
     """The files that GATEWAY said last that it runs; edited, they are what config push takes."""
-    from collector import running
     from collector.errors import ConfigurationFault
+    from collector.orders import running
 
     with reading(database) as opened:
         found = running.find(opened, gateway)
@@ -151,7 +151,7 @@ def config_running(gateway: str, out: Path | None, database: Target, *, as_json:
 def _sign(wish: Wish, database: Target, question: str, *, yes: bool) -> "tuple[Configuration, bytes]":
     from buffer.configuration import Configuration
     from buffer.keys import SigningKey
-    from collector import configurations
+    from collector.orders import configurations
 
     key = SigningKey.load(wish.key)
     texts = configurations.texts(wish.files)
@@ -164,7 +164,7 @@ def _sign(wish: Wish, database: Target, question: str, *, yes: bool) -> "tuple[C
 
 
 def _base(database: Target, wish: Wish) -> bytes:
-    from collector import configurations
+    from collector.orders import configurations
 
     if wish.base is not None:
         return configurations.base(wish.base)
@@ -173,7 +173,7 @@ def _base(database: Target, wish: Wish) -> bytes:
 
 
 def _relay(database: "Database", address: "Address", signed: "Signed", wait: str | None, *, as_json: bool) -> None:
-    from collector import configurations, relay
+    from collector.orders import configurations, relay
 
     made = signed.configuration
     seconds = orders.seconds(wait)

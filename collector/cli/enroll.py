@@ -6,8 +6,8 @@ import click
 
 from collector import output
 from collector.cli.options import FILE, confirm, database_option, now_ms, writing, yes_option
-from collector.database import Target
 from collector.files import STANDARD, read_bounded, write_whole
+from collector.tables.database import Target
 
 platform_options = (
     click.option("--ca", "folder", type=FILE, required=True, help="The folder of the certificate authority."),
@@ -31,7 +31,7 @@ def command(request: Path, kid: str | None, out: Path, database: Target, *, yes:
     Compare the key id with the one that the gateway shows: whoever exchanged the file on its way has another.
     """
     from buffer.enrolment import MAX_REQUEST, Request, answer_id
-    from collector.enrolment import Enrolment
+    from collector.identity.enrolment import Enrolment
 
     message = read_bounded(request, MAX_REQUEST)
     read = Request.read(message)
@@ -54,8 +54,8 @@ def _platform(
     folder: Path, authority: Path, brokers: tuple[str, ...], root: str, update_authority: Path | None, days: float
 ) -> dict[str, object]:
     from buffer.keys import PublicKey
-    from collector.ca import CertificateAuthority
     from collector.errors import UsageError
+    from collector.identity.ca import CertificateAuthority
     from config import Broker
 
     for url in brokers:

@@ -9,8 +9,8 @@ import click
 from collector import output
 from collector.cli.enroll import _platform, platform_options
 from collector.cli.options import FILE, database_option, writing
-from collector.database import Target
 from collector.errors import UsageError
+from collector.tables.database import Target
 
 
 @click.command("enroll-server")
@@ -22,8 +22,8 @@ def command(listen: str, cert: Path, cert_key: Path, database: Target, **platfor
     """Serve until SIGTERM: gateways with a token become known, known ones get new certificates."""
     import asyncio
 
-    from collector.enrol_server import server
-    from collector.enrolment import Enrolment
+    from collector.identity.enrol_server import server
+    from collector.identity.enrolment import Enrolment
 
     host, _, port = listen.rpartition(":")
     if not host or not port.isdigit() or int(port) > 65535:

@@ -11,9 +11,9 @@ import click
 
 from collector import output
 from collector.cli.options import FILE, database_option, gateway_option, now_ms, reading
-from collector.database import Target
 from collector.errors import FileFault, UsageError
 from collector.files import STANDARD, sync
+from collector.tables.database import Target
 
 if TYPE_CHECKING:
     from collector.export.parquet import ParquetFolder

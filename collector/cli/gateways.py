@@ -17,7 +17,7 @@ from collector.cli.options import (
     writing,
 )
 from collector.cli.token import invitation_options
-from collector.database import Target
+from collector.tables.database import Target
 
 if TYPE_CHECKING:
     from buffer.keys import PublicKey
@@ -37,7 +37,7 @@ def command() -> None:
 def gateways_add(file: TextIO, database: Target, *, beside: bool, as_json: bool) -> None:
     """Make the public keys in FILE known, one a line (lamppost key show prints it; - is standard input)."""
     from buffer.keys import MAX_KEY_FILE
-    from collector import registry
+    from collector.identity import registry
 
     with writing(database) as opened:
         line = file.readline(MAX_KEY_FILE + 1)
@@ -61,7 +61,7 @@ def _tell_added(key: "PublicKey", *, added: bool, as_json: bool) -> None:
 @json_option
 def gateways_list(database: Target, *, as_json: bool) -> None:
     """One row a key, with what its gateway has delivered."""
-    from collector import registry
+    from collector.identity import registry
 
     with reading(database) as opened:
         rows = registry.overview(opened)
@@ -101,7 +101,7 @@ def _state(row: dict[str, Any]) -> str:
 @json_option
 def gateways_streams(gateway: str | None, database: Target, *, as_json: bool) -> None:
     """The lives of gateways' stores, the newest last; commands name the one they are for."""
-    from collector import commands
+    from collector.orders import commands
 
     with reading(database) as opened:
         found = list(commands.streams(opened, gateway))
@@ -132,7 +132,7 @@ def gateways_streams(gateway: str | None, database: Target, *, as_json: bool) ->
 @json_option
 def gateways_revoke(gateway: str, kid: str | None, database: Target, *, as_json: bool) -> None:
     """Believe GATEWAY's signatures no more, and let its tokens end; what is stored stays."""
-    from collector import registry
+    from collector.identity import registry
 
     with writing(database) as opened:
         count = registry.revoke(opened, gateway, now_ms(), kid)
@@ -152,8 +152,8 @@ def gateways_replace(
 
     The old box's keys count until it is used, unless they were revoked before, as those of a stolen one.
     """
-    from collector import keyrings
     from collector.cli.token import add
+    from collector.identity import keyrings
 
     with reading(database) as opened:
         site = keyrings.site_of(opened, gateway)
@@ -171,7 +171,7 @@ def gateways_cut(gateway: str, address: "Address", *, as_json: bool) -> None:
     """End GATEWAY's live session, after it was revoked and the broker has the list of `ca crl`."""
     import asyncio
 
-    from collector.cut import cut
+    from collector.identity.cut import cut
 
     asyncio.run(cut(address, gateway))
     tell(f"{gateway}: its session was ended", {"gateway": gateway, "cut": True}, as_json=as_json)
@@ -183,7 +183,7 @@ def gateways_cut(gateway: str, address: "Address", *, as_json: bool) -> None:
 @json_option
 def gateways_confirm(gateway: str, database: Target, *, as_json: bool) -> None:
     """Take and acknowledge GATEWAY's forked streams again: what is stored stands, the other side stays refused."""
-    from collector import registry
+    from collector.identity import registry
 
     with writing(database) as opened:
         count = registry.confirm(opened, gateway)

@@ -18,7 +18,7 @@ from collector.cli.options import (
     writing,
     yes_option,
 )
-from collector.database import Target
+from collector.tables.database import Target
 
 if TYPE_CHECKING:
     from buffer.keyring import RingKey
@@ -34,7 +34,7 @@ def command() -> None:
 @click.argument("source", type=FILE)
 def keyring_new(source: Path) -> None:
     """Begin a SOURCE without keys."""
-    from collector import ringsource
+    from collector.identity import ringsource
 
     ringsource.create(source)
 
@@ -51,7 +51,7 @@ def keyring_new(source: Path) -> None:
 def keyring_add(source: Path, key: Path, name: str, scopes: tuple[str, ...], until: str, *, as_json: bool) -> None:
     """Write the public key in the file KEY (key new prints it) into SOURCE."""
     from buffer.keys import PublicKey
-    from collector import keyrings, ringsource
+    from collector.identity import keyrings, ringsource
 
     added = keyrings.row(ringsource.add(source, name, PublicKey.load(key), scopes, until))
     text = f"{name}: {added['role']} for {', '.join(scopes)}, counts no more from {added['until']} (UTC)"
@@ -65,7 +65,7 @@ def keyring_add(source: Path, key: Path, name: str, scopes: tuple[str, ...], unt
 @json_option
 def keyring_remove(source: Path, name: str, role: str | None, *, as_json: bool) -> None:
     """Take NAME's keys out of SOURCE. Gateways go on believing them until they have the next signed keyring."""
-    from collector import keyrings, ringsource
+    from collector.identity import keyrings, ringsource
 
     for key in ringsource.remove(source, name, role):
         tell(f"{key.name}: {key.role} is no longer in {source}", keyrings.row(key), as_json=as_json)
@@ -77,7 +77,7 @@ def keyring_remove(source: Path, name: str, role: str | None, *, as_json: bool) 
 @json_option
 def keyring_show(file: Path, authority: Path | None, *, as_json: bool) -> None:
     """Show a source, or with --authority a signed keyring."""
-    from collector import keyrings, ringsource
+    from collector.identity import keyrings, ringsource
 
     if authority is None:
         keys = ringsource.load(file)
@@ -104,9 +104,9 @@ def keyring_sign(
     """Sign what is in SOURCE, after showing it. Done where the authority's key is kept: offline."""
     from buffer.keyring import Keyring
     from buffer.keys import SigningKey
-    from collector import keyrings, ringsource
     from collector.errors import KeyringFault
     from collector.files import write_whole
+    from collector.identity import keyrings, ringsource
 
     keys = ringsource.load(source)
     signer = SigningKey.load(key_file)
@@ -129,7 +129,7 @@ def keyring_sign(
 
 
 def _show(keys: "Sequence[RingKey]", *, as_json: bool, asked: bool = False) -> None:
-    from collector import keyrings
+    from collector.identity import keyrings
 
     rows = [keyrings.row(key) for key in keys]
     if as_json:
@@ -162,7 +162,8 @@ def keyring_relay(
     as_json: bool,
 ) -> None:
     """Send a signed keyring to gateways; the broker keeps it for those that are away (retained)."""
-    from collector import keyrings, relay
+    from collector.identity import keyrings
+    from collector.orders import relay
 
     public = keyrings.load_authority(authority)
     message, ring = keyrings.load(file, public)

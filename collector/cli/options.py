@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from collector import output
-from collector.database import Database, Target, is_url
 from collector.errors import NotConfirmed, UsageError
+from collector.tables.database import Database, Target, is_url
 
 if TYPE_CHECKING:
     from collector.broker import Address

@@ -17,8 +17,8 @@ from collector.cli.options import (
     together,
     yes_option,
 )
-from collector.database import Target
 from collector.errors import UsageError
+from collector.tables.database import Target
 
 if TYPE_CHECKING:
     from buffer.order import Order
@@ -91,7 +91,7 @@ def leave(code: int) -> None:
 
 def stream_of(database: Target, gateway: str, stream: str | None) -> bytes:
     """The life of a gateway's store that is meant; raises UsageError or CommandFault."""
-    from collector import commands
+    from collector.orders import commands
 
     if stream is not None:
         try:

@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 
 from collector.cli.options import FILE, database_option, gateway_option, reading
-from collector.database import Target
 from collector.files import STANDARD, write_whole
+from collector.tables.database import Target
 
 
 @click.command("places")

@@ -4,7 +4,7 @@ import click
 
 from collector import output
 from collector.cli.options import database_option, gateway_option, json_option, now_ms, reading
-from collector.database import Target
+from collector.tables.database import Target
 
 
 @click.command("query")

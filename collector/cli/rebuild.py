@@ -3,7 +3,7 @@
 import click
 
 from collector.cli.options import database_option, json_option, tell, writing
-from collector.database import Target
+from collector.tables.database import Target
 
 
 @click.command("rebuild")
@@ -11,7 +11,7 @@ from collector.database import Target
 @json_option
 def command(database: Target, *, as_json: bool) -> None:
     """Make every derived table anew from the stored batches (stop `run` first; one transaction)."""
-    from collector import derive
+    from collector.receiving import derive
 
     with writing(database) as opened:
         count = derive.rebuild(opened)

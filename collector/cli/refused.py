@@ -6,7 +6,7 @@ import click
 
 from collector import output
 from collector.cli.options import database_option, json_option, reading
-from collector.database import Target
+from collector.tables.database import Target
 
 
 @click.command("refused")

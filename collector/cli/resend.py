@@ -17,13 +17,13 @@ from collector.cli.options import (
     tell,
     yes_option,
 )
-from collector.database import Target
 from collector.errors import UsageError
+from collector.tables.database import Target
 
 if TYPE_CHECKING:
     from collector.broker import Address
-    from collector.database import Database
-    from collector.resend import Wish
+    from collector.orders.resend import Wish
+    from collector.tables.database import Database
 
 INCOMPLETE = 75  # EX_TEMPFAIL
 
@@ -47,8 +47,8 @@ def command(
     A gateway keeps what was delivered for `[buffer] history`. What is here already is not stored twice.
     """
     from buffer.keys import SigningKey
-    from collector import resend
-    from collector.commands import newest_stream
+    from collector.orders import resend
+    from collector.orders.commands import newest_stream
 
     with reading(database) as opened:
         chosen = newest_stream(opened, gateway).hex() if stream is None else stream
@@ -67,7 +67,7 @@ def command(
 
 
 def _wait(opened: "Database", wish: "Wish", patience: str | None) -> int:
-    from collector import resend
+    from collector.orders import resend
     from config import parse_duration
 
     if patience is None:

@@ -4,7 +4,7 @@ import click
 
 from collector import output
 from collector.cli.options import confirm, database_option, json_option, now_ms, tell, writing, yes_option
-from collector.database import Target
+from collector.tables.database import Target
 
 
 @click.command("retention")
@@ -14,8 +14,8 @@ from collector.database import Target
 @json_option
 def command(keep: str, database: Target, *, yes: bool, as_json: bool) -> None:
     """Let go old samples; their hourly and daily sums stay, and so do the batches as received."""
-    from collector import rollups
     from collector.query import parse_time
+    from collector.tables import rollups
 
     before = parse_time(keep, now_ms())
     confirm(f"Let go all samples before {output.moment(before)} UTC?", yes=yes)

@@ -3,7 +3,7 @@
 import click
 
 from collector.cli.options import database_option, json_option, tell, writing
-from collector.database import Target
+from collector.tables.database import Target
 
 
 @click.command("rollup")
@@ -11,7 +11,7 @@ from collector.database import Target
 @json_option
 def command(database: Target, *, as_json: bool) -> None:
     """Make the hourly and daily sums that are due (table `rollups`); from a timer, beside `run`."""
-    from collector import rollups
+    from collector.tables import rollups
 
     with writing(database) as opened:
         hours = rollups.renew(opened)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import click
 
 from collector.cli.options import FILE, broker_options, database_option
-from collector.database import Target
 from collector.errors import UsageError
+from collector.tables.database import Target
 
 MAX_PORT = 65_535
 

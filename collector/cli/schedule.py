@@ -20,8 +20,8 @@ from collector.cli.options import (
     wishing,
     writing,
 )
-from collector.database import Target
 from collector.errors import UsageError
+from collector.tables.database import Target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +68,7 @@ def command() -> None:
 @json_option
 def schedule_preview(source: Path, zone: str, location: str | None, days: int, *, as_json: bool) -> None:
     """Show what SOURCE would switch, as the gateway will find it."""
-    from collector import schedules, schedulesource
+    from collector.orders import schedules, schedulesource
 
     entries = schedulesource.load(source)
     rows = schedules.preview(entries, _zone(zone), _place(location), now_ms(), days)
@@ -88,7 +88,7 @@ def schedule_sign(wish: Wish, database: Target, target: Path, *, yes: bool, as_j
     from buffer.command import new_number
     from buffer.keys import SigningKey
     from buffer.schedule import Schedule
-    from collector import commands, schedulesource
+    from collector.orders import commands, schedulesource
 
     entries, signer = schedulesource.load(wish.source), SigningKey.load(wish.key)
     to = orders.stream_of(database, wish.gateway, wish.stream)
@@ -102,7 +102,7 @@ def schedule_sign(wish: Wish, database: Target, target: Path, *, yes: bool, as_j
 
 
 def _edition(database: Target, wish: Wish) -> int:
-    from collector import schedules
+    from collector.orders import schedules
 
     if wish.edition is not None:
         return wish.edition
@@ -117,7 +117,7 @@ def _edition(database: Target, wish: Wish) -> int:
 def schedule_show(file: Path, by: Path | None, *, as_json: bool) -> None:
     """Show what the signed schedule in FILE says."""
     from buffer.keys import PublicKey
-    from collector import commands, schedules
+    from collector.orders import commands, schedules
 
     found = schedules.read_signed(file, None if by is None else PublicKey.load(by))
     if by is None:
@@ -136,9 +136,9 @@ def schedule_relay(
 ) -> None:
     """Send the signed schedule in FILE (- is standard input) to its gateway, and record it."""
     from buffer.schedule import Schedule
-    from collector import commands
     from collector.errors import CommandFault
     from collector.files import read_bounded
+    from collector.orders import commands
 
     message = read_bounded(file, commands.MAX_MESSAGE_BYTES)
     with writing(database) as opened:
@@ -157,7 +157,7 @@ def schedule_relay(
 @json_option
 def schedule_status(gateway: str | None, limit: int, database: Target, *, as_json: bool) -> None:
     """Relayed schedules and what became of them: the last verified one is in force."""
-    from collector import schedules
+    from collector.orders import schedules
 
     with reading(database) as opened:
         found = schedules.relayed(opened, gateway, limit)
@@ -212,7 +212,7 @@ def _show(entries: "Sequence[Entry]", *, asked: bool = False) -> None:
 
 def _days(days: str) -> str:
     from buffer.schedule import EVERY_DAY
-    from collector.schedulesource import DAYS
+    from collector.orders.schedulesource import DAYS
 
     return "all" if days == EVERY_DAY else " ".join(DAYS[int(day) - 1] for day in days)
 

@@ -8,7 +8,7 @@ import click
 
 from collector import output
 from collector.cli.options import FILE, database_option, json_option, now_ms, reading, tell, writing
-from collector.database import Target
+from collector.tables.database import Target
 
 HOUR_MS = 3_600_000
 CA = Path("/var/lib/lamppost-collector/ca")
@@ -44,8 +44,8 @@ def command() -> None:
 def add(gateway: str, site: str, url: str | None, folder: Path, hours: int, database: Target, *, as_json: bool) -> None:
     """Print a token for GATEWAY. If it is known already, the box that uses the token takes its place."""
     from buffer.enrolment import Token
-    from collector import tokens
-    from collector.ca import CertificateAuthority
+    from collector.identity import tokens
+    from collector.identity.ca import CertificateAuthority
     from collector.setup import Places
     from collector.setup import url as known_url
 
@@ -66,7 +66,7 @@ def add(gateway: str, site: str, url: str | None, folder: Path, hours: int, data
 @json_option
 def listed(database: Target, *, as_json: bool) -> None:
     """What became of the tokens."""
-    from collector import tokens
+    from collector.identity import tokens
 
     with reading(database) as opened:
         rows = tokens.overview(opened)
@@ -96,7 +96,7 @@ def listed(database: Target, *, as_json: bool) -> None:
 @json_option
 def withdraw(gateway: str, database: Target, *, as_json: bool) -> None:
     """Let the tokens of GATEWAY be good for nobody any more, and forget what became of them."""
-    from collector import tokens
+    from collector.identity import tokens
 
     with writing(database) as opened:
         count = tokens.withdraw(opened, gateway)

@@ -21,7 +21,7 @@ def command() -> None:
 def sign(package: Path, key_file: Path, floor: str | None, target: Path | None, *, as_json: bool) -> None:
     """Make an update of the Debian package PACKAGE, for `lamppost update`. Runs anywhere; the key is kept offline."""
     from buffer.keys import SigningKey
-    from collector import updates
+    from collector.orders import updates
 
     target = target or package.with_suffix(".update")
     key = SigningKey.load(key_file)

@@ -8,8 +8,8 @@ import click
 
 from collector import output
 from collector.cli.options import FILE, database_option, gateway_option, json_option, reading
-from collector.database import Target
 from collector.errors import FileFault, ProofBroken
+from collector.tables.database import Target
 
 if TYPE_CHECKING:
     from collector.verify.report import Report

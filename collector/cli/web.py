@@ -7,8 +7,8 @@ import click
 
 from collector import output
 from collector.cli.options import FILE, broker_options_if, database_option, json_option
-from collector.database import Target
 from collector.errors import SetupFault, UsageError
+from collector.tables.database import Target
 
 if TYPE_CHECKING:
     from collector.broker import Address

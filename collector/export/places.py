@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from collector.database import Database
+from collector.tables.database import Database
 
 _PLACES = """
     SELECT s.gateway, s.device, s.asset_id, s.latitude, s.longitude, s.point, s.unit, f.labels

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from collector.chain import Stream
-from collector.database import Database
+from collector.receiving.chain import Stream
+from collector.tables.database import Database
 
 PAGE = 500  # batches looked up at once; nothing is locked between pages
 CACHED_STREAMS = 1000

@@ -5,10 +5,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from collector.chain import Stream
 from collector.errors import UsageError
 from collector.export.reading import Arrival, Selection, Source
 from collector.files import read_bounded, write_whole
+from collector.receiving.chain import Stream
 
 VERSION = 1
 MAX_STATE = 1 << 16  # bytes; thousands of patterns

@@ -4,9 +4,9 @@ from collections import Counter
 from typing import TypeAlias
 
 from buffer.header import ClockState, Header, LedgerEntry
-from collector import boots
-from collector.chain import Stream
-from collector.database import Sql
+from collector.receiving import boots
+from collector.receiving.chain import Stream
+from collector.tables.database import Sql
 from collector.verify.report import Fault, Report
 
 Entry: TypeAlias = tuple[int | None, int | None, str, int | None]

@@ -3,8 +3,8 @@
 from typing import TypeAlias
 
 from buffer.header import ClockState, Header
-from collector import boots
-from collector.database import Sql
+from collector.receiving import boots
+from collector.tables.database import Sql
 from collector.verify.report import Fault, Report
 
 _Best: TypeAlias = tuple[int, int, str, int | None, str]

@@ -9,11 +9,12 @@ from buffer.catalogue import SeriesEntry
 from buffer.cose import Kind
 from buffer.errors import BufferFault
 from buffer.header import JUDGED
-from collector import boots, rollups
-from collector.chain import Stream
-from collector.database import Sql
-from collector.rows import Ids, Piece, SampleRow
-from collector.samples import asset_of
+from collector.receiving import boots
+from collector.receiving.chain import Stream
+from collector.receiving.samples import asset_of
+from collector.tables import rollups
+from collector.tables.database import Sql
+from collector.tables.rows import Ids, Piece, SampleRow
 from collector.verify.report import Fault, Report
 from ext import FormatError, unpack_columns
 

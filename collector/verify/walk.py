@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from buffer import batch as batches
 from buffer.batch import Batch
 from buffer.errors import BufferFault
-from collector.chain import Stream
-from collector.database import Database, Sql
 from collector.errors import CollectorError
-from collector.registry import Keys
+from collector.identity.registry import Keys
+from collector.receiving.chain import Stream
+from collector.tables.database import Database, Sql
 from collector.verify.account import Account
 from collector.verify.clocks import Clocks
 from collector.verify.report import Fault, Report

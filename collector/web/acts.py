@@ -10,11 +10,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from collector import commands, relay
 from collector.alarms.book import Book
 from collector.broker import Address
-from collector.database import Database, Target
+from collector.orders import commands, relay
 from collector.query import Row, rows
+from collector.tables.database import Database, Target
 from collector.web import overview
 from collector.web.entrance import body, message
 from collector.web.looks import Looks, Proofs

@@ -16,10 +16,10 @@ from starlette.routing import Route
 
 from buffer.errors import BufferFault
 from collector.broker import Address
-from collector.database import Database, Target
 from collector.errors import CollectorError, DatabaseBroken, DatabaseBusy, DatabaseMissing, FileFault
 from collector.export.places import collection
 from collector.export.reading import Selection
+from collector.tables.database import Database, Target
 from collector.web import acts, overview
 from collector.web.acts import Acts
 from collector.web.chart import SPAN_MAX_MS, chart

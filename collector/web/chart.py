@@ -4,9 +4,9 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from collector.database import Database, Sql
 from collector.query import rows
-from collector.rollups import DAY_MS, HOUR_MS
+from collector.tables.database import Database, Sql
+from collector.tables.rollups import DAY_MS, HOUR_MS
 from collector.web.overview import reading
 
 SAMPLES_MAX = 1500

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from collector.database import Database, Target
 from collector.export.reading import Selection, Source
 from collector.export.texts import WRITERS
+from collector.tables.database import Database, Target
 
 FORMS = {
     "csv": "text/csv; charset=utf-8; header=present",

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from collector.commands import MAX_MESSAGE_BYTES
+from collector.orders.commands import MAX_MESSAGE_BYTES
 
 BODY_MAX = MAX_MESSAGE_BYTES
 """A signed command is the largest thing that anybody sends."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from collector.database import Database, Target
+from collector.tables.database import Database, Target
 from collector.verify.walk import walk
 
 T = TypeVar("T")

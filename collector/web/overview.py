@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 from collector.alarms.book import Book
-from collector.database import Database, Sql
 from collector.query import Row, rows
+from collector.tables.database import Database, Sql
 from ext.quality import describe
 
 GATEWAYS_MAX, POINTS_MAX, GAPS_MAX, ALARMS_MAX, PUBLIC_MAX = 5000, 2000, 200, 500, 5000

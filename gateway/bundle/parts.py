@@ -99,7 +99,7 @@ def configuration(sources: Sources) -> str:
 def check(sources: Sources) -> str:
     """What `lamppost check` finds, without the values that it found."""
     from config import ConfigErrors
-    from gateway import installation
+    from gateway.setup import installation
 
     try:
         installation.read(sources.config)
@@ -110,8 +110,8 @@ def check(sources: Sources) -> str:
 
 def status(sources: Sources) -> str:
     """The agent's own state; values that are texts are a device's, and stay here."""
-    from gateway.client import Client
-    from gateway.sockets import status_socket
+    from gateway.control.client import Client
+    from gateway.control.sockets import status_socket
 
     with Client(status_socket(sources.run_dir)) as client:
         found: dict[str, Any] = client.call("status")

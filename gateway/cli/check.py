@@ -8,7 +8,7 @@ import click
 from gateway.cli.output import config_option, json_option, plain, print_json
 
 if TYPE_CHECKING:
-    from gateway.installation import Installation
+    from gateway.setup.installation import Installation
 
 EX_CONFIG = 78
 REMEDY = "longer periods (every), a faster line, or fewer devices on this bus; lamppost check --force only warns"
@@ -25,8 +25,8 @@ def command(ctx: click.Context, config: Path, as_json: bool, force: bool) -> Non
     Nothing is opened; exit code 78 when something is wrong.
     """
     from config import ConfigErrors
-    from gateway import installation
     from gateway.errors import SetupFailed
+    from gateway.setup import installation
 
     problems: list[dict[str, str]] = []
     warnings: list[dict[str, str]] = []
@@ -50,7 +50,7 @@ def command(ctx: click.Context, config: Path, as_json: bool, force: bool) -> Non
 
 def _overloaded(found: "Installation") -> list[dict[str, str]]:
     """Buses that are asked for more than they can carry."""
-    from gateway.installation import overloaded
+    from gateway.setup.installation import overloaded
 
     return [
         {"file": one.file, "path": one.path, "message": one.message, "found": "", "remedy": REMEDY}
@@ -59,7 +59,7 @@ def _overloaded(found: "Installation") -> list[dict[str, str]]:
 
 
 def _summary(found: "Installation") -> dict[str, object]:
-    from gateway.load import load
+    from gateway.polling.load import load
 
     loads = [load(driver) for driver in found.drivers]
     return {

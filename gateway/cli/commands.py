@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from gateway.cli.output import json_option, print_json, print_table, run_dir_option
-from gateway.client import Client
-from gateway.sockets import status_socket
+from gateway.control.client import Client
+from gateway.control.sockets import status_socket
 
 
 @click.command("commands")

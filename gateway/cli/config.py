@@ -41,9 +41,9 @@ def show(ctx: click.Context, effective: bool, config: Path, run_dir: Path, as_js
 
 
 def _ask(run_dir: Path, config: Path, *, effective: bool) -> Iterator[dict[str, Any]]:
-    from gateway.client import Client
+    from gateway.control.client import Client
+    from gateway.control.sockets import status_socket
     from gateway.errors import NotRunning
-    from gateway.sockets import status_socket
 
     try:
         client = Client(status_socket(run_dir))
@@ -55,9 +55,9 @@ def _ask(run_dir: Path, config: Path, *, effective: bool) -> Iterator[dict[str, 
 
 
 def _read(config: Path, *, effective: bool) -> Iterator[dict[str, Any]]:
-    from gateway import installation
-    from gateway.choice import at_start
-    from gateway.effective import files, rows
+    from gateway.setup import installation
+    from gateway.setup.choice import at_start
+    from gateway.setup.effective import files, rows
 
     choice = at_start(installation.read(config))
     found = choice.installation

@@ -46,9 +46,9 @@ def command(kind: str, source: str, profile_name: str | None, raw: bool, **optio
     from config import load_profile
     from drivers.decoding import Reading
     from ext import describe
-    from gateway.installation import profile_folders
-    from gateway.profiles import found as found_profile
-    from gateway.status import value_json
+    from gateway.control.status import value_json
+    from gateway.setup.installation import profile_folders
+    from gateway.setup.profiles import found as found_profile
 
     readings = faults = 0
     decode = _decoder(kind, {name: value for name, value in options.items() if value is not None})

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @json_option
 def list_(config: Path, run_dir: Path, as_json: bool) -> None:
     """List the configured devices, with their state where the agent runs."""
-    from gateway import installation
+    from gateway.setup import installation
 
     found = installation.read(config).config
     states = _states(run_dir)
@@ -37,7 +37,7 @@ def list_(config: Path, run_dir: Path, as_json: bool) -> None:
 @json_option
 def show(device: str, config: Path, run_dir: Path, as_json: bool) -> None:
     """Show DEVICE: where it is, its points, how it does, and the meters that it was."""
-    from gateway import installation
+    from gateway.setup import installation
 
     found = installation.read(config).config
     if device not in found.devices:
@@ -69,7 +69,7 @@ def _row(config: "Config", device: "Device", live: dict[str, Any] | None) -> dic
 
 
 def _more(config: "Config", device: "Device") -> dict[str, Any]:
-    from gateway import replaced
+    from gateway.control import replaced
     from gateway.errors import FileDamaged
 
     events: list[dict[str, Any]] = []
@@ -93,9 +93,9 @@ def _more(config: "Config", device: "Device") -> dict[str, Any]:
 
 
 def _states(run_dir: Path) -> dict[str, dict[str, Any]]:
-    from gateway.client import Client
+    from gateway.control.client import Client
+    from gateway.control.sockets import status_socket
     from gateway.errors import NotAllowed, NotRunning
-    from gateway.sockets import status_socket
 
     try:
         with Client(status_socket(run_dir)) as client:

@@ -9,7 +9,7 @@ import click
 from gateway.cli.output import config_option, json_option, print_json, print_table, run_dir_option
 
 if TYPE_CHECKING:
-    from gateway.quirks import Kept
+    from gateway.polling.quirks import Kept
 
 
 @click.command("quirks")
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 @json_option
 def command(device: str | None, *, forget: bool, config: Path, run_dir: Path, as_json: bool) -> None:
     """Show what was learned of DEVICE, or of all: what it refuses, and how much it gives in one answer."""
-    from gateway import installation, quirks
+    from gateway.polling import quirks
+    from gateway.setup import installation
 
     installed = installation.read(config).config
     path = quirks.beside(installed.buffer.path)
@@ -49,10 +50,10 @@ def _texts(kept: "Kept") -> Iterator[str]:
 
 def _forget(path: Path, run_dir: Path, device: str | None, *, as_json: bool) -> None:
     """By the daemon, which asks again at once; where none runs, in the file."""
-    from gateway import quirks
-    from gateway.client import Client
+    from gateway.control.client import Client
+    from gateway.control.sockets import control_socket
     from gateway.errors import NotRunning
-    from gateway.sockets import control_socket
+    from gateway.polling import quirks
 
     try:
         with Client(control_socket(run_dir)) as client:

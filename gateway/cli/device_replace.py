@@ -35,8 +35,8 @@ def command(
     Samples stay what the meters say. The note is signed and delivered like them, and `lamppost-collector query
     --continuous` adds the difference from then on.
     """
-    from gateway.client import Client
-    from gateway.sockets import control_socket
+    from gateway.control.client import Client
+    from gateway.control.sockets import control_socket
 
     if withdraw == (final is not None or start is not None) or (final is None) != (start is None):
         raise click.UsageError("give --final and --start, or --withdraw alone")

@@ -14,7 +14,7 @@ def command(name: str | None, as_json: bool) -> None:
     """List the installed drivers; with NAME, its options of bus, device and point, and its profiles."""
     from drivers import registry
     from drivers.errors import UnknownDriver
-    from gateway.driver_options import told
+    from gateway.setup.driver_options import told
 
     found, broken = [], []
     for one in sorted(registry.installed()) if name is None else [name]:

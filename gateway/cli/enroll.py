@@ -10,7 +10,7 @@ from gateway.cli.output import config_option, plain
 
 if TYPE_CHECKING:
     from buffer.enrolment import Answer, Token
-    from gateway.enrol import Places
+    from gateway.identity.enrol import Places
 
 KEYS = Path("/etc/lamppost/keys")
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -42,8 +42,8 @@ def command(
     Keys are made here if there are none, and never leave this box. Without a network: --request, then --answer.
     Where another box was this gateway, what it ran is put in the place of a configuration that nobody has edited.
     """
-    from gateway import enrol
-    from gateway.enrol import Places
+    from gateway.identity import enrol
+    from gateway.identity.enrol import Places
 
     if sum((token is not None, request_file is not None, answer_file is not None, renew, new_key)) > 1:
         raise click.UsageError("one of TOKEN, --request, --answer, --renew and --new-key")
@@ -77,8 +77,8 @@ def _token(path: Path | None) -> "Token":
 
 
 def _write_request(places: "Places", path: Path, gateway: str | None, site: str | None) -> None:
-    from gateway import enrol, sealed
     from gateway.files import save
+    from gateway.identity import enrol, sealed
 
     if gateway is None or site is None:
         raise click.UsageError("--request needs --gateway and --site")
@@ -114,7 +114,7 @@ def _compare(data: bytes, expected: str | None) -> None:
 def _renew(places: "Places", *, now: bool) -> None:
     from datetime import UTC, datetime
 
-    from gateway import enrol
+    from gateway.identity import enrol
 
     if not now and not enrol.due(places.certificate, datetime.now(UTC)):
         click.echo("The certificate is good for longer than a third of its life: nothing to do.", err=True)
@@ -135,7 +135,7 @@ def _inherit(answer: "Answer", places: "Places", config: Path) -> bool:
     """Whether the configuration of the box before is in place."""
     from datetime import UTC, datetime
 
-    from gateway import inherit
+    from gateway.identity import inherit
 
     if answer.running is None:
         return False

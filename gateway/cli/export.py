@@ -15,8 +15,8 @@ from gateway.cli.output import config_option, plain
 from gateway.errors import NotVerified
 
 if TYPE_CHECKING:
-    from gateway.formats import Writer
-    from gateway.history import Selection, Told
+    from gateway.keeping.formats import Writer
+    from gateway.keeping.history import Selection, Told
 
 NICE = 10
 """The daemon goes first."""
@@ -61,8 +61,8 @@ def command(
     """
     from buffer.reader import Reader
     from gateway.cli.progress import Progress
-    from gateway.formats import WRITERS
-    from gateway.history import History, Selection
+    from gateway.keeping.formats import WRITERS
+    from gateway.keeping.history import History, Selection
 
     os.nice(NICE)
     selection = Selection(points, since, until)
@@ -80,7 +80,7 @@ def command(
 
 
 def _configured(config: Path) -> Path:
-    from gateway import installation
+    from gateway.setup import installation
 
     return installation.read(config).config.buffer.path
 

@@ -32,7 +32,7 @@ def new(path: Path) -> None:
 @config_option
 def show(config: Path) -> None:
     """Print the public key, one line of JSON, for `lamppost-collector gateways add`."""
-    from gateway import installation
+    from gateway.setup import installation
 
     found = installation.read(config).config
     key = installation.signing_key(found)
@@ -46,8 +46,8 @@ def seal(keys: Path) -> None:
 
     The service gets them from systemd; a running agent is restarted. On another board, what a TPM sealed is lost.
     """
-    from gateway import sealed
-    from gateway.enrol import Places
+    from gateway.identity import sealed
+    from gateway.identity.enrol import Places
 
     for name, by in sealed.seal(Places(keys).private).items():
         click.echo(f"{name}: sealed by {'the TPM' if by == 'TPM' else 'the host key: there is no TPM'}", err=True)
@@ -57,8 +57,8 @@ def seal(keys: Path) -> None:
 @keys_option
 def unseal(keys: Path) -> None:
     """Make plain files of sealed keys again; as root."""
-    from gateway import sealed
-    from gateway.enrol import Places
+    from gateway.identity import sealed
+    from gateway.identity.enrol import Places
 
     for name in sealed.unseal(Places(keys).private):
         click.echo(f"{name}: a plain file again", err=True)

@@ -14,10 +14,10 @@ from gateway.cli.output import run_dir_option
 @run_dir_option
 def command(points: bool, output: Path | None, run_dir: Path) -> None:
     """Print the agent's state in Prometheus' text format; `lamppost_up 0` where no agent answers (exit code 69)."""
-    from gateway.client import Client
+    from gateway.control.client import Client
+    from gateway.control.sockets import status_socket
     from gateway.errors import NotRunning
-    from gateway.metrics import render
-    from gateway.sockets import status_socket
+    from gateway.reporting.metrics import render
 
     try:
         with Client(status_socket(run_dir)) as client:

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 
 import click
 
-from gateway.client import run_dir
+from gateway.control.client import run_dir
 from gateway.plain import plain
 
 __all__ = ("config_option", "json_option", "plain", "print_json", "print_table", "run_dir_option")

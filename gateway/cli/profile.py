@@ -30,7 +30,7 @@ def command() -> None:
 @click.pass_context
 def list_(ctx: click.Context, driver: str | None, as_json: bool) -> None:
     """List every profile, where it comes from and what it replaces."""
-    from gateway.profiles import shelf
+    from gateway.setup.profiles import shelf
 
     known = shelf()
     rows = []
@@ -60,7 +60,7 @@ def list_(ctx: click.Context, driver: str | None, as_json: bool) -> None:
 @click.pass_context
 def show(ctx: click.Context, name: str, as_json: bool) -> None:
     """Show one profile and its points."""
-    from gateway.profiles import found
+    from gateway.setup.profiles import found
 
     file = found(name)
     profile = _load(file, ctx)
@@ -95,7 +95,7 @@ def test(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
     Exit code 65 when a value differs, 78 when a profile is not usable.
     """
     from gateway.cli.progress import Progress
-    from gateway.profiles import found, shelf
+    from gateway.setup.profiles import found, shelf
 
     known = shelf()
     files = [found(name) for name in names] or [known.files(name)[0] for name in sorted(known.names())]
@@ -142,7 +142,7 @@ def _lines(told: dict[str, object]) -> list[object]:
 def _load(file: Path, ctx: click.Context) -> "Profile | None":
     """The profile of a file; None after telling what is wrong with it."""
     from config import ConfigErrors, load_profile
-    from gateway.installation import profile_folders
+    from gateway.setup.installation import profile_folders
 
     try:
         return load_profile(file, profile_folders())

@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from gateway.cli.output import json_option, print_json, print_table, run_dir_option
-from gateway.client import Client
-from gateway.sockets import status_socket
+from gateway.control.client import Client
+from gateway.control.sockets import status_socket
 
 
 @click.command("queue")
@@ -72,7 +72,7 @@ def _ask(run_dir: Path) -> list[dict[str, Any]]:
 
 def _offline(buffer: Path) -> list[dict[str, Any]]:
     from buffer.reader import Reader
-    from gateway.queued import held_json
+    from gateway.keeping.queued import held_json
 
     with Reader(buffer) as reader:
         return [held_json(batch) for batch in reader.held()]

@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from gateway.cli.output import config_option, json_option, plain, print_json, run_dir_option
-from gateway.client import Client
-from gateway.sockets import control_socket
+from gateway.control.client import Client
+from gateway.control.sockets import control_socket
 
 MAX_COUNT = 2000  # coils of one read; of registers 125: APP 6.1, 6.3
 EX_UNAVAILABLE = 69

@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 
 from gateway.cli.output import json_option, plain, print_json, run_dir_option
-from gateway.client import Client
-from gateway.sockets import control_socket
+from gateway.control.client import Client
+from gateway.control.sockets import control_socket
 
 ANSWER_S = 120.0
 """Writes under way are waited for, and buses closed."""

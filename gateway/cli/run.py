@@ -21,10 +21,11 @@ def command(config: Path, run_dir: Path, verbose: bool, log_format: str) -> None
     """Run the agent in the foreground until SIGTERM or SIGINT."""
     import asyncio
 
-    from gateway import kept, logs
     from gateway.agent import Agent
-    from gateway.choice import at_start
     from gateway.loop import AgentLoop
+    from gateway.reporting import logs
+    from gateway.setup import kept
+    from gateway.setup.choice import at_start
 
     listener = logs.start(verbose, log_format)
     try:

@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 
 from gateway.cli.output import plain
-from gateway.client import Client
+from gateway.control.client import Client
+from gateway.control.sockets import control_socket, status_socket
 from gateway.errors import GatewayError, NotAllowed, NotRunning
-from gateway.places import places
-from gateway.sockets import control_socket, status_socket
+from gateway.polling.places import places
 
 LEASE_S = 3600.0  # the longest scan: every unit at every rate of a slow line
 KINDS = {
@@ -79,7 +79,7 @@ def refuse_in_service(place: str, config: Path, run_dir: Path, remedy: str = "")
     if not _running(run_dir):
         return
     from config import ConfigErrors, load
-    from gateway.installation import profile_folders
+    from gateway.setup.installation import profile_folders
 
     try:
         buses = load(config, profiles=profile_folders()).buses.values()

@@ -132,7 +132,7 @@ def _locked_format(kind: dict[str, str]) -> str:
 
 
 def _json(one: Seen) -> dict[str, Any]:
-    from gateway.status import value_json
+    from gateway.control.status import value_json
 
     says = {reading.point: value_json(reading.value) for reading in one.readings}
     return {

@@ -10,7 +10,7 @@ import click
 
 from gateway.cli.output import config_option, json_option, plain, print_json, print_table, run_dir_option
 from gateway.cli.scan import borrowed, refuse_to_overwrite
-from gateway.places import MODBUS_PORT, place_of
+from gateway.polling.places import MODBUS_PORT, place_of
 
 if TYPE_CHECKING:
     from drivers.modbus.bus import BusOptions
@@ -152,8 +152,8 @@ def _candidates() -> "list[Candidate]":
     """Every Modbus profile that can be loaded; what is wrong with others, `lamppost profile list` says."""
     from config import ConfigErrors, load_profile
     from drivers.errors import SetupError
-    from gateway.installation import profile_folders
-    from gateway.profiles import shelf
+    from gateway.setup.installation import profile_folders
+    from gateway.setup.profiles import shelf
 
     known, found = shelf(), []
     for name in sorted(known.names()):

@@ -12,7 +12,7 @@ import click
 
 from gateway.cli.output import config_option, json_option, plain, print_json, print_table, run_dir_option
 from gateway.cli.scan import borrowed, refuse_to_overwrite
-from gateway.places import place_of
+from gateway.polling.places import place_of
 
 if TYPE_CHECKING:
     from drivers.errors import DeviceError

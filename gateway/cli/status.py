@@ -11,9 +11,9 @@ import click
 
 from gateway.cli.output import json_option, plain, print_json, print_table, run_dir_option
 from gateway.cli.words import ago, aside, link, oldest, period, size, span
-from gateway.client import Client
-from gateway.sockets import status_socket
-from gateway.status_order import badness, point_badness
+from gateway.control.client import Client
+from gateway.control.sockets import status_socket
+from gateway.control.status_order import badness, point_badness
 
 _FROM = {
     "system": "the system's, by a time server",

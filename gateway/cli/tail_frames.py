@@ -10,8 +10,8 @@ import click
 
 from gateway.cli.output import plain, print_json
 from gateway.cli.scan import refuse_to_overwrite
-from gateway.client import Client
-from gateway.sockets import status_socket
+from gateway.control.client import Client
+from gateway.control.sockets import status_socket
 
 Write = Callable[[dict[str, Any]], bool]
 """Takes a frame; whether there is room for more."""

@@ -79,9 +79,9 @@ class Feed:
         return (found[-1], found[0]) if found else None
 
     def _run(self, wake: Callable[[], None]) -> None:
-        from gateway.client import Client
+        from gateway.control.client import Client
+        from gateway.control.sockets import status_socket
         from gateway.errors import GatewayError
-        from gateway.sockets import status_socket
 
         while not self._stopping.is_set():
             began = time.monotonic()

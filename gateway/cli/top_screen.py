@@ -8,7 +8,7 @@ from typing import Any
 from gateway.cli.output import plain
 from gateway.cli.terminal import BOLD, PLAIN, REVERSE
 from gateway.cli.words import link, oldest, period, size, trouble
-from gateway.status_order import badness
+from gateway.control.status_order import badness
 
 Status = dict[str, Any]
 Row = dict[str, Any]

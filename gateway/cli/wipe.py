@@ -11,7 +11,7 @@ import click
 from gateway.cli.output import config_option, json_option, plain, print_json, run_dir_option
 
 if TYPE_CHECKING:
-    from gateway.client import Client
+    from gateway.control.client import Client
 
 UNITS = ("lamppost.service", "lamppost-web.service")
 STOP_S = 60.0
@@ -32,8 +32,8 @@ def command(yes: bool, why: str, wait_s: float, config: Path, run_dir: Path, as_
 
     Exit code 69: all was destroyed, and the platform does not know.
     """
-    from gateway import sealed, wipe
     from gateway.errors import GatewayError, NotTold
+    from gateway.identity import sealed, wipe
 
     found = sorted(wipe.files(*_named(config)), key=lambda path: FIRST not in path.name)
     click.echo(f"{len(found)} files are to be destroyed: keys, the buffer with what was not delivered.", err=True)
@@ -64,7 +64,7 @@ def command(yes: bool, why: str, wait_s: float, config: Path, run_dir: Path, as_
 
 
 def _say(*, told: bool, undelivered: int | None, folder: Path) -> None:
-    from gateway import wipe
+    from gateway.identity import wipe
 
     if told:
         click.echo("The platform knows.", err=True)
@@ -79,9 +79,9 @@ def _say(*, told: bool, undelivered: int | None, folder: Path) -> None:
 def _named(config: Path) -> tuple[Path, tuple[Path, ...], tuple[Path, ...]]:
     """The store, the secrets that the configuration names, whole folders; what can be read of one that is broken."""
     from config import ConfigErrors, load
-    from gateway import sealed
-    from gateway.installation import DEFAULT, profile_folders
-    from gateway.wipe import KEYS, SEALED, STATE, WEB
+    from gateway.identity import sealed
+    from gateway.identity.wipe import KEYS, SEALED, STATE, WEB
+    from gateway.setup.installation import DEFAULT, profile_folders
 
     folders = (KEYS, SEALED, STATE, WEB) if config == DEFAULT else ()  # another installation has its own
     try:
@@ -103,9 +103,9 @@ def _named(config: Path) -> tuple[Path, tuple[Path, ...], tuple[Path, ...]]:
 
 def _tell(run_dir: Path, why: str, wait_s: float) -> tuple[bool, int | None]:
     """Whether the platform has acknowledged the last message, and how many batches it then has not (None: unknown)."""
-    from gateway.client import Client
+    from gateway.control.client import Client
+    from gateway.control.sockets import control_socket, status_socket
     from gateway.errors import GatewayError
-    from gateway.sockets import control_socket, status_socket
 
     try:
         with Client(control_socket(run_dir)) as control:
@@ -127,9 +127,9 @@ def _waits(client: "Client", numbers: set[int]) -> bool:
 
 def _stop(run_dir: Path) -> None:
     """Nobody writes to what is destroyed; raises `GatewayError` while an agent still answers."""
-    from gateway.client import Client
+    from gateway.control.client import Client
+    from gateway.control.sockets import status_socket
     from gateway.errors import GatewayError, NotRunning
-    from gateway.sockets import status_socket
 
     if shutil.which("systemctl") and Path("/run/systemd/system").is_dir():
         for unit in UNITS:

@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from gateway.cli.output import json_option, plain, print_json, run_dir_option
-from gateway.client import Client
-from gateway.sockets import control_socket, status_socket
+from gateway.control.client import Client
+from gateway.control.sockets import control_socket, status_socket
 
 WITHIN_S = 60.0
 """A write begins within half a minute, or never; the device, and looking what it did, may take as long again."""

@@ -12,9 +12,9 @@ from buffer.store import Store
 from buffer.thread import StoreThread
 from gateway.clock import AgentClock
 from gateway.commands.task import Outcome, Status, Task, result_of
-from gateway.keeper import Keeper
-from gateway.recorder import Recorder
-from gateway.system import CONFIGURATION, RESULT, RUNNING
+from gateway.keeping.keeper import Keeper
+from gateway.keeping.recorder import Recorder
+from gateway.reporting.system import CONFIGURATION, RESULT, RUNNING
 
 T = TypeVar("T")
 

@@ -15,8 +15,6 @@ from buffer.errors import BufferFault, NotAllowed, StoreError
 from buffer.header import ClockState
 from buffer.keyring import ANY, RingKey
 from config import Config, ConfigErrors, Problem
-from gateway import installation, kept
-from gateway.choice import ROLLED_BACK, Choice, choose
 from gateway.clock import AgentClock
 from gateway.commands import pushed
 from gateway.commands.book import Book
@@ -26,8 +24,10 @@ from gateway.commands.locks import Locks, place
 from gateway.commands.pushed import Push, State
 from gateway.commands.runs import Runs
 from gateway.errors import GatewayError
-from gateway.installation import Installation
-from gateway.reload import Difference, Reloader
+from gateway.setup import installation, kept
+from gateway.setup.choice import ROLLED_BACK, Choice, choose
+from gateway.setup.installation import Installation
+from gateway.setup.reload import Difference, Reloader
 from gateway.uplink.transport import Message
 
 log = logging.getLogger(__name__)

@@ -17,9 +17,9 @@ from gateway.clock import AgentClock
 from gateway.commands.locks import Locks
 from gateway.commands.rules import Rules
 from gateway.commands.task import DONE, Done, Outcome, Planned, Status, Task, readable
-from gateway.listener import ListeningTask
-from gateway.poller import PollingTask
-from gateway.recorder import Recorder
+from gateway.keeping.recorder import Recorder
+from gateway.polling.listener import ListeningTask
+from gateway.polling.poller import PollingTask
 
 SETTLE_S = (0.0, 0.2, 0.5, 1.0, 2.0)
 """Pauses before each look at what was written: relays and dimmers take a moment."""

@@ -16,8 +16,6 @@ from buffer.keys import PublicKey
 from buffer.orders import newest
 from buffer.orders import quiet as kept_quiet
 from buffer.thread import StoreThread
-from gateway.bus import BusTask
-from gateway.choice import Choice
 from gateway.clock import AgentClock
 from gateway.commands import locks, ring, shelf
 from gateway.commands.book import Book
@@ -34,10 +32,12 @@ from gateway.commands.runs import Runs
 from gateway.commands.schedules import NOWHERE, Schedules, Site
 from gateway.commands.shelf import Shelf
 from gateway.commands.silence import Silence
-from gateway.keeper import Keeper
-from gateway.recorder import Recorder
-from gateway.reload import Reloader
-from gateway.system import LOCK
+from gateway.keeping.keeper import Keeper
+from gateway.keeping.recorder import Recorder
+from gateway.polling.bus import BusTask
+from gateway.reporting.system import LOCK
+from gateway.setup.choice import Choice
+from gateway.setup.reload import Reloader
 
 AUTHORITY = "authority"
 """The role of a key that signs keyrings."""

@@ -9,9 +9,9 @@ from buffer.orders import Use
 from config import Point
 from drivers.base import points_of
 from drivers.errors import NotWritable
-from gateway.bus import BusTask
 from gateway.commands.task import Planned
-from gateway.poller import PollingTask
+from gateway.polling.bus import BusTask
+from gateway.polling.poller import PollingTask
 
 
 class Rules:

@@ -21,7 +21,7 @@ from config.source import parse
 from gateway.bundle.disclose import disclosed
 from gateway.clock import AgentClock
 from gateway.commands.book import Book
-from gateway.installation import LOCAL_PROFILES
+from gateway.setup.installation import LOCAL_PROFILES
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from typing import Any
 from buffer.command import Wanted, value_json
 from config import Writable
 from ext import MAX_TEXT_BYTES, Value
-from gateway.poller import PollingTask
+from gateway.polling.poller import PollingTask
 
 REASON_MAX = 200
 """Characters of a reason in a result: a sentence."""

@@ -14,8 +14,8 @@ from gateway.demo.account import Account
 from gateway.demo.scene import COMMIT_MS, LEVEL, LIGHT
 from gateway.demo.stage import Stage, State, balance
 from gateway.errors import GatewayError
-from gateway.formats import CsvWriter
-from gateway.history import History, Selection
+from gateway.keeping.formats import CsvWriter
+from gateway.keeping.history import History, Selection
 
 KILLED_S = 2.0
 """How long the agent lies dead: shorter than a boot, long enough to be seen."""

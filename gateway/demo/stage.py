@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gateway.client import Client
+from gateway.control.client import Client
+from gateway.control.sockets import control_socket, status_socket
 from gateway.demo.account import Account, Window, account
 from gateway.demo.broker import command as broker_command
 from gateway.demo.broker import mosquitto
@@ -21,7 +22,6 @@ from gateway.demo.processes import Children, free_port, wait_for_port
 from gateway.demo.scene import COMMIT_MS, Scene
 from gateway.errors import GatewayError
 from gateway.events import wait_until
-from gateway.sockets import control_socket, status_socket
 
 START_S = 30.0
 DRAIN_S = 60.0

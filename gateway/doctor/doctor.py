@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from config import ConfigErrors, Problem
-from gateway import installation
-from gateway.client import Client
+from gateway.control.client import Client
+from gateway.control.sockets import status_socket
 from gateway.doctor import link, ports, system
 from gateway.doctor.causes import causes
 from gateway.doctor.devices import devices
@@ -25,8 +25,8 @@ from gateway.doctor.holders import holders
 from gateway.doctor.plan import plan
 from gateway.doctor.probe import Plan, dump, examine
 from gateway.errors import GatewayError, NotAllowed, NotRunning, SetupFailed
-from gateway.installation import Installation
-from gateway.sockets import status_socket
+from gateway.setup import installation
+from gateway.setup.installation import Installation
 
 CHECKS: tuple[Callable[[Facts], Iterator[Finding]], ...] = (
     system.service, system.configuration, ports.ports, system.loads, devices, system.clock, system.disk,

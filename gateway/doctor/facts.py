@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from config import Problem
-from gateway.installation import Installation
+from gateway.setup.installation import Installation
 
 
 class Service(StrEnum):

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from drivers import port
 from drivers.uart import LineCounts
-from gateway.bus import BusTask
-from gateway.control import Args
+from gateway.control.server import Args
+from gateway.control.status import status
 from gateway.doctor.plan import device_file, plan
 from gateway.doctor.prints import changed, prints
 from gateway.doctor.probe import examine
 from gateway.doctor.search import others, settled
 from gateway.doctor.words import swapped
 from gateway.errors import BadRequest
-from gateway.poller import PollingTask
-from gateway.status import status
+from gateway.polling.bus import BusTask
+from gateway.polling.poller import PollingTask
 
 if TYPE_CHECKING:
     from gateway.agent import Agent

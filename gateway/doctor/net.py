@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from buffer.keys import located
-from gateway import sealed
+from gateway.identity import sealed
 from gateway.uplink.dial import Via, dial
 
 TRY_S = 4.0

@@ -3,8 +3,8 @@
 import asyncio
 from typing import Any
 
-from gateway.health import State
-from gateway.poller import PollingTask
+from gateway.polling.health import State
+from gateway.polling.poller import PollingTask
 
 SEARCH_S = 5.0
 """The polls of the others are late meanwhile, by one timeout each."""

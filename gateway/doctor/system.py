@@ -8,7 +8,7 @@ from typing import Any
 from gateway.doctor.facts import Facts, Service
 from gateway.doctor.finding import Finding, failure, warning, well
 from gateway.gnss import EARLIEST_MS
-from gateway.load import load
+from gateway.polling.load import load
 
 SOON_MS = 30 * 86_400_000
 """Time to get a certificate renewed by people who are asked..."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.history import Sample
+from gateway.keeping.history import Sample
 
 MESSAGE_BYTES = 65_536
 """Of one message, about: what brokers of cloud platforms take at least (AWS IoT Core: 128 kB)."""

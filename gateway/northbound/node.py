@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ext import NO_ANSWER, Value
 from gateway.errors import WireError
-from gateway.history import Sample
+from gateway.keeping.history import Sample
 from gateway.northbound import sparkplug
 from gateway.northbound.form import MESSAGE_BYTES, Publish
 from gateway.northbound.sparkplug import BD_SEQ, REBIRTH, DataType, Metric

@@ -12,8 +12,8 @@ import cbor2
 
 from buffer.header import ClockState
 from ext import Value
-from gateway.formats import SenmlWriter, unsayable
-from gateway.history import Sample
+from gateway.keeping.formats import SenmlWriter, unsayable
+from gateway.keeping.history import Sample
 from gateway.northbound.form import MESSAGE_BYTES, Publish
 
 BN, BT, N, U, V, VS, VB, T, VD = -2, -3, 0, 1, 2, 3, 4, 6, 8

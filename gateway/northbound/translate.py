@@ -12,7 +12,7 @@ from buffer.errors import BufferFault
 from buffer.header import ClockState, Header
 from ext import CLOCK, GOOD, unpack
 from gateway.clock import AgentClock
-from gateway.history import Sample
+from gateway.keeping.history import Sample
 from gateway.northbound.form import Form, Publish
 
 log = logging.getLogger(__name__)

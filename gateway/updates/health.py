@@ -7,9 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.client import RUN_DIR, Client
+from gateway.control.client import RUN_DIR, Client
+from gateway.control.sockets import status_socket
 from gateway.errors import GatewayError
-from gateway.sockets import status_socket
 from gateway.updates.places import Before
 
 UNIT = "lamppost.service"

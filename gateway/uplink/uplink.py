@@ -15,10 +15,10 @@ from buffer.header import ClockState, Priority
 from buffer.resend import MAX_RESEND_BYTES, Resend
 from buffer.store import Held
 from gateway import VERSION
-from gateway.backoff import Backoff
 from gateway.clock import AgentClock
 from gateway.errors import LinkError, PublishRefused
 from gateway.events import wait_for_event
+from gateway.polling.backoff import Backoff
 from gateway.uplink.client import Wire
 from gateway.uplink.meter import Meter
 from gateway.uplink.outbox import Outbox

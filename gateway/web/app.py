@@ -93,7 +93,7 @@ class Page:
 
     async def metrics(self, request: Request) -> Response:
         """For Prometheus, with the token that `lamppost web token` made."""
-        from gateway import metrics
+        from gateway.reporting import metrics
 
         kind, _, token = request.headers.get("authorization", "").partition(" ")
         if kind.lower() != "bearer" or not await asyncio.to_thread(secret.token_fits, self._folder, token.strip()):

@@ -5,8 +5,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from gateway.client import Client
-from gateway.sockets import status_socket
+from gateway.control.client import Client
+from gateway.control.sockets import status_socket
 
 TOGETHER = 4
 """Questions at once: the agent takes 32 conversations, and others have theirs."""

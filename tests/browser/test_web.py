@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from gateway.control import Args, ControlServer, Verb
+from gateway.control.server import Args, ControlServer, Verb
+from gateway.control.sockets import status_socket
 from gateway.demo.stage import Stage
-from gateway.sockets import status_socket
 from gateway.web import server
 from gateway.web.address import bound
 from gateway.web.app import Page

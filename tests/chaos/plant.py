@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from buffer.keys import SigningKey
-from collector.database import Target
-from gateway.client import Client
+from collector.tables.database import Target
+from gateway.control.client import Client
+from gateway.control.sockets import control_socket, status_socket
 from gateway.demo.processes import Children
 from gateway.errors import GatewayError
-from gateway.sockets import control_socket, status_socket
 from tests.chaos import devices
 from tests.chaos.link import Link
 from tests.chaos.stored import Stored, open_stored

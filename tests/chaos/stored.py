@@ -8,8 +8,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
-from collector.database import Database, Target
 from collector.errors import CollectorError
+from collector.tables.database import Database, Target
 from tests.postgres import Server, why_not
 
 NEWEST = "SELECT max(t) FROM (SELECT (SELECT max(ts_ms) FROM samples WHERE series = series.id) AS t FROM series) AS x"

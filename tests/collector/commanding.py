@@ -13,7 +13,7 @@ import pytest
 from buffer.catalogue import SeriesEntry
 from buffer.keys import PublicKey
 from collector.cli import main
-from collector.incoming import Message
+from collector.receiving.incoming import Message
 from tests.collector.maker import UTC_MS, Gateway
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from collector.database import Target
+from collector.tables.database import Target
 from tests import postgres
 from tests.collector.maker import Bench, Gateway
 

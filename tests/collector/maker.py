@@ -18,11 +18,11 @@ from buffer.catalogue import SeriesEntry
 from buffer.cose import Kind
 from buffer.header import NO_HASH, ClockState, Header, LedgerEntry, Priority, Replaced
 from buffer.keys import SigningKey
-from collector import registry
-from collector.database import Database, Target
-from collector.incoming import Message
-from collector.receive import Receiver, Reply
-from collector.schema import STEPS, statements
+from collector.identity import registry
+from collector.receiving.incoming import Message
+from collector.receiving.receive import Receiver, Reply
+from collector.tables.database import Database, Target
+from collector.tables.schema import STEPS, statements
 from ext import Packer, Series, Value
 
 UTC_MS = 1_780_000_000_000

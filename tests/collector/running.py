@@ -18,8 +18,8 @@ from buffer.ack import Ack
 from buffer.ack import read as read_ack
 from buffer.batch import batch_hash
 from buffer.keys import SigningKey
-from collector.database import Target
-from collector.incoming import Message
+from collector.receiving.incoming import Message
+from collector.tables.database import Target
 from tests.collector.maker import Gateway
 from tests.conftest import ROOT
 

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from collector import registry
 from collector.alarms import webhook as webhooks
 from collector.alarms.book import Book
 from collector.alarms.rules import Limit, Rules, Silence, Webhook, load
 from collector.alarms.watch import Watch
 from collector.alarms.webhook import Hook, Undelivered
 from collector.errors import RulesFault, UsageError
+from collector.identity import registry
 from ext import NO_ANSWER
 from tests.authority import Authority
 from tests.collector.maker import OFFSET_MS, SQLITE, Bench, Gateway

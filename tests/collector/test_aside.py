@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from collector import aside
-from collector.incoming import Message
+from collector.receiving import aside
+from collector.receiving.incoming import Message
 from tests.collector.maker import Bench, Gateway
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from buffer.catalogue import SeriesEntry
-from collector import derive, query
-from collector.database import Database
-from collector.incoming import Message
+from collector import query
+from collector.receiving import derive
+from collector.receiving.incoming import Message
+from collector.tables.database import Database
 from tests.collector.maker import OFFSET_MS, SQLITE, Bench, Gateway, age
 
 TEMPERATURE, RSSI, COUNTER = 1, 2, 3

@@ -10,8 +10,9 @@ import pytest
 from buffer.command import Command
 from buffer.keyring import FOREVER, Keyring, RingKey
 from buffer.keys import SigningKey
-from collector import commands, keyrings, registry
-from collector.commands import Signed
+from collector.identity import keyrings, registry
+from collector.orders import commands
+from collector.orders.commands import Signed
 from tests.collector.commanding import RESULT, answer, call, describe_results
 from tests.collector.maker import OFFSET_MS, SQLITE, UTC_MS, Bench, Gateway
 

@@ -7,9 +7,9 @@ import pytest
 
 from buffer import batch as batches
 from buffer.header import ClockState, Replaced
-from collector import registry
-from collector.database import Database
-from collector.incoming import Message
+from collector.identity import registry
+from collector.receiving.incoming import Message
+from collector.tables.database import Database
 from tests.collector.maker import OFFSET_MS, SQLITE, Bench, Gateway
 
 GAPS = "SELECT first, last, from_ms, to_ms, state FROM gaps ORDER BY id"

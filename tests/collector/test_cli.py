@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from buffer.keys import PublicKey
-from collector.database import Target
 from collector.output import moment, printable
 from collector.query import parse_time
+from collector.tables.database import Target
 from tests.collector.maker import OFFSET_MS, UTC_MS, Bench, Gateway
 from tests.conftest import ROOT
 

@@ -21,10 +21,10 @@ from buffer.command import Command, Write
 from buffer.cose import Kind
 from buffer.errors import BufferFault
 from buffer.keys import SigningKey
-from collector import registry
-from collector.commands import check, parse_write
-from collector.database import Database
 from collector.errors import CollectorError
+from collector.identity import registry
+from collector.orders.commands import check, parse_write
+from collector.tables.database import Database
 from tests.buffer.test_cose import plain_sig_structure
 from tests.collector.commanding import Person, answer, call, data, describe_results, person
 from tests.collector.maker import SQLITE, UTC_MS, Bench, Gateway, age

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from buffer import catalogue
 from buffer.cose import Kind
 from buffer.header import ClockState
-from collector import derive
+from collector.receiving import derive
 from ext import CLOCK, LIMITS
 from tests.collector.maker import OFFSET_MS, Bench, Gateway
 

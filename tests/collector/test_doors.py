@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 pytest.importorskip("uvicorn")
-from collector import doors, enrol_server
-from collector.ca import CertificateAuthority, private_key
-from collector.doors import Limits, place
+from collector.identity import doors, enrol_server
+from collector.identity.ca import CertificateAuthority, private_key
+from collector.identity.doors import Limits, place
 
 Open = Callable[..., Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
 

@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 
 from buffer.enrolment import Answer, Request, Token, vouch
 from buffer.keys import SigningKey
-from collector import enrolment as enrolling
-from collector import registry, tokens
 from collector.alarms.rules import Rules
 from collector.alarms.watch import Watch
-from collector.ca import CertificateAuthority, _key_of
-from collector.database import Database, Target
-from collector.enrolment import Enrolment
 from collector.errors import AuthorityFault, EnrolmentRefused, RegistryError
+from collector.identity import enrolment as enrolling
+from collector.identity import registry, tokens
+from collector.identity.ca import CertificateAuthority, _key_of
+from collector.identity.enrolment import Enrolment
+from collector.tables.database import Database, Target
 
 NOW = 1_790_000_000_000
 HOUR = 3_600_000
@@ -289,11 +289,11 @@ def test_no_bytes_of_a_request_come_through_as_another_error(at: int, put: bytes
 
 
 def test_a_certificate_ends_with_its_authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("collector.ca.ROOT_DAYS", 30)
+    monkeypatch.setattr("collector.identity.ca.ROOT_DAYS", 30)
     young = CertificateAuthority.create(tmp_path / "ca", "young")
     made = young.gateway(WHOLE, "gw-1", "nord", days=90)
     assert made.ends_ms == int(young.certificate.not_valid_after_utc.timestamp() * 1000)
-    monkeypatch.setattr("collector.ca.ROOT_DAYS", 0)
+    monkeypatch.setattr("collector.identity.ca.ROOT_DAYS", 0)
     old = CertificateAuthority.create(tmp_path / "old", "old")
     with pytest.raises(AuthorityFault, match="has ended"):
         old.gateway(WHOLE, "gw-1", "nord")

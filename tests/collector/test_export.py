@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 from buffer.catalogue import SeriesEntry
 from buffer.header import ClockState
-from collector import derive
 from collector.cli.export import command
-from collector.database import Database
 from collector.errors import UsageError
 from collector.export import places, state
 from collector.export.reading import Reading, Selection, Source
 from collector.export.texts import CsvWriter
+from collector.receiving import derive
+from collector.tables.database import Database
 from ext import CLOCK, NO_ANSWER
 from ext.cells import FORMULA
 from tests.collector.maker import OFFSET_MS, SQLITE, Bench, Gateway, age

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from buffer.header import Clock, ClockState
-from collector.incoming import Message
+from collector.receiving.incoming import Message
 from ext import CLOCK
 from gateway.clock import AgentClock
 from tests.collector.maker import Bench, Gateway

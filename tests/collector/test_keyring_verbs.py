@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from buffer.keyring import FOREVER, Keyring
 from buffer.keys import PublicKey
-from collector import ringsource
 from collector.errors import KeyringFault
+from collector.identity import ringsource
 from tests.collector.commanding import Person, call, data, person
 
 PUBLIC = "ab" * 32

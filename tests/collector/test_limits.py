@@ -5,11 +5,12 @@ import random
 import re
 from collections.abc import Callable
 
-from collector import limits, metrics
-from collector.inbox import Inbox
-from collector.incoming import Message
-from collector.limits import Limits
+from collector import metrics
 from collector.metrics import Metrics
+from collector.receiving import limits
+from collector.receiving.inbox import Inbox
+from collector.receiving.incoming import Message
+from collector.receiving.limits import Limits
 from tests.collector.maker import OFFSET_MS, SQLITE, Bench, Gateway
 
 

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from collector import inbox
 from collector.broker import Address
-from collector.database import Database
 from collector.errors import DatabaseBroken, DatabaseBusy
-from collector.inbox import Inbox
-from collector.incoming import Message
 from collector.notify import notify, watchdog_seconds
-from collector.receive import Receiver
+from collector.receiving import inbox
+from collector.receiving.inbox import Inbox
+from collector.receiving.incoming import Message
+from collector.receiving.receive import Receiver
 from collector.service import Service, Settings
+from collector.tables.database import Database
 from config import Broker
 from tests.collector.maker import PLATFORM, SQLITE, UTC_MS, Bench, Gateway
 

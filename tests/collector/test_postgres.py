@@ -15,14 +15,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector import derive
-from collector.database import Database, Target
 from collector.errors import DatabaseBroken, DatabaseMissing
-from collector.incoming import Message
-from collector.pgcopy import COPY_START, packed
-from collector.pgpartitions import DAY_MS
-from collector.rows import Ids, Piece
-from collector.values import columns as value_columns
+from collector.receiving import derive
+from collector.receiving.incoming import Message
+from collector.tables.database import Database, Target
+from collector.tables.pgcopy import COPY_START, packed
+from collector.tables.pgpartitions import DAY_MS
+from collector.tables.rows import Ids, Piece
+from collector.tables.values import columns as value_columns
 from ext import CLOCK, GOOD, unpack, unpack_columns
 from tests import postgres
 from tests.collector.maker import POSTGRESQL, UTC_MS, Bench, Gateway, block
@@ -105,7 +105,7 @@ def _equal(found: Any, wanted: Any) -> bool:
 
 
 def test_statements_are_translated_outside_of_texts_only() -> None:
-    pgsql = pytest.importorskip("collector.pgsql", reason="psycopg (extra `postgres`) is not installed")
+    pgsql = pytest.importorskip("collector.tables.pgsql", reason="psycopg (extra `postgres`) is not installed")
     assert pgsql.parts_of("a = ? AND b = '?:x' AND c::int = :name AND d = ?") == (
         ("a = ", " AND b = '?:x' AND c::int = ", " AND d = ", ""),
         (0, "name", 1),
@@ -114,7 +114,7 @@ def test_statements_are_translated_outside_of_texts_only() -> None:
 
 
 def test_a_password_is_not_shown() -> None:
-    pgsql = pytest.importorskip("collector.pgsql", reason="psycopg (extra `postgres`) is not installed")
+    pgsql = pytest.importorskip("collector.tables.pgsql", reason="psycopg (extra `postgres`) is not installed")
     assert pgsql.shown("postgresql://anna:secret@host/name") == "postgresql://anna:***@host/name"
 
 

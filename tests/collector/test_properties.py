@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from buffer.header import ClockState
 from buffer.keys import SigningKey
-from collector.incoming import Message
+from collector.receiving.incoming import Message
 from ext import CLOCK
 from tests.collector.maker import OFFSET_MS, Bench, Gateway
 

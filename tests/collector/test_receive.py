@@ -11,10 +11,11 @@ from buffer import batch as batches
 from buffer.ack import read as read_ack
 from buffer.errors import SignatureError
 from buffer.header import NO_HASH, Replaced
-from collector import receive, registry
-from collector.database import Database
 from collector.errors import Stopped
-from collector.incoming import Message
+from collector.identity import registry
+from collector.receiving import receive
+from collector.receiving.incoming import Message
+from collector.tables.database import Database
 from ext import LIMITS
 from tests.collector.maker import OFFSET_MS, PLATFORM, SQLITE, UTC_MS, Bench, Gateway
 

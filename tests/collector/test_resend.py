@@ -3,8 +3,8 @@
 import pytest
 
 from buffer.resend import MAX_RANGES
-from collector import resend
 from collector.errors import CommandFault, UsageError
+from collector.orders import resend
 from tests.collector.maker import OFFSET_MS, Bench, Gateway
 
 

@@ -5,7 +5,8 @@ from statistics import fmean
 
 import pytest
 
-from collector import derive, rollups
+from collector.receiving import derive
+from collector.tables import rollups
 from tests.collector.commanding import call, data
 from tests.collector.maker import OFFSET_MS, POSTGRESQL, SQLITE, Bench, Gateway
 

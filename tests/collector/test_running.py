@@ -8,12 +8,12 @@ import pytest
 
 from buffer.catalogue import SeriesEntry
 from buffer.running import Running
-from collector import running
-from collector.ca import CertificateAuthority
-from collector.enrolment import Enrolment
 from collector.errors import ConfigurationFault
-from gateway import enrol
-from gateway.enrol import Places
+from collector.identity.ca import CertificateAuthority
+from collector.identity.enrolment import Enrolment
+from collector.orders import running
+from gateway.identity import enrol
+from gateway.identity.enrol import Places
 from tests.collector.commanding import call, data
 from tests.collector.maker import PLATFORM, SQLITE, UTC_MS, Bench, Gateway
 

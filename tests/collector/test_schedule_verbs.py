@@ -8,7 +8,7 @@ import cbor2
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from collector.schedulesource import parse
+from collector.orders.schedulesource import parse
 from tests.buffer.test_cose import plain_sig_structure
 from tests.collector.commanding import Person, answer, call, data, describe_results, person
 from tests.collector.maker import Bench, Gateway

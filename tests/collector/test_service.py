@@ -17,10 +17,10 @@ import aiomqtt
 import pytest
 
 from buffer.ack import read as read_ack
-from collector import registry
 from collector.broker import Address
-from collector.database import Database, Target
+from collector.identity import registry
 from collector.service import Service, Settings
+from collector.tables.database import Database, Target
 from config import Broker
 from tests.collector.maker import Gateway
 from tests.collector.running import Link, Process, until

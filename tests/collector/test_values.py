@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from collector.values import columns
+from collector.tables.values import columns
 
 PAYLOAD_NAN = struct.unpack(">d", bytes.fromhex("7ff8000000001234"))[0]
 

@@ -9,7 +9,7 @@ import pytest
 from buffer import batch as batches
 from buffer.header import ClockState, Replaced
 from collector.errors import ProofBroken
-from collector.incoming import Message
+from collector.receiving.incoming import Message
 from collector.verify.report import Report
 from collector.verify.walk import Heads, walk
 from ext import CLOCK

@@ -14,11 +14,11 @@ import pytest
 from starlette.routing import Route
 
 from buffer.catalogue import SeriesEntry
-from collector import rollups
 from collector.alarms.rules import Rules
 from collector.alarms.watch import Watch
 from collector.broker import Address
 from collector.errors import FileFault, SetupFault, UsageError
+from collector.tables import rollups
 from collector.web import chart, guard, server, users
 from collector.web.app import Page, Settings, _language
 from collector.web.door import IDLE_S, LIFE_S, SESSIONS_MAX, TRIES, TRY_S, Door

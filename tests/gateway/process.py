@@ -12,11 +12,11 @@ from typing import Any, Self
 from buffer.keys import PublicKey, SigningKey
 from buffer.reader import Reader
 from ext import GOOD
-from gateway.client import Client
+from gateway.control.client import Client
+from gateway.control.sockets import control_socket, status_socket
 from gateway.demo.account import _device_log, _kept, exact_text
 from gateway.demo.processes import Children
 from gateway.errors import GatewayError
-from gateway.sockets import control_socket, status_socket
 
 GATEWAY, SITE = "gw-lone", "site-lone"
 WAIT_S = 30.0  # a loaded machine; an idle one starts the agent in one

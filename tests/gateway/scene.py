@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 from drivers.base import Driver
 from drivers.errors import DeviceError
 from ext import Value, unpack
-from gateway import series
-from gateway.bus import BusTask
 from gateway.clock import System
-from gateway.listener import ListeningTask
-from gateway.poller import PollingTask, bus_task
-from gateway.recorder import Recorder
-from gateway.turns import Turns
+from gateway.keeping import series
+from gateway.keeping.recorder import Recorder
+from gateway.polling.bus import BusTask
+from gateway.polling.listener import ListeningTask
+from gateway.polling.poller import PollingTask, bus_task
+from gateway.polling.turns import Turns
 from tests.gateway.support import VirtualLoop
 
 

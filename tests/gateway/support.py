@@ -24,12 +24,12 @@ from config import load
 from drivers.base import BusSetup, Driver, ListeningDriver, Options, PolledDriver, Read, Sink
 from drivers.setup import prepare
 from ext import Layout, Value, unpack
-from gateway import series
 from gateway.agent import Agent
 from gateway.clock import AgentClock
-from gateway.installation import Installation, Keys
-from gateway.keeper import MEMORY_BYTES, Keeper
-from gateway.recorder import Recorder
+from gateway.keeping import series
+from gateway.keeping.keeper import MEMORY_BYTES, Keeper
+from gateway.keeping.recorder import Recorder
+from gateway.setup.installation import Installation, Keys
 
 T = TypeVar("T")
 D = TypeVar("D", bound=Driver)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.addresses import drop_ins, write
+from gateway.setup.addresses import drop_ins, write
 
 BOTH = "198.51.100.2 203.0.113.7"
 AGENT, COLLECTOR = "lamppost.service.d/addresses.conf", "lamppost-collector.service.d/addresses.conf"
@@ -147,6 +147,6 @@ def test_drop_ins_are_files_below_the_folder(tmp_path: Path) -> None:
 
 
 def test_it_needs_the_standard_library_alone() -> None:
-    program = "import sys; import gateway.addresses; print(*{name.partition('.')[0] for name in sys.modules})"
+    program = "import sys; import gateway.setup.addresses; print(*{name.partition('.')[0] for name in sys.modules})"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert not {"pydantic", "config", "asyncio", "click"} & set(done.stdout.split())

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from buffer.board import moved
-from gateway import board
+from gateway.identity import board
 
 ETH0 = {"address": "dc:a6:32:0b:0c:0d", "addr_assign_type": "0", "type": "1"}
 PI = b"10000000a1b2c3d4\0"  # as /proc/cpuinfo and the device tree of a Raspberry Pi have it, with its end

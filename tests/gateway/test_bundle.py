@@ -27,7 +27,7 @@ from gateway.bundle.pack import MANIFEST
 from gateway.bundle.parts import PARTS
 from gateway.commands import pushed
 from gateway.commands.pushed import Push
-from gateway.driver_options import _variants
+from gateway.setup.driver_options import _variants
 from tests.gateway.test_cli import run, well
 
 CANARY = "canary-{}-s3cr3t"

@@ -16,7 +16,7 @@ from buffer.catalogue import SeriesEntry
 from buffer.header import ClockState
 from buffer.keys import SigningKey
 from collector.cli import cli
-from collector.incoming import Message
+from collector.receiving.incoming import Message
 from drivers.base import Read
 from ext import Value
 from gateway.agent import Agent

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway import client
-from gateway.client import Client
+from gateway.control import client
+from gateway.control.client import Client
 from gateway.errors import NotRunning
 
 

@@ -20,13 +20,13 @@ from buffer.cose import Kind
 from buffer.errors import BatchFormatError, SignatureError
 from buffer.header import ClockState
 from buffer.reader import Reader
-from gateway import commissioning, trends
 from gateway.agent import Agent
-from gateway.commissioning import NAME, RECORD
+from gateway.control import commissioning, trends
+from gateway.control.commissioning import NAME, RECORD
+from gateway.control.verbs import Verbs
 from gateway.errors import BadRequest, GatewayError
-from gateway.history import History, Selection
-from gateway.lately import LINES, Lately
-from gateway.verbs import Verbs
+from gateway.keeping.history import History, Selection
+from gateway.reporting.lately import LINES, Lately
 from tests.gateway.support import KEY, PUBLIC, Asked, bus, device, living, make_agent, until
 
 TEXT = bus() + device("d", "p unit = 'V'\nscale = 0.1", "q", every="20ms")

@@ -12,9 +12,9 @@ import pytest
 
 from drivers.base import Read
 from gateway.agent import Agent
-from gateway.control import CLIENTS_MAX, REQUEST_MAX, Args, ControlServer, Verb
-from gateway.sockets import control_socket, status_socket
-from gateway.verbs import PATTERNS_MAX, TAIL_QUEUE, Verbs
+from gateway.control.server import CLIENTS_MAX, REQUEST_MAX, Args, ControlServer, Verb
+from gateway.control.sockets import control_socket, status_socket
+from gateway.control.verbs import PATTERNS_MAX, TAIL_QUEUE, Verbs
 from tests.gateway.support import Asked, bus, device, make_agent, until
 
 TEXT = bus() + device("d", "p unit = 'V'\nscale = 0.1", "q", every="20ms") + device("e", "r", every="20ms")
@@ -271,7 +271,7 @@ async def test_a_client_that_says_more_while_it_is_told_ends_the_conversation(tm
 async def test_a_client_that_never_reads_costs_a_bounded_memory_and_nobody_else(
     tmp_path: Path, run_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.verbs.TAIL_QUEUE", 100)
+    monkeypatch.setattr("gateway.control.verbs.TAIL_QUEUE", 100)
     assert TAIL_QUEUE > 100
     async with running(tmp_path, run_dir) as (agent, _), talk(status_socket(run_dir)) as lazy:
         await lazy.say(b'{"id":1,"verb":"tail"}\n')

@@ -11,10 +11,11 @@ import pytest
 from buffer.enrolment import Answer, Request, Token
 from buffer.errors import KeyFileError
 from buffer.keys import SigningKey
-from collector.ca import CertificateAuthority
-from gateway import enrol, files
-from gateway.enrol import Places
+from collector.identity.ca import CertificateAuthority
+from gateway import files
 from gateway.errors import EnrolmentFailed
+from gateway.identity import enrol
+from gateway.identity.enrol import Places
 
 
 class Platform:

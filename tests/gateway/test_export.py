@@ -30,8 +30,8 @@ from buffer.store import Store
 from ext import GOOD, LIMITS, NO_ANSWER, SENTINEL, Packer, Series, Value
 from ext.cells import FORMULA, cell
 from gateway.cli.export import When
-from gateway.formats import WRITERS
-from gateway.history import History, Sample, Selection
+from gateway.keeping.formats import WRITERS
+from gateway.keeping.history import History, Sample, Selection
 from tests.gateway.support import BOOT, GATEWAY, KEY, TRUTH
 from tests.gateway.test_cli import EX_DATAERR, EX_USAGE, failed, run, well
 

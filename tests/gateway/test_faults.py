@@ -63,7 +63,7 @@ async def well_again(lone: Lone, began_ms: int) -> dict[str, Any]:
     code, _, stopped = await lone.stop()
     assert code == 0
     assert await asyncio.to_thread(lone.uncommitted, stopped) == []
-    lines = [line for line in (await asyncio.to_thread(lone.log)).splitlines() if " gateway.disk: " in line]
+    lines = [line for line in (await asyncio.to_thread(lone.log)).splitlines() if " gateway.keeping.disk: " in line]
     assert [line.partition(" ")[0] for line in lines] == ["ERROR", "WARNING"], lines
     return status
 

@@ -14,8 +14,8 @@ from buffer.header import ClockState
 from drivers.nmea import NmeaDriver
 from gateway.cli.status import _show
 from gateway.clock import System
+from gateway.control.status import status
 from gateway.gnss import RUN_MS
-from gateway.status import status
 from tests.drivers.line import Line
 from tests.gateway.support import decoded, living, make_agent, until
 

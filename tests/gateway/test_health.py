@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from drivers.errors import NoAnswer
-from gateway.health import (
+from gateway.polling.health import (
     DEAD_SHARE,
     OFFLINE_AFTER,
     PROBE_MAX_MS,
@@ -15,7 +15,7 @@ from gateway.health import (
     Health,
     State,
 )
-from gateway.schedule import Standing
+from gateway.polling.schedule import Standing
 
 
 def state(health: Health) -> str:

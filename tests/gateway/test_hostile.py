@@ -20,8 +20,8 @@ from gateway.cli import lamppost
 from gateway.cli.tail import _show as show_sample
 from gateway.cli.tail_frames import _show as show_frame
 from gateway.cli.top_screen import View, lines
-from gateway.logs import Json, Text
-from gateway.metrics import render
+from gateway.reporting.logs import Json, Text
+from gateway.reporting.metrics import render
 from tests.gateway.statuses import status
 from tests.gateway.support import Heard, bus, device, make_agent, until
 

@@ -9,9 +9,9 @@ import pytest
 from buffer.enrolment import Answer
 from buffer.keys import SigningKey
 from buffer.running import Running
-from gateway import inherit
-from gateway.enrol import Places
 from gateway.errors import UpdateRefused
+from gateway.identity import inherit
+from gateway.identity.enrol import Places
 from gateway.updates import trust
 from tests.conftest import ROOT
 

@@ -27,9 +27,9 @@ from buffer.errors import StoreFull
 from buffer.header import Clock, ClockState, LedgerEntry, Priority
 from buffer.store import Change, Store
 from ext import NO_ANSWER, Value
-from gateway import keeper as module
-from gateway.disk import DiskState
-from gateway.recorder import PRIORITIES
+from gateway.keeping import keeper as module
+from gateway.keeping.disk import DiskState
+from gateway.keeping.recorder import PRIORITIES
 from tests.gateway.support import BOOT, GATEWAY, KEY, STORE_BYTES, TRUTH, Parts, bus, by_series, device, samples, until
 
 TEXT = bus() + device("d", "a", "b") + device("e", "alarm priority = 'critical'", "trend priority = 'bulk'", "note")
@@ -238,7 +238,7 @@ async def test_a_disk_that_takes_nothing_is_told_of_once_and_nothing_is_lost(
         assert [value for _, value, _ in values] == expected
         assert made.keeper.waiting_samples == 0
         await until(lambda: made.keeper.waiting_bytes == 0)  # chores go on
-        told = [record for record in caplog.records if record.name == "gateway.disk"]
+        told = [record for record in caplog.records if record.name == "gateway.keeping.disk"]
         assert [record.levelno for record in told] == [logging.ERROR, logging.WARNING]
 
 
@@ -274,7 +274,7 @@ async def test_what_memory_could_not_hold_is_the_oldest_and_in_the_ledger_by_tim
             (lost, 1_010, kept[0][0] - 10, BOOT, TRUTH)
         ]
         assert not made.keeper.waiting
-        told = [record.levelno for record in caplog.records if record.name == "gateway.keeper"]
+        told = [record.levelno for record in caplog.records if record.name == "gateway.keeping.keeper"]
         assert told == [logging.ERROR, logging.WARNING]
 
 
@@ -428,7 +428,9 @@ async def test_a_stall_is_told_of_once_and_what_came_meanwhile_is_one_commit(
             await work
             await until(lambda: made.keeper.counts.committed == 300)
         assert made.keeper.counts.commits == 2
-        told = [(record.levelno, record.getMessage()) for record in caplog.records if record.name == "gateway.disk"]
+        told = [
+            (record.levelno, record.getMessage()) for record in caplog.records if record.name == "gateway.keeping.disk"
+        ]
         assert told == [
             (logging.ERROR, "buffer: the disk has not answered for 3 s; samples wait in memory"),
             (logging.WARNING, "buffer: the disk takes samples again, after 29 s"),

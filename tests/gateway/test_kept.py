@@ -7,8 +7,8 @@ import pytest
 
 from buffer.keys import SigningKey
 from config import ConfigErrors
-from gateway import kept
 from gateway.errors import SetupFailed
+from gateway.setup import kept
 
 CONFIG = """\
 [gateway]

@@ -12,14 +12,14 @@ import pytest
 from drivers.base import BusSetup, Read
 from drivers.errors import BusError, DeviceError, ExceptionAnswer, NoAnswer
 from ext import GOOD, MAINTENANCE, Layout, Value
-from gateway.client import Client
 from gateway.clock import AgentClock, System
-from gateway.control import ControlServer
+from gateway.control.client import Client
+from gateway.control.fresh import Fresh
+from gateway.control.leases import LEASE_MAX_S, Leases
+from gateway.control.server import ControlServer
 from gateway.errors import GatewayError, RequestRefused
-from gateway.fresh import Fresh
-from gateway.health import State
-from gateway.leases import LEASE_MAX_S, Leases
-from gateway.poller import PollingTask
+from gateway.polling.health import State
+from gateway.polling.poller import PollingTask
 from tests.gateway.scene import Scene
 from tests.gateway.support import Asked, Heard, VirtualLoop, bus, device, make, until, virtually
 

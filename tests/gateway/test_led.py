@@ -11,8 +11,8 @@ import pytest
 
 from drivers.base import Read
 from drivers.errors import NoAnswer
-from gateway import lamp, led
-from gateway.led import Led, Pattern, active
+from gateway.reporting import lamp, led
+from gateway.reporting.led import Led, Pattern, active
 from tests.gateway.support import Asked, bus, device, make_agent, until
 
 TEXT = bus() + device("d", "p", every="50ms")

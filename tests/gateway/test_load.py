@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from drivers.base import Read
-from gateway.load import Load, load
+from gateway.polling.load import Load, load
 from tests.gateway.scene import Scene
 from tests.gateway.support import Asked, Heard, VirtualLoop, bus, device, make, virtually
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway import journal, logs
-from gateway.journal import VALUE_MAX, Journal, entry, is_ours
-from gateway.logs import About, Json, Text, ToJournal, about, entry_of
+from gateway.reporting import journal, logs
+from gateway.reporting.journal import VALUE_MAX, Journal, entry, is_ours
+from gateway.reporting.logs import About, Json, Text, ToJournal, about, entry_of
 from tests.conftest import ROOT
 
 HOSTILE = "x\x1b]0;y\x07\nMESSAGE=forged\u202e\ud800\x00<script>=cmd"
@@ -23,7 +23,7 @@ HOSTILE = "x\x1b]0;y\x07\nMESSAGE=forged\u202e\ud800\x00<script>=cmd"
 
 def record(template: str, *args: object, level: int = logging.WARNING) -> logging.LogRecord:
     """As a logger makes it, with what it is about."""
-    made = logging.LogRecord("gateway.health", level, "health.py", 7, template, args, None, "lost")
+    made = logging.LogRecord("gateway.polling.health", level, "health.py", 7, template, args, None, "lost")
     About().filter(made)
     return made
 
@@ -87,7 +87,8 @@ def test_the_journal_gets_fields(journald: socket.socket, run_dir: Path) -> None
     handler.emit(record("device %s: gone (%s)", "meter1", HOSTILE))
     found = parsed(journald.recv(1 << 20))
     assert {key: found[key] for key in ("PRIORITY", "SYSLOG_IDENTIFIER", "LOGGER", "LAMPPOST_DEVICE")} == {
-        "PRIORITY": "4", "SYSLOG_IDENTIFIER": "lamppost", "LOGGER": "gateway.health", "LAMPPOST_DEVICE": "meter1",
+        "PRIORITY": "4", "SYSLOG_IDENTIFIER": "lamppost", "LOGGER": "gateway.polling.health",
+        "LAMPPOST_DEVICE": "meter1",
     }  # fmt: skip
     assert found["MESSAGE"].startswith("device meter1: gone (x")
     assert all(c.isprintable() or c == "\n" for c in found["MESSAGE"])
@@ -100,7 +101,7 @@ def test_without_a_journal_nothing_is_lost(
     handler = ToJournal(Journal(run_dir / "journal"))
     journald.close()
     handler.emit(record("bus %s: open", "panel", level=logging.INFO))
-    assert capsys.readouterr().err == "<6>gateway.health: bus panel: open\n"
+    assert capsys.readouterr().err == "<6>gateway.polling.health: bus panel: open\n"
     handler.close()
 
 
@@ -112,7 +113,7 @@ def test_hostile_texts_steer_nothing_and_begin_no_line_of_their_own(formatter: l
         assert line.isascii()
         assert "\n" not in line
         found = json.loads(line)
-        assert (found["level"], found["logger"]) == ("warning", "gateway.health")
+        assert (found["level"], found["logger"]) == ("warning", "gateway.polling.health")
         assert found["device"] == HOSTILE
     else:
         assert all(one.startswith(("WARNING ", "<4>")) for one in line.splitlines())
@@ -145,15 +146,15 @@ def test_the_stream_is_the_journals_only_where_it_says_so(monkeypatch: pytest.Mo
 PROGRAM = """
 import logging, os, sys
 from pathlib import Path
-from gateway import journal, logs
+from gateway.reporting import journal, logs
 journal.SOCKET = Path(sys.argv[1])
 journal.Journal.__init__.__defaults__ = (journal.SOCKET,)
 found = os.fstat(2)
 if sys.argv[3] == "journal":
     os.environ["JOURNAL_STREAM"] = f"{found.st_dev}:{found.st_ino}"
 listener = logs.start(False, sys.argv[2])
-logging.getLogger("gateway.bus").warning("bus %s: open", "panel")
-logging.getLogger("gateway.bus").debug("not told")
+logging.getLogger("gateway.polling.bus").warning("bus %s: open", "panel")
+logging.getLogger("gateway.polling.bus").debug("not told")
 logging.getLogger("bleak").error("somebody's address")
 listener.stop()
 """
@@ -163,8 +164,8 @@ listener.stop()
     ("form", "where", "stderr"),
     [
         ("auto", "journal", ""),
-        ("auto", "terminal", "WARNING gateway.bus: bus panel: open\n"),
-        ("text", "journal", "<4>gateway.bus: bus panel: open\n"),
+        ("auto", "terminal", "WARNING gateway.polling.bus: bus panel: open\n"),
+        ("text", "journal", "<4>gateway.polling.bus: bus panel: open\n"),
         ("json", "journal", None),
         ("json", "terminal", None),
     ],

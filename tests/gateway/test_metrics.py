@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.metrics import COUNTER, METRICS, POINTS, label, names, render
+from gateway.reporting.metrics import COUNTER, METRICS, POINTS, label, names, render
 from tests.conftest import ROOT
 from tests.gateway.statuses import status
 

@@ -27,7 +27,7 @@ from drivers.replay import ReplayDriver
 from drivers.setup import prepare
 from ext import Value
 from gateway.demo.processes import Children
-from gateway.installation import profile_folders
+from gateway.setup.installation import profile_folders
 from tests.drivers.modbus.cable import Cable
 
 UNIT = 17

@@ -14,7 +14,7 @@ import pytest
 from drivers.base import Read
 from drivers.errors import NoAnswer
 from gateway import agent as module
-from gateway.notify import notify, watchdog_interval
+from gateway.reporting.notify import notify, watchdog_interval
 from tests.gateway.support import Asked, bus, device, make_agent, until
 
 TEXT = bus("x") + bus("y") + device("d", "p", bus="x", every="50ms") + device("e", "p", bus="y", every="50ms")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway import outbox as module
-from gateway.outbox import StoreOutbox
+from gateway.keeping import outbox as module
+from gateway.keeping.outbox import StoreOutbox
 from tests.gateway.support import Parts, bus, device
 
 

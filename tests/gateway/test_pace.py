@@ -1,6 +1,6 @@
 """Running figures: what was achieved lately, and how busy a bus is."""
 
-from gateway.pace import KEPT, WINDOW_MS, Achieved, Busy, Pace
+from gateway.polling.pace import KEPT, WINDOW_MS, Achieved, Busy, Pace
 
 
 def test_a_pace_is_that_of_the_last_intervals() -> None:

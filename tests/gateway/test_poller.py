@@ -20,11 +20,11 @@ from drivers.errors import (
     NotWritable,
 )
 from ext import BAD_ANSWER, EXCEPTION, GOOD, NO_ANSWER, Value, unpack
-from gateway.bus import REOPEN_MAX_S, SETTLED_MS
-from gateway.health import DEAD_SHARE, PROBE_MAX_MS, State
-from gateway.listener import SILENT_DEFAULT_MS, SILENT_PERIODS
-from gateway.poller import MAX_WRITES, PollingTask, bus_task
-from gateway.recorder import Recorder
+from gateway.keeping.recorder import Recorder
+from gateway.polling.bus import REOPEN_MAX_S, SETTLED_MS
+from gateway.polling.health import DEAD_SHARE, PROBE_MAX_MS, State
+from gateway.polling.listener import SILENT_DEFAULT_MS, SILENT_PERIODS
+from gateway.polling.poller import MAX_WRITES, PollingTask, bus_task
 from tests.gateway.scene import Scene
 from tests.gateway.support import Asked, Heard, VirtualLoop, bus, device, make, virtually
 

@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from drivers import modbus
-from gateway import installation
 from gateway.cli.profile import command
+from gateway.setup import installation
 
 GUIDE = Path(__file__).parents[2] / "docs" / "drivers.md"
 OURS = Path(modbus.__file__).parent / "profiles"

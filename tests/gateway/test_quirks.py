@@ -10,9 +10,9 @@ import pytest
 
 from drivers.modbus import ModbusDriver
 from ext import EXCEPTION, GOOD
-from gateway import quirks
-from gateway.quirks import MAX_FILE, MAX_LEARNED, Quirks
-from gateway.sockets import control_socket
+from gateway.control.sockets import control_socket
+from gateway.polling import quirks
+from gateway.polling.quirks import MAX_FILE, MAX_LEARNED, Quirks
 from tests.drivers.modbus.support import numbers, reply, server
 from tests.gateway.support import Asked, bus, device, living, make, make_agent, until
 from tests.gateway.test_cli import GOOD as CONFIG

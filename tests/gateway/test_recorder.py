@@ -10,9 +10,9 @@ from drivers.base import Read
 from drivers.errors import BadAnswer, DeviceError
 from ext import BAD_ANSWER, GOOD, NO_ANSWER, Layout, Series, Value, unpack
 from ext.limits import MAX_FIELDS
-from gateway import recorder as module
-from gateway import series
-from gateway.recorder import Packed, Recorder
+from gateway.keeping import recorder as module
+from gateway.keeping import series
+from gateway.keeping.recorder import Packed, Recorder
 from tests.gateway.support import Asked, Hand, bus, device, make
 
 TEXT = bus() + device("d", "alarm priority = 'critical'", "level scale = 0.1", "trend priority = 'bulk'", "word")

@@ -12,8 +12,8 @@ from buffer.reader import Reader
 from ext import unpack
 from gateway.agent import Agent
 from gateway.errors import GatewayError
-from gateway.installation import Installation
-from gateway.reload import Reloader, difference, unchangeable
+from gateway.setup.installation import Installation
+from gateway.setup.reload import Reloader, difference, unchangeable
 from tests.gateway.support import PUBLIC, Asked, bus, device, living, make, make_agent, until
 
 WINDOW = "p report = { on = 'window', window = '1s' }"

@@ -11,12 +11,12 @@ from click.testing import CliRunner, Result
 
 from buffer.catalogue import decode as read_catalogue
 from buffer.cose import Kind
-from gateway import replaced
 from gateway.agent import Agent
 from gateway.cli.device import command
+from gateway.control import replaced
+from gateway.control.replaced import Replacement
 from gateway.errors import FileDamaged
 from gateway.files import save
-from gateway.replaced import Replacement
 from tests.gateway.support import Asked, bus, decoded, device, make_agent, samples, until
 
 TEXT = bus() + device("meter", "energy unit = 'kWh'\ncounter = {}", "power") + device("plain", "a", "b")

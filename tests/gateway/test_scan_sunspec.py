@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from drivers.errors import NotSunSpec
 from drivers.modbus import ModbusDriver
 from gateway.cli.scan import command
-from gateway.sockets import status_socket
+from gateway.control.sockets import status_socket
 from tests.drivers.modbus.sunspec_maps import Image, device_1547, served, served_on_a_line, sunny_boy
 from tests.drivers.modbus.support import GATEWAY, Values, from_file
 

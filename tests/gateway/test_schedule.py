@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.base import Read
-from gateway.schedule import BEAT_MS, SPREAD, TOGETHER, Schedule, Slot, Standing, phase_of
+from gateway.polling.schedule import BEAT_MS, SPREAD, TOGETHER, Schedule, Slot, Standing, phase_of
 
 TRUSTED, DOUBTED, ABSENT = Standing.TRUSTED, Standing.DOUBTED, Standing.ABSENT
 

@@ -15,10 +15,10 @@ from click.testing import CliRunner
 
 from buffer.enrolment import Answer
 from buffer.keys import SigningKey
-from gateway import enrol, sealed
 from gateway.cli import lamppost
-from gateway.enrol import Places
 from gateway.errors import EnrolmentFailed, NotTold, SealFailed
+from gateway.identity import enrol, sealed
+from gateway.identity.enrol import Places
 
 
 @pytest.fixture

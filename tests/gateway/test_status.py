@@ -12,8 +12,8 @@ from buffer.wear import Wear
 from ext import Value
 from gateway.cli.status import _buffer
 from gateway.clock import AgentClock
-from gateway.status import _card, _oldest, value_json
-from gateway.stored import Stored
+from gateway.control.status import _card, _oldest, value_json
+from gateway.keeping.stored import Stored
 from tests.gateway.support import BOOT, TRUTH, Hand
 
 SUMS = {"batches": 0, "samples": 0, "bytes": 0, "refused": 0}

@@ -15,7 +15,7 @@ import pytest
 
 from drivers.base import Read
 from drivers.errors import DeviceError, ExceptionAnswer, NoAnswer
-from gateway.health import DEAD_SHARE, PROBE_MAX_MS, State
+from gateway.polling.health import DEAD_SHARE, PROBE_MAX_MS, State
 from tests.gateway.scene import Scene
 from tests.gateway.support import Asked, VirtualLoop, bus, device, make, virtually
 

@@ -11,8 +11,9 @@ from buffer.catalogue import SeriesDefinition
 from config import ConfigErrors
 from drivers.base import Read
 from ext import COUNTER_JUMP, COUNTER_RESET, GOOD, NO_ANSWER, Layout, Value, unpack
-from gateway import installation, series
-from gateway.recorder import Recorder
+from gateway.keeping import series
+from gateway.keeping.recorder import Recorder
+from gateway.setup import installation
 from tests.gateway.support import Asked, Hand, Parts, bus, by_series, device, make, make_agent, until
 
 MINUTE = "report = { on = 'window', window = '1m'"

@@ -11,10 +11,10 @@ import pytest
 from click.testing import CliRunner
 
 from buffer.keys import SigningKey
-from gateway import wipe
 from gateway.cli import lamppost
+from gateway.control.sockets import control_socket, status_socket
 from gateway.errors import NotTold
-from gateway.sockets import control_socket, status_socket
+from gateway.identity import wipe
 from tests.gateway.conftest import run_dir as _run_dir
 from tests.gateway.support import decoded, samples
 from tests.gateway.test_control import running, talk

@@ -33,7 +33,7 @@ def test_help_loads_nothing_heavy(module: str, option: str) -> None:
     assert done.stdout.splitlines()[-1] == "loaded:"
 
 
-@pytest.mark.parametrize("module", ["gateway.agent", "collector.incoming"])
+@pytest.mark.parametrize("module", ["gateway.agent", "collector.receiving.incoming"])
 def test_the_processes_that_run_for_years_load_nothing_that_few_need(module: str) -> None:
     program = f"import sys, {module}; print(*sorted(set(sys.modules) & set({FEW!r})))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

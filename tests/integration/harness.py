@@ -21,14 +21,14 @@ from buffer.catalogue import decode as decode_catalogue
 from buffer.cose import Kind
 from buffer.header import ClockState
 from buffer.keys import PublicKey, SigningKey
-from collector import registry
-from collector.database import Database
+from collector.identity import registry
+from collector.tables.database import Database
 from ext import Value, unpack
-from gateway.client import Client
+from gateway.control.client import Client
+from gateway.control.sockets import control_socket, status_socket
 from gateway.demo.link import Link
 from gateway.demo.processes import Children
 from gateway.errors import GatewayError
-from gateway.sockets import control_socket, status_socket
 from tests.mosquitto import PATH, Mosquitto
 
 GATEWAY, SITE = "gw-test", "site-test"

@@ -41,8 +41,8 @@ from buffer.header import Clock, ClockState, Header, LedgerEntry, Priority, Repl
 from buffer.keys import SigningKey
 from buffer.migrate import ensure
 from buffer.store import MIN_SIZE, Store
-from collector import derive
-from collector.incoming import Message
+from collector.receiving import derive
+from collector.receiving.incoming import Message
 from ext import BAD, CLOCK, GOOD, LIMITS, Packer, Series, Value, unpack
 from tests.collector.maker import PLATFORM, Bench, Gateway
 

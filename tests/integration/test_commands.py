@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from buffer.command import new_number
-from gateway.client import Client
-from gateway.sockets import control_socket
+from gateway.control.client import Client
+from gateway.control.sockets import control_socket
 from tests.integration.harness import Rig
 from tests.integration.plant import READ, WRITE, Plant, at_once
 from tests.integration.platform import Platform, now_ms
@@ -176,7 +176,7 @@ async def _killed_at(step: str, rig: Rig, plant: Plant, platform: Platform, stre
 
 
 def _listed(rig: Rig) -> list[dict[str, Any]]:
-    from gateway.sockets import status_socket
+    from gateway.control.sockets import status_socket
 
     with Client(status_socket(rig.run_dir)) as client:
         found: list[dict[str, Any]] = client.call("commands")

@@ -18,9 +18,9 @@ import pytest
 from buffer.keyring import Keyring
 from buffer.keys import SigningKey
 from config.prints import fingerprint_of
-from gateway.client import Client
+from gateway.control.client import Client
+from gateway.control.sockets import control_socket
 from gateway.errors import RequestRefused
-from gateway.sockets import control_socket
 from tests.integration.harness import GATEWAY, SITE, Rig
 from tests.integration.plant import Plant
 from tests.integration.platform import Platform, new_key, now_ms

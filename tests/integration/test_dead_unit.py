@@ -9,7 +9,7 @@ from drivers.base import Driver
 from drivers.modbus import ModbusDriver
 from drivers.setup import prepare
 from gateway.clock import System
-from gateway.health import DEAD_SHARE, State
+from gateway.polling.health import DEAD_SHARE, State
 from tests.gateway.scene import Scene
 from tests.gateway.support import HEAD, until
 

@@ -25,14 +25,14 @@ from paho.mqtt.enums import CallbackAPIVersion
 from buffer.enrolment import Request, Token
 from buffer.errors import BatchFormatError
 from buffer.keys import SigningKey
-from gateway import enrol
-from gateway.enrol import Places
 from gateway.errors import EnrolmentFailed
+from gateway.identity import enrol
+from gateway.identity.enrol import Places
 from tests.conftest import ROOT
 from tests.mosquitto import Mosquitto, free_port
 
 pytest.importorskip("uvicorn")
-from collector import doors, enrol_server
+from collector.identity import doors, enrol_server
 
 
 def call(module: str, *arguments: object, text: str = "", wanted: int = 0) -> tuple[str, str]:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from buffer.database import PAGE_BYTES as PAGE
-from gateway.client import Client
-from gateway.sockets import status_socket
+from gateway.control.client import Client
+from gateway.control.sockets import status_socket
 from tests.integration.harness import Rig
 from tests.integration.test_faults_disk import logged, start_devices
 

@@ -17,7 +17,7 @@ from buffer.cose import Kind
 from buffer.header import Clock, ClockState, Priority
 from buffer.keys import SigningKey
 from buffer.store import Store
-from collector.incoming import Message
+from collector.receiving.incoming import Message
 from ext import Packer, Series
 from tests.collector.maker import BOOT, OFFSET_MS, Bench, Gateway
 from tests.collector.running import Link, Process, until

@@ -15,7 +15,7 @@ from tests.integration.test_restore import collector
 ON_BOARD = """
 import sys
 from pathlib import Path
-from gateway import board
+from gateway.identity import board
 board.ROOT = Path(sys.argv[1])
 sys.argv[1:] = sys.argv[5:]
 from gateway.cli import main

@@ -20,7 +20,7 @@ pytest.importorskip("google.protobuf", reason="the decoder of the tests is Googl
 
 from buffer.reader import Reader
 from ext.quality import BAD, quality_class
-from gateway.history import History, Selection
+from gateway.keeping.history import History, Selection
 from tests.gateway.conftest import run_dir as _run_dir
 from tests.gateway.northbound import decoder
 from tests.gateway.process import GATEWAY, SITE, Lone

@@ -16,7 +16,7 @@ import pytest
 from buffer.keys import PublicKey, SigningKey
 from buffer.running import Running
 from config.prints import fingerprint_of
-from gateway.enrol import Places
+from gateway.identity.enrol import Places
 from tests.integration.harness import GATEWAY, SITE, Rig
 from tests.integration.plant import Plant
 from tests.integration.platform import Platform

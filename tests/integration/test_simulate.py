@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from buffer import batch
 from collector.cli import cli as platform
-from collector.database import Database
+from collector.tables.database import Database
 from ext import unpack
 from gateway.cli import lamppost
 from gateway.errors import FileDamaged

@@ -19,10 +19,10 @@ from buffer import batch, chain
 from buffer.errors import StoreError
 from buffer.keys import SigningKey
 from buffer.reader import Reader
-from collector import registry
-from collector.database import Database
-from collector.incoming import Message
-from collector.receive import Receiver
+from collector.identity import registry
+from collector.receiving.incoming import Message
+from collector.receiving.receive import Receiver
+from collector.tables.database import Database
 from ext import unpack
 from tests.power.cabinet import Cabinet
 from tests.power.writer import GATEWAY, OFFSET_MS, live

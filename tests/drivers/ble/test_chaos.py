@@ -16,7 +16,7 @@ from drivers.ble import BleDriver, radio, watch
 from drivers.ble_gatt import GattDriver, peripheral
 from drivers.errors import BusError, NoAnswer
 from drivers.simulated.bluez import SimulatedBluez, device_path
-from gateway import logs
+from gateway.reporting import logs
 from tests.drivers.ble.test_gatt import CONFIG as GATT
 from tests.drivers.ble.test_gatt import ROOM, environment, read_of
 from tests.drivers.ble.test_radio import PASSIVE, RUUVI, STRANGER, TAG, VALID

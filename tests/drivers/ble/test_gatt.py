@@ -13,10 +13,10 @@ from drivers.errors import BadAnswer, BusError, ExceptionAnswer, NoAnswer, NotWr
 from drivers.simulated.bluez import SimulatedBluez, device_path
 from drivers.simulated.gatt import Characteristic
 from gateway.events import wait_until
-from gateway.health import State
-from gateway.poller import PollingTask
-from gateway.recorder import Recorder
-from gateway.series import compile_series
+from gateway.keeping.recorder import Recorder
+from gateway.keeping.series import compile_series
+from gateway.polling.health import State
+from gateway.polling.poller import PollingTask
 from tests.drivers.support import WAIT_SECONDS, Listener, make
 
 BASE = "-0000-1000-8000-00805f9b34fb"

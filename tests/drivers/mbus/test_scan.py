@@ -15,7 +15,7 @@ from drivers.errors import BusError, NoAnswer
 from drivers.mbus import MbusDriver
 from drivers.mbus.wire import Tcp
 from gateway.cli.scan import command
-from gateway.sockets import status_socket
+from gateway.control.sockets import status_socket
 from tests.drivers.line import Line
 from tests.drivers.mbus.slaves import Bus, Slave
 from tests.drivers.mbus.telegrams import HEAT, WATER, readdressed

@@ -26,16 +26,17 @@ from buffer.thread import StoreThread
 from drivers.base import BusSetup, Driver, Read
 from drivers.errors import ExceptionAnswer, NoAnswer
 from ext import Value
-from gateway import series, system
-from gateway.buses import Buses
 from gateway.clock import AgentClock
 from gateway.commands import ring
 from gateway.commands.office import Office
 from gateway.commands.schedules import NOWHERE, Site
 from gateway.commands.task import Status
-from gateway.keeper import Keeper
-from gateway.poller import bus_task
-from gateway.recorder import Recorder
+from gateway.keeping import series
+from gateway.keeping.keeper import Keeper
+from gateway.keeping.recorder import Recorder
+from gateway.polling.buses import Buses
+from gateway.polling.poller import bus_task
+from gateway.reporting import system
 from gateway.uplink.transport import Message
 from tests.gateway.support import (
     GATEWAY,

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config import ConfigErrors
-from gateway import installation
-from gateway.choice import CUT_SHORT, EDITED, choose
 from gateway.commands import pushed
 from gateway.commands.pushed import Push, State
+from gateway.setup import installation
+from gateway.setup.choice import CUT_SHORT, EDITED, choose
 from tests.gateway.support import in_memory
 
 HEAD = '[gateway]\nid = "gw-1"\nsite = "nord"\n[uplink]\nbrokers = ["mqtt://b.example"]\nauthority = "a.json"\n'

@@ -13,9 +13,9 @@ from click.testing import CliRunner, Result
 from drivers.base import Read
 from ext import Value
 from gateway.cli import commands, lock, schedule, status, unlock, write
-from gateway.client import Client
+from gateway.control.client import Client
+from gateway.control.sockets import control_socket
 from gateway.errors import NotRunning, RequestRefused
-from gateway.sockets import control_socket
 from tests.gateway.support import Asked, bus, device, make_agent, until
 
 TEXT = bus() + device(

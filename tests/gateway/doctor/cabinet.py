@@ -18,7 +18,7 @@ from drivers.simulated.bluez import SYSTEMD, SimulatedBluez
 from drivers.simulated.dbus import PROGRAM, PrivateBus
 from gateway.doctor.doctor import examined
 from gateway.doctor.finding import Finding, Level
-from gateway.installation import LOCAL_PROFILES
+from gateway.setup.installation import LOCAL_PROFILES
 from tests.authority import Authority
 from tests.gateway.doctor.line import Line, Unit
 from tests.integration.harness import GATEWAY, SITE, Rig

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from buffer.keys import SigningKey
-from gateway.client import Client
-from gateway.sockets import status_socket
+from gateway.control.client import Client
+from gateway.control.sockets import status_socket
 from tests.conftest import ROOT
 from tests.gateway.doctor.cabinet import NO_USER
 from tests.gateway.process import Lone

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ext import GOOD, LIMITS, NO_ANSWER, Value
-from gateway.history import Sample
+from gateway.keeping.history import Sample
 from gateway.northbound.form import MESSAGE_BYTES
 from gateway.northbound.senml import SenmlForm
 

@@ -13,7 +13,7 @@ pytest.importorskip("google.protobuf", reason="the decoder of the tests is Googl
 
 from ext import GOOD, NO_ANSWER, SENTINEL, STALE, Value
 from gateway.errors import WireError
-from gateway.history import Sample
+from gateway.keeping.history import Sample
 from gateway.northbound import protobuf, sparkplug
 from gateway.northbound.form import MESSAGE_BYTES, Publish
 from gateway.northbound.node import REBIRTH_EVERY_MS, SparkplugNode

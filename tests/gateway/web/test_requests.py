@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from starlette.routing import Route
 
-from gateway.control import Args, ControlServer, Verb
+from gateway.control.server import Args, ControlServer, Verb
+from gateway.control.sockets import status_socket
 from gateway.errors import BadRequest
-from gateway.sockets import status_socket
 from gateway.web import secret, server
 from gateway.web.address import bound
 from gateway.web.app import Page, _language

@@ -1,0 +1,1 @@
+"""Which gateways and operators the platform knows: keys, certificates, invitations, keyrings."""

@@ -1,0 +1,1 @@
+"""What goes to gateways: commands, schedules, configurations, updates; and who ordered what."""

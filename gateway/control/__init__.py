@@ -1,0 +1,1 @@
+"""The daemon's two sockets, and all that is asked there."""

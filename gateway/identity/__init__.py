@@ -1,0 +1,1 @@
+"""Which gateway this is: its board and keys, how the platform came to know it, and how that ends."""

@@ -1,0 +1,1 @@
+"""How the agent tells of itself: the log, the journal, the lamp, metrics, its own points."""
