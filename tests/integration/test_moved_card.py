@@ -11,7 +11,7 @@ import pytest
 
 from tests.integration.harness import GATEWAY, RUNNING, Rig
 from tests.integration.test_faults_corrupt import kept
-from tests.integration.test_faults_disk import all_offline, logged, start_devices
+from tests.integration.test_faults_disk import UNTOLD, all_offline, logged, start_devices
 from tests.integration.test_restore import collector
 
 ON_BOARD = """
@@ -90,6 +90,7 @@ async def test_what_was_sampled_on_both_boards_arrives_once(tmp_path: Path) -> N
         await rig.until(lambda: all_offline(rig), "no more is said")
         await rig.settle()
         assert await rig.stop_agent() == 0
+        await rig.until(lambda: not rig.query(UNTOLD)[0][0], "the collector has made samples of all that it has")
         files = [await asyncio.to_thread(kept, file) for file in (tmp_path / state["file"], rig.buffer)]
         assert [stream for stream, _ in files] == [before, now["stream"]]
         stored = await asyncio.to_thread(rig.query, STORED)
