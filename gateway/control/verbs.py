@@ -116,6 +116,7 @@ class Verbs:
     async def flush(self, _: Args) -> dict[str, Any]:
         """Commit and seal everything now."""
         await self._agent.keeper.flush()
+        self._agent.view.stale()
         return {"committed": self._agent.keeper.counts.committed}
 
     async def configuration(self, args: Args) -> AsyncGenerator[dict[str, Any], None]:

@@ -64,6 +64,10 @@ class StoreView:
             return replace(self._last, error=str(error))
         return self._last
 
+    def stale(self) -> None:
+        """What is known is of before: the store is asked at the next look."""
+        self._next_at = 0
+
     def start(self, store: Store) -> None:
         """Begin to count what is written; a step for the store's thread."""
         self._meter = WearMeter(counter_for(self._path), store.ask(Wear.kept), self._clock.now())

@@ -80,7 +80,8 @@ async def balance(rig: Rig) -> None:
     await rig.children.stop("collector")
     log, key = rig.folder / "devices.ndjson", rig.public_key
     result = await asyncio.to_thread(account, log, rig.buffer, rig.database, key, commit_ms=COMMIT_MS, ended_ms=ended)
-    assert result.faults == []
+    aside = await asyncio.to_thread(rig.query, "SELECT * FROM waiting")
+    assert result.faults == [], aside
     assert result.balanced
     assert result.delivered == result.committed > 500
 
