@@ -155,7 +155,7 @@ class Connector:
             client = self._client(broker, will, trust, password, via)
             try:
                 await client.__aenter__()
-            except BaseException:
+            except BaseException:  # also a cancellation: no socket is left open behind a connection that was never made
                 client.hang_up()
                 raise
         except (
