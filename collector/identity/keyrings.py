@@ -136,6 +136,17 @@ def newest(database: Database) -> Iterator[tuple[str, str, bytes]]:
             yield site_of(database, gateway), gateway, sent[0].message
 
 
+def signer(database: Database, gateway: str, kid: bytes, role: str, now_ms: int) -> tuple[str, RingKey]:
+    """The gateway's site, and the key of `role` in the keyring that it was sent last.
+
+    Raises KeyringFault where it was sent none from here, UnknownGateway, or as `Keyring.find` does.
+    """
+    site, sent = site_of(database, gateway), sent_to(database, gateway)
+    if not sent:
+        raise KeyringFault(f"{gateway} was sent no keyring from here, so nothing can be verified: keyring relay first")
+    return site, sent[0].open().find(kid, role, now_ms)
+
+
 def site_of(database: Database, gateway: str) -> str:
     """The site by the registry; raises UnknownGateway."""
     with database.errors():

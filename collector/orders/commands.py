@@ -134,15 +134,12 @@ def sentence(command: Command | Schedule) -> str:
 def check(database: Database, message: bytes, now_ms: int) -> Signed:
     """Verify a command by the keyring that its gateway was sent last, and all that the platform can know of it.
 
-    Raises CommandFault, NotAllowed, SignatureError or BatchFormatError. The gateway judges again: its word is the last.
+    Raises CommandFault, NotAllowed, SignatureError, BatchFormatError, or as `keyrings.signer`. The gateway judges
+    again: its word is the last.
     """
     envelope = cose.read(message)
     gateway = _addressee(envelope.payload)
-    site = keyrings.site_of(database, gateway)
-    sent = keyrings.sent_to(database, gateway)
-    if not sent:
-        raise CommandFault(f"{gateway} was sent no keyring from here, so nothing can be verified: keyring relay first")
-    key = sent[0].open().find(envelope.kid, "command", now_ms)
+    site, key = keyrings.signer(database, gateway, envelope.kid, "command", now_ms)
     command = read(envelope, key)
     for point in command.points:
         if not key.covers(site, gateway, *point.split("/")):

@@ -102,15 +102,11 @@ def sentence(made: Configuration) -> str:
 def check(database: Database, message: bytes, now_ms: int) -> Signed:
     """Verify one by the keyring that its gateway was sent last; the gateway judges again, its word is the last.
 
-    Raises ConfigurationFault, CommandFault, NotAllowed, SignatureError or BatchFormatError.
+    Raises ConfigurationFault, CommandFault, NotAllowed, SignatureError, BatchFormatError, or as `keyrings.signer`.
     """
     envelope = cose.read(message)
     gateway = _addressee(envelope.payload)
-    site = keyrings.site_of(database, gateway)
-    sent = keyrings.sent_to(database, gateway)
-    if not sent:
-        raise ConfigurationFault(f"{gateway} was sent no keyring from here: keyring relay first")
-    key = sent[0].open().find(envelope.kid, "configure", now_ms)
+    site, key = keyrings.signer(database, gateway, envelope.kid, "configure", now_ms)
     made = Configuration.read(envelope, key)
     if not key.covers(site, gateway):
         raise ConfigurationFault(f"{site}/{gateway} is not within the scopes of {key.name}")
