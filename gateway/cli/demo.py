@@ -75,12 +75,12 @@ def _run(folder: Path, plan: "Plan", as_json: bool) -> "Account":
 
 
 def _close(result: "Account", as_json: bool) -> None:
-    for fault in result.faults:
-        click.echo(plain(fault), err=True)
     if as_json:
         print_json(result.line())
     else:
         print_table("the account", ("", "samples>"), list(result.line().items()))
+    for fault in result.faults:
+        click.echo(plain(fault), err=True)
     if not result.balanced:
         from gateway.errors import AccountError
 
